@@ -170,7 +170,7 @@ def test_a_study_that_trains_nothing_leaves_no_folder(
     monkeypatch.setattr("netlet.experiments.study.train_seeds", lambda *_: refused)
     code, _, err = netlet("study", NET, "--seeds", "1", *FAST, "-o", "deep/er")
     assert code == 2
-    assert "netlet: 1 of 1 seeds are not finished (seed 0: refused)" in err.splitlines()
+    assert "netlet: 1 of 1 seed is not finished (seed 0: refused)" in err.splitlines()
     assert [path.name for path in tmp_path.rglob("*")] == []
 
 

@@ -252,7 +252,7 @@ def test_a_seed_whose_workers_all_die_is_reported_and_can_be_resumed(
     with pytest.raises(TrainingError) as caught, warnings.catch_warnings(action="ignore"):
         train(config, folder, executor, seeds=2)
     assert str(caught.value) == (
-        f"1 of 2 seeds are not finished (seed 0: {KILLED}); finished seeds are kept in {folder}, "
+        f"1 of 2 seeds is not finished (seed 0: {KILLED}); finished seeds are kept in {folder}, "
         "run the same command for the rest with fewer workers (--workers)"
     )
     assert len(executor.tasks) == 4

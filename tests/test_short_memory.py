@@ -129,7 +129,7 @@ def check_study(
         for seed, epochs in ((0, "1 epoch"), (1, "1 epoch"), (1, "2 epochs"))
     ], done.stderr
     assert lines[-1] == (
-        f"netlet: 1 of 3 seeds are not finished (seed 1: {ended}); finished seeds are kept in far, "
+        f"netlet: 1 of 3 seeds is not finished (seed 1: {ended}); finished seeds are kept in far, "
         f"run the same command for the rest {remedy}"
     )
     assert records.load_run(folder / "far" / "seed-0").resumed_after == (1,)

@@ -251,7 +251,7 @@ def test_a_killed_worker_loses_only_its_seed(netlet: Netlet, digits: str, tmp_pa
             "runs out (code -9); another worker goes on after 0 epochs; to avoid this, run it with "
             "fewer workers (--workers)\n" in err
         )
-    assert "1 of 3 seeds are not finished (seed 1: " in err
+    assert "1 of 3 seeds is not finished (seed 1: " in err
     assert (
         "(seed 1: its process was killed, as the system does when memory runs out (code -9)); "
         "finished seeds are kept in s, run the same command for the rest with fewer workers "

@@ -20,7 +20,7 @@ from typing import Any, ParamSpec, TextIO, TypeVar
 from netlet.cli.own_stdout import own_stdout
 from netlet.cli.streams import write_stdout
 from netlet.errors import NetError, NetletDeprecationWarning, NetletWarning, is_library_file
-from netlet.text import dump_json, escape_controls
+from netlet.text import count_noun, dump_json, escape_controls
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -161,8 +161,9 @@ def print_files(files: Sequence[Path], out: Path) -> None:
         out: The path that the report was asked for.
     """
     if out.suffix == ".md":
-        figures = f", and {len(files) - 1} figures in {out.with_suffix('')}/" if files[1:] else ""
-        print_result(f"{files[0]}{figures}")
+        figures = count_noun(len(files) - 1, "figure")
+        beside = f", and {figures} in {out.with_suffix('')}/" if files[1:] else ""
+        print_result(f"{files[0]}{beside}")
         return
     for file in files:
         print_result(str(file))

@@ -20,7 +20,7 @@ from netlet.cli.run_rows import (
     unfinished_rows,
 )
 from netlet.errors import RecordError, did_you_mean
-from netlet.text import format_table, quote_shell, round_percentages
+from netlet.text import count_noun, format_table, quote_shell, round_percentages
 
 _SORTS = {
     "path": "path",
@@ -175,7 +175,9 @@ def _sort(rows: list[Row], key: str, *, reverse: bool) -> None:
 
 
 def _nothing(folder: Path, found: int) -> str:
-    return f"none of the {found} runs in {folder} matches" if found else f"no runs in {folder}"
+    if found:
+        return f"none of the {count_noun(found, 'run')} in {folder} matches"
+    return f"no runs in {folder}"
 
 
 def _print(rows: Sequence[Row], *, compare: bool, jsonl: bool, json: bool, nothing: str) -> None:

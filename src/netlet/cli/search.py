@@ -209,7 +209,8 @@ def _print_search(search: Search, path: Path, result: SearchResult, *, json: boo
         for state in ("finished", "stopped", "failed")
         if state in states
     )
-    print_result(f"{len(states)} trials ({counts or 'none'}), {len(result.known)} before")
+    trials = count_noun(len(states), "trial")
+    print_result(f"{trials} ({counts or 'none'}), {len(result.known)} before")
     if result.arms:
         print_result(_arm_table(result.arms), lines=True)
     elif best is not None:

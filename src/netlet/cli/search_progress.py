@@ -82,12 +82,13 @@ class SearchProgress:
         return self._best[0] is line
 
     def _draw(self) -> None:
-        of = f" of {self._trials}" if self._trials else ""
+        ended = count_noun(self._ended, "trial")
+        if self._trials:
+            ended = f"{self._ended} of {count_noun(self._trials, 'trial')}"
         counts = [f"{self._stopped} stopped"] * bool(self._stopped)
         counts += [f"{self._failed} failed"] * bool(self._failed)
         texts = [
-            f"search {self._name}: {self._ended}{of} trials"
-            + (f" ({', '.join(counts)})" if counts else ""),
+            f"search {self._name}: {ended}" + (f" ({', '.join(counts)})" if counts else ""),
             *(f"  best {n}: {describe_line(line)}" for n, line in enumerate(self._best, start=1)),
             *self._means(),
             *(f"  {text}" for text in self._running.values()),

@@ -13,7 +13,7 @@ from netlet.data.dataset import Dataset, Split
 from netlet.data.npz import load_npz
 from netlet.errors import DataError
 from netlet.files import open_regular
-from netlet.text import format_shape
+from netlet.text import count_noun, format_shape
 
 _VAL_SHARE = 6  # without test images, one image in six is held out of train
 
@@ -88,7 +88,8 @@ def _hold_out_val(dataset: Dataset, path: Path) -> Dataset:
     fewest = int(torch.bincount(dataset.train.labels, minlength=dataset.classes).min())
     if fewest < 2:
         raise DataError(
-            f"{path}: a class has {fewest} image; give each class at least 2, or add a test set"
+            f"{path}: a class has {count_noun(fewest, 'image')}; give each class at least 2, or "
+            "add a test set"
         )
     return dataset.hold_out(max(dataset.classes, len(dataset.train) // _VAL_SHARE))
 

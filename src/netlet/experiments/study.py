@@ -44,6 +44,7 @@ from netlet.records import (
     to_json_value,
 )
 from netlet.records.config import OTHER_SOURCE, list_changes
+from netlet.text import count_noun
 from netlet.training import CHECKPOINT_FILE, clear_finished, load_checkpoint
 
 _CLAIM = re.compile(
@@ -150,7 +151,7 @@ def list_unfinished_seeds(config: RunConfig, seeds: Sequence[int], folder: Path)
     except OSError as error:
         raise OutputError(
             f"{folder / records.STUDY}: cannot be written ({error.strerror}); name another folder "
-            "with --out"
+            "with --out (folder in Python)"
         ) from error
     finished = load_finished_seeds(config, seeds, folder)
     return [seed for seed in seeds if seed not in finished]
@@ -168,7 +169,10 @@ def _describe_errors(errors: Sequence[SeedError], total: int, folder: Path) -> s
         f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, sorted(seeds)))}: {reason}"
         for reason, seeds in seeds_by_reason.items()
     ]
-    text = f"{len(errors)} of {total} seeds are not finished ({'; '.join(reasons)})"
+    verb = "is" if len(errors) == 1 else "are"
+    text = (
+        f"{len(errors)} of {count_noun(total, 'seed')} {verb} not finished ({'; '.join(reasons)})"
+    )
     hints = [f"finished seeds are kept in {folder}"] if len(errors) < total else []
     if any(error.died for error in errors):
         remedies = sorted({error.remedy for error in errors if error.remedy})
@@ -215,12 +219,13 @@ def _claim_seeds(config: RunConfig, seeds: Sequence[int], folder: Path) -> Itera
                 if named["experiment"] != digest:
                     raise LockedError(
                         f"{folder}: {holder} trains another experiment there; name another folder "
-                        "with --out"
+                        "with --out (folder in Python)"
                     )
                 if int(named["first"]) <= max(seeds) and int(named["last"]) >= min(seeds):
                     raise LockedError(
                         f"{folder}: {holder} trains seeds {named['first']} to {named['last']} "
-                        "there; wait until it has ended, or train others with --first-seed"
+                        "there; wait until it has ended, or train others with --first-seed (seeds "
+                        "in Python)"
                     )
             mine = folder / f"seeds-{min(seeds)}-{max(seeds)}-{digest}"
             claim.enter_context(lock_file(mine, "netlet study"))
@@ -312,14 +317,15 @@ def _check_same_experiment(config: RunConfig, found: ExperimentConfig, place: Pa
     if what:
         detail = f" ({list_changes(found.recipe, config.recipe)})" if what == "recipe" else ""
         raise RecordError(
-            f"{place}: holds a run with a different {what}{detail}; name another folder with --out"
+            f"{place}: holds a run with a different {what}{detail}; name another folder with "
+            "--out (folder in Python)"
         )
 
 
 def _other_net(config: RunConfig, folder: Path) -> RecordError:
     return RecordError(
         f"{folder}: its runs were trained before the code of {config.net} changed; name another "
-        "folder with --out"
+        "folder with --out (folder in Python)"
     )
 
 

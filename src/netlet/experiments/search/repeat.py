@@ -12,6 +12,7 @@ from netlet.errors import RecordError
 from netlet.experiments.search.leg import Leg, run_leg
 from netlet.experiments.search.trials import read_results, trial_from_line
 from netlet.nets.origins import refuse_changed_code
+from netlet.text import count_noun
 from netlet.training.environment import find_differences
 
 _DIGITS = 5  # of the loss in lines of earlier versions
@@ -57,8 +58,8 @@ def repeat_trial(
     known = read_results(path)
     if not 1 <= line <= len(known):
         raise RecordError(
-            f"{path}: has {len(known)} lines; line {line} does not exist, choose one from 1 to "
-            f"{len(known)}"
+            f"{path}: has {count_noun(len(known), 'line')}; line {line} does not exist, choose one "
+            f"from 1 to {len(known)}"
         )
     recorded, where = known[line - 1], f"{path}, line {line}"
     trial = trial_from_line(recorded, where)
