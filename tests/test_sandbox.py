@@ -130,8 +130,8 @@ def test_no_process_inside_can_create_user_namespaces_whoever_made_the_sandbox()
                 ("loops", Limits(wall_s=8), "takes more than 8 s in the sandbox; look for a loop"),
                 ("loops", Limits(wall_s=5), "takes more than 5 s|too much processor time"),
                 ("starts_threads", Limits(wall_s=8), "takes more than 8 s|more than 64 processes"),
-                ("takes_memory", Limits(memory_bytes=1 << 30), "takes more memory"),
-                ("takes_memory_in_many", Limits(memory_bytes=1 << 30), "takes more memory"),
+                ("takes_memory", Limits(memory_bytes=1 << 30), "needs more memory"),
+                ("takes_memory_in_many", Limits(memory_bytes=1 << 30), "needs more memory"),
                 ("babbles", Limits(), "the code interfered with the result of the sandbox"),
                 ("lies", Limits(), "the code interfered with the result of the sandbox"),
             )
