@@ -135,7 +135,19 @@ def test_every_number_is_checked_in_plain_words(netlet: Netlet) -> None:
             (("data", "verify", "nosuch"), "no data set 'nosuch'"),
             (("data", "verify", "no/such"), "no/such: no such folder or file"),
             (("data", "make", "-o", "."), "the name must end in .npz; use few.npz"),
-            (("data", "make", "-o", "a.npz", "--train", TOO_LARGE), "of at most 500,000"),
+            (("data", "make", "-o", "a.npz", "--train", TOO_LARGE), "from 10 to 500,000"),
+            (
+                ("data", "make", "-o", "a.npz", "--test", "9"),
+                "'9' is out of range; give a whole number from 10 to 500,000",
+            ),
+            (
+                ("data", "show", "nosuch", "--split", "validation"),
+                "'validation' is not one of 'train', 'val', 'test'",
+            ),
+            (
+                ("evaluate", "speck", "--dataset", "nosuch", "--split", "Test"),
+                "'Test' is not one of 'train', 'val', 'test'",
+            ),
         ],
         20,
     ),

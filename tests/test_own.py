@@ -494,7 +494,7 @@ def test_show_and_make_on_the_command_line(netlet: Netlet, tmp_path: Path) -> No
             ("make", "mnist"),
             "only scribble can be made; 'netlet data get mnist' downloads 'mnist'",
         ),
-        (("make", "--seed", "3"), "give --out FILE.npz for others"),
+        (("make", "--seed", "3"), "--seed, --train and --test need --out FILE.npz; without"),
         (("get", "scribble"), "no public data set 'scribble'; scribble is made, not downloaded"),
     ):
         code, _, err = netlet("data", *arguments)

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from netlet.data import Dataset, Source
 
 _ALL = (60_000, 10_000)  # images of scribble in the cache
-_MAX_IMAGES = 500_000  # to make; they are all held in memory
+_MIN_IMAGES = 10  # to make: one for each digit
+_MAX_IMAGES = 500_000  # they are all held in memory
 
 
 def get(
@@ -224,6 +225,7 @@ def make(
         typer.Option(
             "--train",
             metavar="N",
+            min=_MIN_IMAGES,
             max=_MAX_IMAGES,
             help="Number of training images; needs --out.",
         ),
@@ -233,6 +235,7 @@ def make(
         typer.Option(
             "--test",
             metavar="N",
+            min=_MIN_IMAGES,
             max=_MAX_IMAGES,
             help="Number of test images; needs --out.",
         ),
@@ -249,7 +252,8 @@ def make(
         raise DataError(f"only {SCRIBBLE} can be made; 'netlet data get {what}' downloads {what!r}")
     if out is None and (seed, train, test) != (0, *_ALL):
         raise DataError(
-            "the cache holds seed 0, 60,000 and 10,000 images; give --out FILE.npz for others"
+            "--seed, --train and --test need --out FILE.npz; without --out, scribble always has "
+            "60,000 training and 10,000 test images of seed 0"
         )
     if out is not None:
         if out.suffix != ".npz":

@@ -11,7 +11,7 @@ import typer
 from netlet import catalog
 from netlet.cli.datasets import load_dataset
 from netlet.cli.locate import input_files
-from netlet.cli.options import MAX_SEED, DataDir, Json, dataset_names, recipe_names
+from netlet.cli.options import MAX_SEED, DataDir, DataSplit, Json, dataset_names, recipe_names
 from netlet.cli.results import print_json, print_result
 from netlet.errors import OutputError
 from netlet.outputs import PNG_MARK, check_output, write_output
@@ -47,8 +47,9 @@ def show(
         ),
     ] = None,
     split: Annotated[
-        str, typer.Option("--split", metavar="NAME", help="Split to show: train, val or test.")
-    ] = "train",
+        DataSplit,
+        typer.Option("--split", metavar="SPLIT", help="Split to show: train, val or test."),
+    ] = DataSplit.TRAIN,
     seed: Annotated[
         int,
         typer.Option(
@@ -70,7 +71,7 @@ def show(
     captions = (f"{found.name} {split}", f"as {recipe} augments it")
     path = out or Path(f"{found.name.strip('/')}.png")
     _check_sheet(path, name, named=out is not None)
-    sheet = draw_contact_sheet(found.split(split), found.class_names, augment, seed, captions)
+    sheet = draw_contact_sheet(found.split(split.value), found.class_names, augment, seed, captions)
     content = io.BytesIO()
     kind = _SHEET_FORMATS[path.suffix.lower()]
     about = PngInfo()
@@ -79,7 +80,8 @@ def show(
     write_output(path, content.getvalue())
     if json:
         size = {"width": sheet.width, "height": sheet.height}
-        print_json("data_show", {"file": str(path), "name": found.name, "split": split, **size})
+        shown = {"file": str(path), "name": found.name, "split": split.value}
+        print_json("data_show", shown | size)
         return
     augmented = f", and as {recipe} augments it" if recipe else ""
     print_result(f"{path}: {sheet.width}x{sheet.height}, {found.name} {split}{augmented}")

@@ -14,6 +14,7 @@ from netlet.cli.options import (
     Channels,
     DataDir,
     DatasetOfNet,
+    DataSplit,
     Json,
     TrainedNet,
 )
@@ -34,10 +35,10 @@ def evaluate(
     dataset: DatasetOfNet = None,
     data_dir: DataDir = None,
     split: Annotated[
-        str | None,
+        DataSplit | None,
         typer.Option(
             "--split",
-            metavar="NAME",
+            metavar="SPLIT",
             help="Split to score: train, val or test; if not given, val if the run held images "
             "out, and test otherwise.",
         ),
@@ -64,13 +65,13 @@ def evaluate(
     run = find_run(place)
     find_weights(place, using.weights, trust=using.trust)  # before a data set is looked for
     if run:
-        images, split = load_images_of_run(run, dataset, data_dir, channels, split)
+        images = load_images_of_run(run, dataset, data_dir, channels, split)
         trained = using.load(net)
     else:
         images = load_dataset(dataset or "mnist", data_dir, channels)
         trained = using.load(net, shape=images.shape, class_names=images.class_names)
     trace(trained.net, images.shape)  # says in one line why a net cannot run on such images
-    scored = images.split(split) if split else images.held_out
+    scored = images.split(split.value) if split else images.held_out
     with show_progress("evaluating") as bar:
         result = evaluation.evaluate(
             trained.net, scored, trained.recipe, images.classes, on_progress=bar
@@ -96,8 +97,15 @@ def evaluate(
 
 def load_images_of_run(
     run: Run, dataset: str | None, data_dir: Path | None, channels: int | None, split: str | None
-) -> tuple[Dataset, str | None]:
-    """Load the images for a run, and the split to score: its own data unless another is named.
+) -> Dataset:
+    """Load the images for a run: its own data unless another is named.
+
+    Args:
+        run: The run.
+        dataset: The data set that is named, if any.
+        data_dir: The folder with the files of a public data set; searched for if None.
+        channels: The number of channels to repeat gray images to; None: that of the run.
+        split: The split that will be scored; None: the one that the run held out.
 
     Raises:
         DataError: They have classes that the run does not know, or images it was trained on would
@@ -122,4 +130,4 @@ def load_images_of_run(
                 "trained on; restore the old images, or put new ones into a folder of their own"
             )
         images = images.hold_out(held_out)
-    return images.with_classes(run.data["class_names"]), split
+    return images.with_classes(run.data["class_names"])

@@ -185,7 +185,7 @@ def _read(
     loaded: Dataset | None = None
     if any(map(_is_of_dataset, names)):
         if trained.run:
-            loaded, _ = load_images_of_run(trained.run, dataset, data_dir, None, None)
+            loaded = load_images_of_run(trained.run, dataset, data_dir, None, None)
         else:
             loaded = load_dataset(dataset or "mnist", data_dir, trained.shape[0])
         if loaded.shape != trained.shape:

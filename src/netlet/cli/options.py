@@ -41,6 +41,14 @@ MAX_CHANNELS = 16
 MAX_WORKERS = 256
 
 
+class DataSplit(enum.StrEnum):
+    """A split of a data set, which has ``train`` and one of the others."""
+
+    TRAIN = "train"
+    VAL = "val"
+    TEST = "test"
+
+
 class JudgedSplit(enum.StrEnum):
     """A split whose accuracy a budget can judge."""
 
