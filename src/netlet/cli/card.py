@@ -13,7 +13,7 @@ from netlet.cli.datasets import load_images_of
 from netlet.cli.locate import input_files
 from netlet.cli.option_groups import WeightOptions
 from netlet.cli.options import Json, RecordedNet, Trust
-from netlet.cli.program_options import CompilerFlags, ForProcessor, ProgramOptions
+from netlet.cli.program_options import CompilerFlags, ProgramOptions, TargetOfCard
 from netlet.cli.progress import show_phases
 from netlet.cli.results import print_json, print_result, say
 from netlet.errors import NetError, NetletError
@@ -26,7 +26,7 @@ def card(
         Path | None,
         typer.Option("--out", "-o", metavar="FILE", help="File to write; printed if not given."),
     ] = None,
-    target: ForProcessor = None,
+    target: TargetOfCard = None,
     flags: CompilerFlags = None,
     trust: Trust = False,
     json: Json = False,

@@ -104,11 +104,11 @@ def check(
     is missed or cannot be determined, 2 if a net cannot be used; of several nets, the highest.
     file.py:Name runs that file's code with your rights; see --sandbox.
 
-    Limits on the command line replace those of the budget that --budget or netlet.toml names;
-    --require and --forbid add to its rules. If no budget is named, limits and rules on the command
-    line are the whole budget; if there are none either, it is the experiment's own, or twenty_k for
-    other nets. In a folder with netlet.toml, options that are not given are taken from it, unless
-    NET is another net of netlet's.
+    The budget is the one that --budget or netlet.toml names. Without one, the limits and rules on
+    the command line are the whole budget; without those, it is the experiment's own budget, or
+    twenty_k for other nets. Limits on the command line replace limits of the named budget;
+    --require and --forbid add rules to it. In a folder with netlet.toml, missing options are taken
+    from that file, unless NET comes with netlet and the file names another net.
     """
     limits = {
         "params_below": params_below,

@@ -142,7 +142,7 @@ def grade(
         int | None,
         workers_option(
             "Number of submissions to grade at the same time, each with 4.25 GiB of free memory; "
-            "one per CPU core if not given."
+            "if not given, one per CPU core as far as memory allows, or with --on ray up to 16."
         ),
     ] = None,
     on: Annotated[
@@ -170,13 +170,16 @@ def grade(
         bool,
         typer.Option(
             "--skip-slow",
-            help="Skip unchanged submissions that exceeded this or a longer time limit before.",
+            help="Skip unchanged submissions that already exceeded this --time-limit or a longer "
+            "one.",
         ),
     ] = False,
     trust: Annotated[
         bool,
         typer.Option(
-            "--trust", help="Run the code without a sandbox: it can read and delete your files."
+            "--trust",
+            help="Run the submissions without a sandbox; their code can then read and delete your "
+            "files.",
         ),
     ] = False,
     json: Json = False,

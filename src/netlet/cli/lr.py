@@ -73,8 +73,8 @@ def lr(
 
     Only training images are used, and nothing is judged or recorded. The suggestions are the rate
     at which the smoothed loss falls fastest, and a tenth of the rate with the lowest loss.
-    file.py:Name runs that file's code with your rights. In a folder with netlet.toml, options that
-    are not given are taken from it, unless NET is another net of netlet's.
+    file.py:Name runs that file's code with your rights. In a folder with netlet.toml, missing
+    options are taken from that file, unless NET comes with netlet and the file names another net.
     """
     given = Choice(net=net, recipe=recipe, settings=set_, dataset=dataset)
     choice = apply_repository(given, "net", "recipe", "settings", "dataset")

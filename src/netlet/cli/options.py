@@ -171,7 +171,8 @@ Trust = Annotated[
     bool,
     typer.Option(
         "--trust",
-        help="Allow this command to run the code (file.py:Name) that a run, trial or ladder names.",
+        help="Allow this command to run the code (file.py:Name) that a run, trial or ladder names; "
+        "it runs with your rights.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print a JSON document instead of text.")]
@@ -235,7 +236,7 @@ WorkerThreads = Annotated[
         metavar="N",
         min=1,
         max=MAX_THREADS,
-        help="CPU threads of each process; if not given 1, or all in a single process if that is "
+        help="CPU threads of each process; if not given, 1, or all in a single process if that is "
         "faster for the net.",
     ),
 ]

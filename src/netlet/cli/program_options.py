@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -37,8 +37,8 @@ Prefix = Annotated[
     typer.Option(
         "--prefix",
         metavar="NAME",
-        help="What names of files, functions and macros begin with (C, Arduino); netlet if not "
-        "given, for Arduino the net's name.",
+        help="Prefix of files, functions and macros (C, Arduino); if not given, netlet, or for "
+        "Arduino the net's name.",
     ),
 ]
 WithFiles = Annotated[
@@ -49,14 +49,19 @@ WithFiles = Annotated[
         "CMakeLists.txt for boards (C).",
     ),
 ]
-ForProcessor = Annotated[
-    Processor | None,
-    typer.Option(
+
+
+def _target_option(otherwise: str) -> Any:
+    """Return the option ``--target``; its help ends in what is measured if it is not given."""
+    return typer.Option(
         "--target",
-        help="Processor to measure the C program for, and to run it on in QEMU; this machine if "
-        "not given.",
-    ),
-]
+        help="Processor to measure flash, RAM, stack and, in QEMU, instructions for; if not given, "
+        f"{otherwise}.",
+    )
+
+
+Target = Annotated[Processor | None, _target_option("flash, RAM and stack for this machine")]
+TargetOfCard = Annotated[Processor | None, _target_option("none")]
 CompilerFlags = Annotated[
     str | None,
     typer.Option(
@@ -73,7 +78,7 @@ class ProgramOptions:
 
     prefix: Prefix = None
     beside: WithFiles = None
-    target: ForProcessor = None
+    target: Target = None
     flags: CompilerFlags = None
 
     @property

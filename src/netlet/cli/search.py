@@ -60,7 +60,8 @@ def search(
         bool,
         typer.Option(
             "--resume",
-            help="Continue: run only as many trials as --out lacks to reach --trials.",
+            help="Continue an earlier search: run only the trials that are missing until the "
+            "--out file has --trials of them.",
         ),
     ] = False,
     workers: Annotated[
@@ -86,7 +87,7 @@ def search(
         typer.Option(
             "--plot",
             metavar="FILE",
-            help="Draw all trials of the file into this .svg, .pdf or .png at the end.",
+            help="Plot all trials of the --out file at the end: .svg, .pdf or .png.",
         ),
     ] = None,
     toml: Annotated[
@@ -99,7 +100,8 @@ def search(
             "--repeat",
             metavar="LINE",
             min=1,
-            help="Run the trial on this line of the file again instead, and compare the results.",
+            help="Instead of searching, rerun the trial on this line of the --out file and compare "
+            "the results; exit code 1 if they differ.",
         ),
     ] = None,
     log: Log = None,
@@ -110,8 +112,8 @@ def search(
 
     SPACE says which nets and recipes are tried, and the budget (docs/searching.md). A trial trains
     one of them and scores it on a part of the training images; no trial reads the test images. The
-    worst are stopped early. The search learns from the trials that the file holds already. It needs
-    the extra 'search' (pip install '.[search]' in a checkout).
+    worst are stopped early. The search learns from the trials that the --out file already has. It
+    needs the extra 'search' (pip install '.[search]' in a checkout).
     """
     if toml:
         if json:

@@ -78,8 +78,8 @@ def study(
         typer.Option(
             "--chosen-by",
             metavar="PATH",
-            help="Trials of 'netlet search' that chose this net, a file or a folder of files; "
-            "refuses seeds that they used.",
+            help="File, or folder of files, with the 'netlet search' trials that led to this net; "
+            "seeds that these trials used are refused.",
         ),
     ] = None,
     log: Log = None,
@@ -87,9 +87,10 @@ def study(
 ) -> None:
     """Train an experiment with several seeds and summarize the results.
 
-    Exit code 1 if a seed misses the budget. Seeds that are finished in the same folder are not
-    trained again; interrupted ones are resumed. In a folder with netlet.toml, options that are not
-    given are taken from it, unless NET is another net of netlet's.
+    Exit code 1 if a seed misses the budget or a limit cannot be determined. Seeds that are finished
+    in the same folder are not trained again; interrupted ones are resumed. In a folder with
+    netlet.toml, missing options are taken from that file, unless NET comes with netlet and the file
+    names another net.
     """
     given = Choice(net, budget, recipe, epochs, set_, dataset, seeds)
     choice = apply_repository(given, *FIELDS_OF_TRAINING, "seeds")

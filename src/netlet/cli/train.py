@@ -48,8 +48,7 @@ if TYPE_CHECKING:
     from netlet.records import Run, RunConfig
 
 _BUSY_PROCESSORS = 0.5  # by other programs; with fewer the number of threads stays as it is
-# What may be given beside --resume; everything else is taken from the run.
-_BESIDE_RESUME = ("resume", "threads", "log", "trust", "json")
+_BESIDE_RESUME = ("resume", "threads", "log", "trust", "json")  # all other options are the run's
 
 
 def train(
@@ -63,7 +62,7 @@ def train(
             "--out",
             "-o",
             metavar="DIR",
-            help="Folder of the run, to be made; if not given runs/NET-seedN, or the next free "
+            help="Folder of the run, to be made; if not given, runs/NET-seedN, or the next free "
             "name (-2, -3).",
         ),
     ] = None,
@@ -99,8 +98,8 @@ def train(
             metavar="N",
             min=1,
             max=MAX_THREADS,
-            help="CPU threads; if not given PyTorch's default, or 1 if that is faster since other "
-            "programs are running.",
+            help="CPU threads; if not given, PyTorch's default, or 1 where that is faster because "
+            "other programs use the CPU.",
         ),
     ] = None,
     resume: Annotated[
@@ -108,7 +107,8 @@ def train(
         typer.Option(
             "--resume",
             metavar="DIR",
-            help="Resume the interrupted run in this folder, bit-for-bit, with its own options.",
+            help="Resume the interrupted run in this folder bit-for-bit, with the options it was "
+            "started with; only --threads, --log, --trust and --json may be added.",
         ),
     ] = None,
     log: Log = None,
@@ -117,12 +117,12 @@ def train(
 ) -> None:
     """Train a net, judge it by its budget and record the run.
 
-    file.py:Name runs that file's code with your rights. In a folder with netlet.toml, options that
-    are not given are taken from it, unless NET is another net of netlet's. If neither names a net,
-    it is swift. Exit code 1 if it misses its budget.
+    file.py:Name runs that file's code with your rights. In a folder with netlet.toml, missing
+    options are taken from that file, unless NET comes with netlet and the file names another net.
+    If no net is named, it is swift. Exit code 1 if a limit is missed or cannot be determined.
     """
     if resume:
-        _refuse_beside_resume(ctx, resume, net)
+        _refuse_beside_resume(ctx, net)
         folder, run = resume, _resume(resume, threads, net, check_log(log), trust=trust)
     else:
         load = None if threads else ProcessorLoad()
@@ -151,7 +151,7 @@ def train(
     raise typer.Exit(1 if run.verdict and run.verdict.failed else 0)
 
 
-def _refuse_beside_resume(ctx: typer.Context, resume: Path, net: str | None) -> None:
+def _refuse_beside_resume(ctx: typer.Context, net: str | None) -> None:
     """Refuse options that a resumed run takes from its checkpoint.
 
     Code that the run was started from may be named again: it runs only if the user names it.
@@ -170,7 +170,7 @@ def _refuse_beside_resume(ctx: typer.Context, resume: Path, net: str | None) -> 
     ]
     if given:
         raise TrainingError(
-            f"--resume takes everything from {resume}; leave out {', '.join(given)}"
+            f"--resume uses the options that the run was started with; remove {', '.join(given)}"
         )
 
 
