@@ -211,7 +211,9 @@ def test_a_folder_that_others_control_is_not_used(
     planted = plant(folder, other_library)
     change(folder)
     state = folder.stat()
-    with pytest.warns(NetletWarning, match=f"are not cached, since .* {why}; remove it") as caught:
+    with pytest.warns(
+        NetletWarning, match=f"are not cached, because .* {why}; remove it"
+    ) as caught:
         assert [compilations.new_process() for _ in range(2)] == [42, 42]
     assert len(caught) == 1
     assert not Path("PLANTED").exists()

@@ -254,7 +254,9 @@ def test_an_export_for_a_target_says_what_it_needs_there(
     assert found["stack_bytes"] == int(re.findall(r"(\d+) bytes of stack", said)[0])
     monkeypatch.setattr("netlet.export.c_size.has_emulator", lambda target: False)
     said, bounded = export()
-    assert re.search(r"and at most \d+ bytes of stack .*; not run, since qemu-system-arm was", said)
+    assert re.search(
+        r"and at most \d+ bytes of stack .*; not run, because qemu-system-arm was", said
+    )
     assert bounded["flash_bytes"] == found["flash_bytes"]
     assert bounded["instructions"] is None
     # The bound adds up all functions, and none is called twice.

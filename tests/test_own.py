@@ -390,7 +390,9 @@ def test_training_evaluating_and_resuming_on_own_data(netlet: Netlet, tmp_path: 
     assert "on all/" in err
     assert "accuracy, last epoch  at least 90%" in out
     folder = "runs/swift-all_-seed0"
-    assert "training on all/ (eager backend, since compiling takes longer than training on " in out
+    assert (
+        "training on all/ (eager backend, because compiling takes longer than training on " in out
+    )
     assert f"fewer than 30,000 images); recorded in {folder}" in out
     run = records.load_run(tmp_path / folder)
     assert run.verdict is not None

@@ -318,7 +318,7 @@ def test_init_says_what_a_gitignore_lacks(run: Netlet, repository: Path) -> None
     code, out, err = run("init")
     assert code == 0
     assert (
-        ".gitignore: left as it is, since it exists; add studies/*/seed-*/, which are large\n"
+        ".gitignore: left as it is, because it exists; add studies/*/seed-*/, which are large\n"
         in out
     )
     assert "git add netlet.toml .github/workflows/netlet.yml README.md model.py" in err
@@ -369,18 +369,19 @@ def test_init_leaves_what_somebody_else_wrote(run: Netlet, repository: Path) -> 
     before = content(repository)
     code, out, _ = run("init")
     assert code == 0
-    assert "netlet.toml: left as it is, since it exists; change it there" in out
-    assert "netlet.yml: left as it is, since it exists; move it elsewhere to get netlet's" in out
-    assert "README.md: left as it is, since it has blocks already; add others by hand" in out
+    assert "netlet.toml: left as it is, because it exists; change it there" in out
+    assert "netlet.yml: left as it is, because it exists; move it elsewhere to get netlet's" in out
+    assert "README.md: left as it is, because it has blocks already; add others by hand" in out
     assert (
-        ".gitignore: left as it is, since it exists; add runs/ and studies/*/seed-*/, which are large"
-        in out
+        ".gitignore: left as it is, because it exists; add runs/ and studies/*/seed-*/, which are "
+        "large" in out
     )
     assert content(repository) == before
     (repository / "README.md").rename(repository / "README.rst")
     code, out, _ = run("init")
     assert (
-        "README.rst: left as it is, since it is not Markdown; name a .md file with --readme" in out
+        "README.rst: left as it is, because it is not Markdown; name a .md file with --readme"
+        in out
     )
 
 

@@ -472,7 +472,7 @@ def test_a_search_whose_trials_all_fail_ends(
     space: Space, blobs_for_mnist: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "x.jsonl"
-    with pytest.raises(SearchError, match="5 trials in a row failed, the last one since train-im"):
+    with pytest.raises(SearchError, match="5 trials in a row failed, the last one: train-im"):
         search(space, file, 9, Inline(*[DataError("train-images: gone")] * 9))
     assert len(read_results(file)) == 5
     file.unlink()

@@ -209,7 +209,7 @@ def _show(files: Sequence[PlannedFile], *, dry_run: bool, json: bool) -> None:
         print_json("init", {"dry_run": dry_run, "files": rows})
         return
     for file in files:
-        note = f" as it is, since it {file.note}" if file.note else ""
+        note = f" as it is, because it {file.note}" if file.note else ""
         text = f"{file.path}: {file.state}{note}"
         if not dry_run:
             print_result(text)

@@ -142,7 +142,7 @@ def _advise(test: RangeTest, command: str, images: int) -> str:
         images: The number of training images.
     """
     if test.steepest is None or test.tenth_of_lowest is None:
-        return "no suggestion, since the loss never falls; try lower rates with --lowest"
+        return "no suggestion, because the loss never falls; try lower rates with --lowest"
     lower, higher = sorted((test.steepest, test.tenth_of_lowest))
     return (
         f"train with one of them: {escape_controls(command)} --set peak_lr={lower:.2g}\n"
@@ -168,7 +168,7 @@ def _format(net: str, data: str, test: RangeTest, recipe: Recipe) -> str:
         Mark(rate, loss, "*")
         for rate, loss in list(zip(test.rates, test.smoothed, strict=True))[::every]
     ]
-    ended = " (ended early, since the loss became too large)" if test.diverged else ""
+    ended = " (ended early, because the loss became too large)" if test.diverged else ""
     rows = [("peak_lr of the recipe", test.peak_lr)]
     if test.steepest is not None and test.tenth_of_lowest is not None:
         rows = [

@@ -36,4 +36,4 @@ def _describe_backend(run: Run) -> str:
     reason = ""
     if (run.backend, run.recipe["backend"], run.environment["device"]) == ("eager", "auto", "cpu"):
         reason = explain_short_training(run.train_score.total * len(run.epochs))
-    return f"{run.backend} backend, since {reason}" if reason else f"{run.backend} backend"
+    return f"{run.backend} backend, because {reason}" if reason else f"{run.backend} backend"

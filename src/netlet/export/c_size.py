@@ -77,7 +77,7 @@ def measure_size(
         )
         stack = measured.stack_bytes if measured else None
         ran = (
-            f"not run, since {target.emulator[0]} was not found (Debian's package "
+            f"not run, because {target.emulator[0]} was not found (Debian's package "
             f"{target.emulator_package})"
         )
     of_stack = f" and {verb}{stack:,} bytes of stack" if stack is not None else ""

@@ -75,7 +75,7 @@ def measure_target_memory(
         rows[arithmetic] = tuple(memory[key] for key in _KEYS)
     if not rows:
         raise refusals[0]
-    stack = "the stack is an upper bound, since the program was not run"
+    stack = "the stack is an upper bound, because the program was not run"
     if has_emulator(target):
         stack = f"stack and instructions were measured in QEMU, on the board {target.board}"
     how = (

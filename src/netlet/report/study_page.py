@@ -107,7 +107,7 @@ def _add_uncertainty(draft: Draft, study: Study) -> None:
 def _explain_uncertainty(study: Study) -> list[str]:
     n, (low, high) = len(study.seeds), stats.interval_over_images(study)
     over_seeds, sd = stats.interval_over_seeds(study), stats.sd_points(study)
-    seeds = f"unknown accuracy, since {stats.explain_missing_interval(study)}"
+    seeds = f"unknown accuracy, because {stats.explain_missing_interval(study)}"
     if over_seeds:
         seeds = (
             f"the 95% interval of the mean is {over_seeds[0]:.3f}% to {over_seeds[1]:.3f}% "

@@ -53,7 +53,7 @@ class Stretches:
         if not last.environment:
             message = (
                 f"the checkpoint does not say what trained epochs {last.first_epoch} to "
-                f"{last.last_epoch}, since an older version of netlet wrote it"
+                f"{last.last_epoch}, because an older version of netlet wrote it"
             )
         else:
             differences = find_differences(

@@ -105,7 +105,7 @@ def _read_cached(key: str) -> ctypes.CDLL | None:
                 cache.discard(key)
     except UntrustedFolderError as reason:
         _warn_once(
-            f"compiled libraries are not cached, since {_cache_folder()} {reason}; "
+            f"compiled libraries are not cached, because {_cache_folder()} {reason}; "
             "remove it, and netlet makes a new one"
         )
     return None

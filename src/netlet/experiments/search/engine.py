@@ -231,7 +231,7 @@ class _TrialRuns:
         remedy = find_remedy(error)
         if self._failures >= _MAX_FAILURES:
             raise SearchError(
-                f"{self._failures} trials in a row failed, the last one since {reason}; remove "
+                f"{self._failures} trials in a row failed, the last one: {reason}; remove "
                 f"the cause and run the same command again{remedy and f' {remedy}'}, the trials "
                 f"before are in {self._setting.path}"
             )
