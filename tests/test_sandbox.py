@@ -127,7 +127,11 @@ def test_no_process_inside_can_create_user_namespaces_whoever_made_the_sandbox()
                 ("floods", Limits(), "returned too much from the sandbox; inspect the code"),
                 ("ends", Limits(), "the code ended the sandbox (exit code 0); inspect the code"),
                 ("crashes", Limits(), "the code ended the sandbox (signal 11); inspect the code"),
-                ("loops", Limits(wall_s=8), "takes more than 8 s in the sandbox; look for a loop"),
+                (
+                    "loops",
+                    Limits(wall_s=8),
+                    "takes more than 8 s in the sandbox; look for an infinite loop",
+                ),
                 ("loops", Limits(wall_s=5), "takes more than 5 s|too much processor time"),
                 ("starts_threads", Limits(wall_s=8), "takes more than 8 s|more than 64 processes"),
                 ("takes_memory", Limits(memory_bytes=1 << 30), "needs more memory"),

@@ -6,7 +6,7 @@ from netlet.errors import SandboxError
 from netlet.sandbox import Limits
 
 _TRIES = 3  # of a submission whose worker died, or that was stopped because memory was short
-_TRIES_IN_TIME = 2  # of one that was too slow: most of these have a loop that does not end
+_TRIES_IN_TIME = 2  # of one that was too slow: most of these have an infinite loop
 
 
 def count_tries(error: BaseException) -> int:
@@ -30,9 +30,8 @@ def explain_failure(error: BaseException, limits: Limits) -> str:
     """
     if was_too_slow(error):
         return (
-            f"grading takes more than {limits.wall_s:g} s, also when no other runs: the code is "
-            "too slow or has a loop that does not end, or the machine is busy; look for the loop, "
-            "or raise --time-limit"
+            f"grading took more than {limits.wall_s:g} s even with no other submission running; "
+            "look for an infinite loop or slow code, or raise --time-limit"
         )
     if isinstance(error, SandboxError):
         return str(error)

@@ -184,7 +184,7 @@ def _grade_all(
                     why = (
                         "took too long" if was_too_slow(future.exception()) else "its worker failed"
                     )
-                    text = f"{job.name}: {why}; tried again when no other runs"
+                    text = f"{job.name}: {why}; will be retried alone"
                     warnings.warn(text, NetletWarning, stacklevel=3)
                 else:
                     yield examination, False

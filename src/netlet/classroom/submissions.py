@@ -148,9 +148,9 @@ def _refuse_single(folder: Path) -> None:
     for path in sorted(folder.iterdir()):
         if path.is_file() and (path.suffix.lower() in WEIGHTS or path.name in CLAIMS):
             raise GradingError(
-                f"{folder}: looks like one submission, not a class: {path.name} lies in it; pass "
-                "--single to grade it alone, name a second submission to grade it into the folder "
-                "of its class, or put each student's files into a folder of their own"
+                f"{folder}: looks like one submission, because it contains {path.name}; pass "
+                "--single to grade it alone, name a second submission to grade both, or put each "
+                "student's files into a subfolder"
             )
 
 

@@ -253,8 +253,8 @@ def _count_workers(wanted: int | None, submissions: int) -> int:
     count = limit_workers(wanted or min(cpu_cores(), submissions))
     if wanted and count < wanted:
         say(
-            f"netlet: warning: the memory limits of {wanted} submissions at the same time are more "
-            f"than the memory that is free; grading {count} at the same time"
+            f"netlet: warning: {wanted} submissions at a time need more memory than is free; "
+            f"grading {count} at a time"
         )
     return count
 

@@ -198,8 +198,8 @@ class _Conversation:
             raise SandboxError("stopped; run the same command again", "stopped")
         if now > self._end:
             raise SandboxError(
-                f"the code takes more than {self._limits.wall_s:g} s in the sandbox; look for a "
-                "loop that does not end",
+                f"the code takes more than {self._limits.wall_s:g} s in the sandbox; look for an "
+                "infinite loop",
                 "time",
             )
         if memory_is_short():
