@@ -99,34 +99,38 @@ def indent(text: str, spaces: int) -> str:
         (
             "Linear(8",
             "Linear(16",
-            "fc (Linear) with input 8: it gets 8 features and takes 16; write nn.Linear(8, 10)",
+            "fc (Linear) with input 8: it gets 8 features but expects 16; write nn.Linear(8, 10)",
         ),
         (
             "x.mean((2, 3))",
             "x",
-            "it gets maps of 8x26x26 and takes rows of 8 features; flatten each map before it, "
+            "it gets maps of 8x26x26 but expects rows of 8 features; flatten each map before it, "
             "x.flatten(1) makes 5,408 features, or average it, x.mean((2, 3)) makes 8",
         ),
         (
             "nn.Conv2d(1, 8, 3)",
             "nn.Conv2d(3, 8, 3)",
-            "it gets 1 channel and takes 3; write in_channels=1 (input 1x28x28; set another with",
+            "it gets 1 channel but expects 3; write in_channels=1 (input 1x28x28; set another with",
         ),
         (
             "nn.ReLU()",
             "nn.Conv2d(16, 8, 3)",
-            "more.0 (Conv2d) with input 8x26x26: it gets 8 channels and takes 16; write "
-            "in_channels=8, or let the layer before it make 16",
+            "more.0 (Conv2d) with input 8x26x26: it gets 8 channels but expects 16; write "
+            "in_channels=8, or give the layer before it 16 output channels",
         ),
-        ("nn.ReLU()", "nn.BatchNorm2d(16)", "takes 16; write num_features=8, or let the layer"),
-        ("nn.ReLU()", "nn.GroupNorm(2, 16)", "takes 16; write num_channels=8"),
-        ("nn.ReLU()", "nn.PReLU(16)", "takes 16; write num_parameters=8"),
+        ("nn.ReLU()", "nn.BatchNorm2d(16)", "expects 16; write num_features=8, or give the layer"),
+        ("nn.ReLU()", "nn.GroupNorm(2, 16)", "expects 16; write num_channels=8"),
+        ("nn.ReLU()", "nn.PReLU(16)", "expects 16; write num_parameters=8"),
         (
             "nn.ReLU()",
             "nn.LayerNorm([8, 9, 9])",
-            "gets 8x26x26 and takes 8x9x9; write nn.LayerNorm",
+            "gets 8x26x26 but expects 8x9x9; write nn.LayerNorm",
         ),
-        ("nn.ReLU()", "nn.Flatten(), nn.Conv2d(8, 8, 3)", "a row of 5,408 features and takes maps"),
+        (
+            "nn.ReLU()",
+            "nn.Flatten(), nn.Conv2d(8, 8, 3)",
+            "a row of 5,408 features but expects maps",
+        ),
         (
             "self.conv(x)",
             "self.conv(x) + x",
@@ -148,8 +152,9 @@ def indent(text: str, spaces: int) -> str:
             "x.mean((2, 3))",
             "x.view(-1, 400)",
             "which returned 8x26x26: view or reshape asks for 400 values of each image, which has "
-            "5,408 there; write x.flatten(1), and let the layer after it take 5,408 features (input "
-            "1x28x28; set another with --input C,H,W in show and check, with shape=(C, H, W) in Python)",
+            "5,408 there; write x.flatten(1), and give the layer after it 5,408 input features "
+            "(input 1x28x28; set another with --input C,H,W in show and check, with "
+            "shape=(C, H, W) in Python)",
         ),
         (
             "x.mean((2, 3))",
@@ -160,14 +165,14 @@ def indent(text: str, spaces: int) -> str:
         (
             "x.mean((2, 3))",
             "x.mean((1, 2))",
-            "it gets 26 features and takes 8; write x.mean((2, 3)), which makes 8 of the map before "
-            "it (input",
+            "it gets 26 features but expects 8; write x.mean((2, 3)), which makes 8 of the map "
+            "before it (input",
         ),
         (
             "x.mean((2, 3))",
             "F.max_pool2d(x, 8).flatten(1)",
-            "it gets 72 features and takes 8; write x.mean((2, 3)), which makes 8 of the map before "
-            "it, or nn.Linear(72, 10)",
+            "it gets 72 features but expects 8; write x.mean((2, 3)), which makes 8 of the map "
+            "before it, or nn.Linear(72, 10)",
         ),
         ("nn.ReLU()", "nn.BatchNorm1d(8)", "it gets maps of 8x26x26; write nn.BatchNorm2d"),
         (

@@ -280,9 +280,10 @@ def test_weights_of_places_that_are_not_trained_are_not_compiled() -> None:
     [
         (
             "4 d6*3",
-            r"layer 2 of '4 d6\*3', d6\*3, reads 4 channels and makes 6, .*; write d6 d6\*2",
+            r"layer 2 of '4 d6\*3', d6\*3, runs one layer 3 times, so .* \(6\) as .* \(4\); "
+            r"write d6 d6\*2 for two layers",
         ),
-        ("4 6p*2", "so that it cannot read what it makes; write 6p 6p"),
+        ("4 6p*2", r"output channels \(6\) as input channels \(4\); write 6p 6p for two layers"),
         ("4 4k5*4", r"layer 2 of '4 4k5\*4', 4k5\*4, has an empty feature map; add padding"),
         ("c2 c2*3", r"'c2\*3' in 'c2 c2\*3': a layer with CReLU is used once; write c2"),
         ("c2l 2", r"'c2l' in 'c2l 2': CReLU, of c, is its activation .*; drop the c or the l"),

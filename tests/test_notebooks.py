@@ -127,7 +127,8 @@ def test_nets_of_notebooks_load(address: str, parameters: int, cell: int) -> Non
         ),
         (
             "fails.ipynb:Running",
-            "cell 3 (In [3]), line 8: fc (Linear) with input 784: it gets 784 features and takes 100;",
+            "cell 3 (In [3]), line 8: fc (Linear) with input 784: it gets 784 features but expects "
+            "100;",
         ),
         (
             "fails.ipynb:Undefined",

@@ -209,28 +209,29 @@ def test_outputs_that_do_not_match_the_classes_are_told(
     netlet: Netlet, net: str, outputs: int
 ) -> None:
     note = (
-        f"note: the net has {outputs} outputs, but mnist has 10 classes; let its last layer have 10"
+        f"note: the net has {outputs} outputs, but mnist has 10 classes; give its last layer 10 "
+        "outputs"
     )
     for command in (["check", "--params-below", "9"], ["show"]):
         out = netlet(command[0], f"{SLIPS}:{net}", *command[1:])[1]
         assert out.splitlines()[-1] == note
     for command in (["check"], ["check", "--sandbox"]):  # by a budget with an accuracy
         code, out, _ = netlet(command[0], f"{SLIPS}:{net}", *command[1:])
-        assert (code, out.splitlines()[-1]) == (1, "outputs: let its last layer have 10")
+        assert (code, out.splitlines()[-1]) == (1, "outputs: give its last layer 10 outputs")
         row = next(line.split() for line in out.splitlines() if line.startswith("outputs "))
         assert row == ["outputs", "exactly", "10", str(outputs), "-", "FAIL"]
     told = netlet("check", f"{SLIPS}:{net}", "--classes", str(outputs))[1]
     assert "outputs" not in told
     out = netlet("check", f"{SLIPS}:{net}", "--classes", "7")[1]
-    assert out.splitlines()[-1] == "outputs: let its last layer have 7"
+    assert out.splitlines()[-1] == "outputs: give its last layer 7 outputs"
 
 
 def test_images_of_another_size_are_not_compared_with_mnist() -> None:
     net = nn.Sequential(nn.Conv2d(3, 32, 32), nn.Flatten())
     assert check(net, TWENTY_K, (3, 32, 32)).notes == ()
     assert check(slips.WideHead(), Budget(dataset="fashion_mnist")).notes == (
-        "note: the net has 32 outputs, but fashion_mnist has 10 classes; let its last layer have "
-        "10",
+        "note: the net has 32 outputs, but fashion_mnist has 10 classes; give its last layer 10 "
+        "outputs",
     )
 
 
@@ -432,7 +433,8 @@ class KeptDimensions(Maps):
         (
             RowOfEachPlace,
             "25 rows: 25x10",
-            "view(-1, K) makes a row of each place in the map: average it first, x.mean((2, 3))",
+            "average the map first, as in x.mean((2, 3)); view(-1, K) turns each of its positions "
+            "into a row",
         ),
         (PredictedClass, "0 rows: 1", "return the scores of all classes, not the predicted class"),
     ],

@@ -1,4 +1,4 @@
-"""Say which layer gets how many channels or features, and how many it takes."""
+"""Say which layer gets how many channels or features, and how many it expects."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _DIMENSIONS = ("1d", "2d", "3d")
 
 
 def explain_sizes(run: ModuleRun, shape: Sequence[int]) -> str:
-    """Return in what the input of a layer differs from what it takes; empty if it does not.
+    """Return in what the input of a layer differs from what it expects; empty if it does not.
 
     Args:
         run: The run of the layer, which failed.
         shape: The shape of one image.
     """
     text = _explain_sizes(run)
-    return text.partition(", or let")[0] if run.input == tuple(shape) else text
+    return text.partition(", or give")[0] if run.input == tuple(shape) else text
 
 
 def _explain_sizes(run: ModuleRun) -> str:
@@ -73,15 +73,15 @@ def _compare(found: int, taken: int, argument: str) -> str:
     if found == taken:
         return ""
     return (
-        f"it gets {count_noun(found, 'channel')} and takes {taken:,}; write {argument}={found}, or "
-        f"let the layer before it make {taken:,}"
+        f"it gets {count_noun(found, 'channel')} but expects {taken:,}; write {argument}={found}, "
+        f"or give the layer before it {count_noun(taken, 'output channel')}"
     )
 
 
 def _explain_row(found: int, axes: int) -> str:
     shapes = {2: "C L", 3: "C H W", 4: "C D H W"}
     return (
-        f"it gets a row of {count_noun(found, 'feature')} and takes maps {shapes[axes]}; put it "
+        f"it gets a row of {count_noun(found, 'feature')} but expects maps {shapes[axes]}; put it "
         "before what flattens or averages the map"
     )
 
@@ -113,11 +113,11 @@ def _explain_linear(run: ModuleRun) -> str:
         return ""
     if len(found) == _MAP_AXES:
         return (
-            f"it gets maps of {format_shape(tuple(found))} and takes rows of {taken:,} features; "
+            f"it gets maps of {format_shape(tuple(found))} but expects rows of {taken:,} features; "
             f"flatten each map before it, x.flatten(1) makes {prod(found):,} features, or average "
             f"it, x.mean((2, 3)) makes {found[0]:,}"
         )
-    text = f"it gets {count_noun(found[-1], 'feature')} and takes {taken:,}; write "
+    text = f"it gets {count_noun(found[-1], 'feature')} but expects {taken:,}; write "
     write = f"nn.Linear({found[-1]}, {layer.out_features})"
     if len(found) > 1 or _count_channels_before(run) != taken:
         return text + write
@@ -143,6 +143,6 @@ def _explain_layer_norm(found: Sequence[int], layer: nn.LayerNorm) -> str:
     if given == taken:
         return ""
     return (
-        f"it gets {format_shape(given)} and takes {format_shape(taken)}; write "
+        f"it gets {format_shape(given)} but expects {format_shape(taken)}; write "
         f"nn.LayerNorm({list(given) if len(given) > 1 else given[0]})"
     )

@@ -100,7 +100,7 @@ def _find_classes(
 
 
 def _remedy(classes: int) -> str:
-    return f"let its last layer have {classes}"
+    return f"give its last layer {classes} outputs"
 
 
 @dataclass

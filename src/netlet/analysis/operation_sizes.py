@@ -66,7 +66,7 @@ def _explain_view(shape: str, values: int, batch: int) -> str:
     each = values // batch
     return (
         f"view or reshape asks for {sizes[1]:,} values of each image, which has {each:,} there; "
-        f"write x.flatten(1), and let the layer after it take {each:,} features"
+        f"write x.flatten(1), and give the layer after it {each:,} input features"
     )
 
 

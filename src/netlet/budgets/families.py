@@ -60,14 +60,14 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         "GMP",
-        "the maximum over the whole map, written in as many ways",
+        "the maximum over the whole map, written in any of the same ways",
         "nn.AdaptiveMaxPool2d(1) or x.amax((2, 3))",
         ("global max pooling", "global max pool", "global maximum pooling", "globalmaxpool"),
     ),
     Family(
         DROPOUT,
-        "any dropout that drops something in training: of elements, channels or alpha dropout, "
-        "as a module or a function, with a rate above 0",
+        "element, channel or alpha dropout that is active in training, as a module or a function, "
+        "with a rate above 0",
         "nn.Dropout(0.05) or F.dropout(x, 0.05, self.training)",
     ),
     Family(
@@ -130,14 +130,14 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         BIAS,
-        "a convolution or a linear layer with a bias, also one that is added by hand; the shift "
-        "of a norm is none",
+        "a convolution or a linear layer with a bias, including one added by hand; the shift of a "
+        "norm does not count",
         "nn.Conv2d(channels, channels, 3, bias=True)",
         ("biases",),
     ),
     Family(
         CONVOLUTION_BIAS,
-        "a convolution with a bias, also one that is added by hand; linear layers may have one",
+        "a convolution with a bias, including one added by hand; linear layers may have one",
         "nn.Conv2d(channels, channels, 3, bias=True)",
         (
             *("bias in convolution", "bias in conv2d", "convolution bias", "biased convolution"),
@@ -147,7 +147,7 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         LINEAR_BIAS,
-        "a linear layer with a bias, also one that is added by hand; convolutions may have one",
+        "a linear layer with a bias, including one added by hand; convolutions may have one",
         "nn.Linear(features, 10, bias=True)",
         (
             *("bias in linear", "linear bias", "linear with bias"),
@@ -168,7 +168,8 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         POOLING,
-        "max or average pooling of windows that leaves a map larger than 1x1, so no GAP and GMP",
+        "max or average pooling of windows that leaves a map larger than 1x1, so neither GAP nor "
+        "GMP",
         "nn.MaxPool2d(2)",
         ("pool",),
     ),

@@ -32,7 +32,10 @@ def one_image_remedy(shape: Sequence[int]) -> str:
     if prod(shape) == 1:
         return "return the scores of all classes, not the predicted class"
     if len(shape) == 2:
-        return "view(-1, K) makes a row of each place in the map: average it first, x.mean((2, 3))"
+        return (
+            "average the map first, as in x.mean((2, 3)); view(-1, K) turns each of its positions "
+            "into a row"
+        )
     return (
         "average the map, as in x.mean((2, 3)); if forward returns several values, return the "
         "scores first"

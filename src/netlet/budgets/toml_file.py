@@ -54,7 +54,7 @@ _MEANT = {
 }
 
 TEMPLATE = """\
-# A budget: what a net may cost, must reach and consists of. Leave out what you do not ask for.
+# A budget: limits on a net's cost, its accuracy and its layers. Leave out what you do not need.
 # netlet check net.py:Net --budget class.toml
 
 # name = "assignment-1"     # in verdicts; if left out, the name of this file
@@ -65,7 +65,7 @@ judge = "test"              # "val": judge images held out of the training split
 params_below = 8_000        # fewer than 8,000 parameters
 epochs_at_most = 15         # or epochs_below
 accuracy_at_least = 99.4    # percent, after the last epoch; or accuracy_above
-# batch_size = 128          # of the recipe, exactly
+# batch_size = 128          # the recipe must use exactly this
 # held_for_last = 3         # the accuracy after each of the last 3 epochs
 # macs_below = 500_000      # multiply-adds for one image
 # weight_bytes_below = 40_000
@@ -85,7 +85,7 @@ forbids = ["bias"]
 
 # What a student reads where a limit or a rule is missed.
 [messages]
-params_below = "Use fewer channels; a 1x1 convolution makes many channels few."
+params_below = "Use fewer channels; a 1x1 convolution reduces the number of channels."
 "GAP | Linear" = "End with a global average pooling, or with a linear layer."
 
 # Options of netlet grade; other commands do not use them.

@@ -279,13 +279,13 @@ def _check_shifts(layers: Sequence[Layer | None], notation: str) -> None:
 
 
 def _check_uses(layer: Layer, channels: int, where: str) -> None:
-    """Check that a layer that is used several times reads as many channels as it makes."""
+    """Check that a layer that is used several times has as many output as input channels."""
     if layer.uses > 1 and layer.out != channels:
         once = layer.word.partition("*")[0]
         again = f"{once}*{layer.uses - 1}" if layer.uses > 2 else once
         raise NetError(
-            f"{where} reads {channels} channels and makes {layer.out}, so that it cannot read "
-            f"what it makes; write {once} {again}"
+            f"{where} runs one layer {layer.uses} times, so it needs as many output channels "
+            f"({layer.out}) as input channels ({channels}); write {once} {again} for two layers"
         )
 
 

@@ -152,8 +152,8 @@ def read_shape(shape: str) -> list[ShapeLayer]:
         if before is not None and not one.is_free and not math.isclose(one.ratio, before):
             written = _WIDTH.sub(f"{before:g}", word, count=1)
             raise NetError(
-                f"layer {number} of the shape {shape!r}, {word}, has to make as many channels as "
-                f"it reads, to be used {one.layer.uses} times; write {written}"
+                f"layer {number} of the shape {shape!r}, {word}, runs one layer {one.layer.uses} "
+                f"times, so it needs the same ratio as its input; write {written}"
             )
         # The channels of an image are not in the ratio.
         unknown = one.layer.joined and before is None
