@@ -62,8 +62,8 @@ def test_training_says_that_the_optimizer_of_the_file_is_not_used(
     head = "from torch import nn, optim\n"
     (tmp_path / "mine.py").write_text(f"{head}{NET}\noptim.Adam(Net().parameters())\n")
     said = (
-        "training mine.py:Net: mine.py creates an optimizer (Adam, line 11), which is not used; "
-        "the recipe steady trains, and --recipe and --set change it\n"
+        "training mine.py:Net: mine.py creates an optimizer (Adam, line 11), which is not used: "
+        "netlet trains with the recipe steady; change it with --recipe or --set\n"
     )
     assert said in netlet("study", "mine.py", "--seeds", "1")[2]
     assert "optimizer" not in netlet("study", "mine.py", "--seeds", "1", "--recipe", "plain")[2]

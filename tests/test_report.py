@@ -830,7 +830,7 @@ def test_what_does_not_belong_together_is_refused(netlet: Netlet, trained: Path)
     assert "--sort 'accuracy' is not a column; choose one of" in err
     code, _, err = netlet("runs", ".", "--compare", "--verdict", "pass")
     assert code == 2
-    assert "would drop seeds because of their results" in err
+    assert "which select seeds by their results" in err
     # The images have changed since: figures stay, pictures are left out.
     code, out, err = netlet("report", "elsewhere", "-o", "x.md", "--dataset", "digits.npz")
     assert code == 0

@@ -134,7 +134,7 @@ def test_recorded_runs_of_other_code_count_with_a_warning() -> None:
     ]
     codes = {"mine.py:Net": code, "2 P 4": None}
     with pytest.warns(
-        NetletWarning, match=r"^mine\.py:Net: 1 recorded trial ran other code"
+        NetletWarning, match=r"^mine\.py:Net: the code has changed since 1 recorded trial, which"
     ) as seen:
         _warn_of_other_code(comparison, lines, codes)
     assert len(seen) == 1

@@ -93,7 +93,8 @@ def test_a_net_whose_weights_the_seed_does_not_give_is_told(
     restored = netlet.build(Own, seed=1)
     restored.load_state_dict(net.state_dict())
     repeat = (
-        "so seed=1 alone does not repeat this run; to repeat it, build the net with netlet.build"
+        "so seed=1 alone does not reproduce this run; to reproduce it, build the net with "
+        "netlet.build"
     )
     for other, begins in (
         (Own(), r"not those of netlet\.build"),

@@ -222,8 +222,9 @@ def _show(files: Sequence[PlannedFile], *, dry_run: bool, json: bool) -> None:
 def _say_what_is_missing(requirement: str | None, *, in_git: bool) -> None:
     if requirement is None:
         say(
-            "netlet: the workflow does not know what pip installs; set the Actions variable NETLET "
-            "on GitHub, or remove the workflow and pass --install"
+            "netlet: the workflow does not know how to install netlet; set the GitHub Actions "
+            "variable NETLET to what pip should install, or delete the workflow and run this again "
+            "with --install"
         )
     if not in_git:
         say("netlet: this folder is not a git repository yet; run 'git init' and push it to GitHub")

@@ -127,8 +127,8 @@ def runs(
         raise RecordError("--json and --jsonl cannot be combined; pass only one")
     if compare and (verdict is not None or accuracy_at_least is not None):
         raise RecordError(
-            "--compare with --verdict or --accuracy-at-least would drop seeds because of their "
-            "results; drop these options, or --compare"
+            "--compare cannot be combined with --verdict or --accuracy-at-least, which select "
+            "seeds by their results; remove these filters, or --compare"
         )
     globs = {
         "name": name,

@@ -195,8 +195,8 @@ def _print_search(search: Search, path: Path, result: SearchResult, *, json: boo
 
     if result.unusable:
         say(
-            f"netlet: warning: {path}: {count_noun(result.unusable, 'line')} of another search or "
-            "other data did not count"
+            f"netlet: warning: {path}: ignored {count_noun(result.unusable, 'line')} of another "
+            "search or another data set"
         )
     ranked = rank_results([dict(line) for line in (*result.known, *result.lines)])
     best = ranked[0] if ranked else None

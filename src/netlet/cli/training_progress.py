@@ -46,7 +46,8 @@ def say_own_optimizer(experiment: Experiment) -> None:
         return
     say(
         f"training {experiment.name}: {Path(code.path).name} creates an optimizer ({found}), which "
-        f"is not used; the recipe {experiment.recipe.name} trains, and --recipe and --set change it"
+        f"is not used: netlet trains with the recipe {experiment.recipe.name}; change it with "
+        "--recipe or --set"
     )
 
 

@@ -61,7 +61,7 @@ jobs:
       - name: Install netlet
         run: |
           if [ -z "$NETLET" ]; then
-            echo "::error::Set the Actions variable NETLET to what pip installs, see netlet's docs"
+            echo "::error::Set the GitHub Actions variable NETLET to what pip should install"
             exit 1
           fi
           pip install "$NETLET"

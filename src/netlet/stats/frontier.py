@@ -250,9 +250,15 @@ def frontier_text(points: Sequence[FrontierPoint]) -> str:
         return text
     marks = [Mark(p.parameters, 100 - p.percent, letters[id(p)]) for p in shown]
     notes = [
-        "Marks A, B, ...: recorded here, means of their seeds; a, b, ...: published, most one run.",
-        "Pareto front: measured = no recorded net with as few parameters is as accurate;",
-        "              all = no published net with a public source is, either.",
+        (
+            "Marks A, B, ...: recorded here, means of their seeds; "
+            "a, b, ...: published, mostly single runs."
+        ),
+        (
+            "Pareto front: measured = more accurate than every other recorded net with no more "
+            "parameters;"
+        ),
+        "              all = the same among recorded nets and published ones with a public source.",
     ]
     if left_out := [point.name for point in points if point not in shown]:
         notes.append(escape_controls(f"Not in the plot: {', '.join(left_out)}."))

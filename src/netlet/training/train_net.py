@@ -168,17 +168,17 @@ def _note_first_weights(net: nn.Module, seed: int) -> None:
     kind = "builder" if cls.__module__.startswith("torch.") else ascii(cls.__name__)[1:-1]
     if was_trained(unwrap(net)):
         warnings.warn(
-            "the net has been trained before, and the epochs of that training count for no budget; "
-            f"to begin anew, build the net again with netlet.build({kind}, seed={seed})",
+            "the net has been trained before, and a budget does not count those epochs; "
+            f"to start from scratch, build the net again with netlet.build({kind}, seed={seed})",
             NetletWarning,
             stacklevel=3,
         )
         return
     which = f"those of seed {origin.seed}" if origin else "not those of netlet.build"
     warnings.warn(
-        f"the weights that the net begins with are {which}, so seed={seed} alone does not repeat "
-        f"this run; to repeat it, build the net with netlet.build({kind}, seed={seed}), or pass "
-        "initial_weights_digest if the weights are from a file",
+        f"the weights that the net begins with are {which}, so seed={seed} alone does not "
+        f"reproduce this run; to reproduce it, build the net with netlet.build({kind}, "
+        f"seed={seed}), or pass initial_weights_digest if the weights are from a file",
         NetletWarning,
         stacklevel=3,
     )

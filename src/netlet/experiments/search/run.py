@@ -149,7 +149,7 @@ def _warn_of_other_code(
     known: Sequence[Mapping[str, Any]],
     codes: Mapping[str, NetFiles | None],
 ) -> None:
-    """Warn if recorded trials ran other code than their nets have now.
+    """Warn if the code of a net has changed since recorded trials of it.
 
     They count: who edits a comment does not want to lose hours of training.
     """
@@ -162,8 +162,8 @@ def _warn_of_other_code(
             others[net] += 1
     for net, number in others.items():
         warnings.warn(
-            f"{net}: {count_noun(number, 'recorded trial')} ran other code than that of now, and "
-            "counts all the same; if the net has changed, name another file with --out",
+            f"{net}: the code has changed since {count_noun(number, 'recorded trial')}, which the "
+            "search still uses; if the change affects the net, pass another file with --out",
             NetletWarning,
             stacklevel=3,
         )
