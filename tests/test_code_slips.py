@@ -213,8 +213,8 @@ def test_a_net_that_could_be_built_for_other_images_is_not_to_be_rewritten(tmp_p
     path = tmp_path / "net.py"
     path.write_text(IMPORTS + CLASS)
     for name, remedy in (
-        ("swift", "takes 1; build the net with shape=(3, 32, 32) (input 3x32x32"),
-        (f"{path}:Net", "takes 1; write in_channels=3 (input 3x32x32"),
+        ("swift", "expects 1; build the net with shape=(3, 32, 32) (input 3x32x32"),
+        (f"{path}:Net", "expects 1; write in_channels=3 (input 3x32x32"),
     ):
         net = build(find_net(name).builder, seed=0)
         with pytest.raises(NetError) as caught:
