@@ -122,11 +122,12 @@ def _describe_shifts() -> str:
     ]
     if not names:
         return ""
+    *others, last = names
+    have = f"{', '.join(others)} and {last} have" if others else f"{last} has"
     return (
-        f"The nets of {', '.join(names)} have a "
-        "[shift average](notation.md#shift-average): a part of the net, in training as in scoring, "
-        "that averages the logits for nine shifts of the image by a pixel. It has no parameters; "
-        "the MACs include it.\n\n"
+        f"{have} a [shift average](notation.md#shift-average): a part of the net, in training as "
+        "in scoring, that averages the logits for nine shifts of the image by a pixel. It has no "
+        "parameters; the MACs include it.\n\n"
     )
 
 
