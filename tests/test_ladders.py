@@ -171,7 +171,7 @@ def test_a_changed_rung_is_refused_before_anything_is_lost(netlet: Netlet, there
     (there / "two.toml").write_text(RUNGS.replace('experiment = "code_2"', 'experiment = "code_4"'))
     code, _, err = netlet(*CLIMB)
     assert code == 2
-    assert "ladders/two/light: holds a run with another net; name another folder with --out" in err
+    assert "ladders/two/light: holds a run with a different net; name another folder with --out" in err
 
 
 @pytest.mark.slow
@@ -218,21 +218,21 @@ def test_own_images_without_a_test_set_can_be_climbed_twice(
     ("old", "new", "message"),
     few_fast(
         [
-            ('title = "Two steps"', "", 'the ladder has no title; write title = "..."'),
+            ('title = "Two steps"', "", 'two.toml: there is no title; write title = "..."'),
             ("[[rung]]", "[rung]", "is not valid TOML"),
-            ('target = "Small."', "", 'rung 1 has no target; write target = "..."'),
-            ('target = "Small."', "target = 5", 'rung 1 has target = 5; write target = "..."'),
+            ('target = "Small."', "", 'line 5: there is no target; write target = "..."'),
+            ('target = "Small."', "target = 5", 'line 9: target is 5; write target = "..."'),
             (
                 'about = "From small to *normed*."',
                 "about = 5",
-                'the ladder has about = 5; write about = "..."',
+                'line 3: about is 5; write about = "..."',
             ),
-            ('recipe = "plain"', "recipe = 5", 'rung 1 has recipe = 5; write recipe = "..."'),
-            ('name = "light"', "name = 5", 'rung 1 has name = 5; write name = "..."'),
+            ('recipe = "plain"', "recipe = 5", 'line 10: recipe is 5; write recipe = "..."'),
+            ('name = "light"', "name = 5", 'line 7: name is 5; write name = "..."'),
             (
                 'name = "light"',
                 'name = "ladder.md"',
-                "rung 1: 'ladder.md' cannot be a folder's name",
+                "line 7: 'ladder.md' cannot be a folder's name",
             ),
             (
                 "parameters = 4991",
@@ -249,33 +249,33 @@ def test_own_images_without_a_test_set_can_be_climbed_twice(
             (
                 'set = { epochs = 2, batch_size = 50, precision = "float32" }',
                 "set = 5",
-                "rung 1: set = 5; write it as a table",
+                "line 11: set = 5; write a table",
             ),
             (
                 "seeds = 1",
                 "sed = 1",
-                "rung 1: 'sed' is not a key; did you mean 'seeds'? the keys are: experiment",
+                "line 12: 'sed' is not a key of a rung; did you mean 'seeds'? the keys are: experiment",
             ),
             (
                 "seeds = 1",
                 "seeds = 0",
-                "rung 1: seeds = 0 is not a number of seeds; give 1 or more",
+                "line 12: seeds = 0 is not a number of seeds; give 1 or more",
             ),
             (
                 'name = "norms"',
                 'name = "light"',
-                "two rungs are called 'light'; give each its own name",
+                "line 17: two rungs are called 'light'; give each its own name",
             ),
-            ('name = "norms"', 'name = "../up"', "rung 2: '../up' cannot be a folder's name"),
+            ('name = "norms"', 'name = "../up"', "line 17: '../up' cannot be a folder's name"),
             (
                 "parameters = 4991",
                 "params = 4991",
-                "claim: 'params' is not a key; did you mean 'parameters'?",
+                "'params' is not a key of a claim; did you mean 'parameters'?",
             ),
             (
                 "claim = { parameters = 4991, best_train = 90.5, best_test = 91 }",
                 "claim = 3",
-                "a claim is 3; write it as a table",
+                "a claim is 3; write a table",
             ),
             ('"code_3"', '"code_33"', "no experiment or net 'code_33'; did you mean 'code_3'?"),
             (

@@ -29,11 +29,11 @@ from pathlib import Path
 from typing import Any
 
 from netlet.display import Displayed
-from netlet.errors import DamagedRecordError, LadderError, NetletDeprecationWarning, did_you_mean
+from netlet.errors import DamagedRecordError, LadderError, NetletDeprecationWarning
 from netlet.files import read_regular, safe_name
 from netlet.records.study import STUDY, Study, load_study
 from netlet.text import quote_shell
-from netlet.toml_files import read_toml
+from netlet.toml_files import check_keys, fail, read_toml, show_value
 
 LADDER, PAGE, REMARKS = "ladder.toml", "ladder.md", "remarks.md"
 MAX_SEEDS = 10_000  # of a study
@@ -105,24 +105,8 @@ def load_ladder(path: Path) -> Ladder:
             stacklevel=2,
         )
         values["rung"] = values.pop("step")
-    _check_keys(values, _LADDER_KEYS, f"{path}: a ladder")
-    entries = values.get("rung", [])
-    if not isinstance(entries, list) or not entries:
-        raise LadderError(f"{path}: has no [[rung]]; a ladder needs at least one")
-    if len(entries) > _MAX_RUNGS:
-        raise LadderError(f"{path}: has {len(entries):,} rungs; give it at most {_MAX_RUNGS:,}")
-    rungs = tuple(
-        _parse_rung(entry, f"{path}: rung {number}")
-        for number, entry in enumerate(entries, start=1)
-    )
-    names = [rung.name for rung in rungs]
-    folders = [name.casefold() for name in names]  # of which some systems make one
-    for name in names:
-        if folders.count(name.casefold()) > 1:
-            raise LadderError(f"{path}: two rungs are called {name!r}; give each its own name")
-    title = _read_text(values, "title", f"{path}: the ladder")
-    about = _read_text(values, "about", f"{path}: the ladder") if "about" in values else ""
-    return Ladder(title=title, about=about, rungs=rungs, toml=file.text.replace("\r\n", "\n"))
+    with file.naming_lines():
+        return _parse_ladder(values, file.text.replace("\r\n", "\n"))
 
 
 def load_ladder_result(
@@ -178,82 +162,105 @@ def load_rungs(
     return LadderResult(ladder, tuple(studies), remarks)
 
 
-def _parse_rung(entry: Mapping[str, Any], where: str) -> Rung:
-    _check_keys(entry, _RUNG_KEYS, where)
-    experiment = _read_text(entry, "experiment", where)
-    changes = entry.get("set", {})
+def _parse_ladder(values: Mapping[str, Any], toml: str) -> Ladder:
+    check_keys(values, _LADDER_KEYS, "a ladder")
+    entries = values.get("rung", [])
+    if not isinstance(entries, list) or not entries:
+        fail("has no [[rung]]; a ladder needs at least one", "rung")
+    if len(entries) > _MAX_RUNGS:
+        fail(f"has {len(entries):,} rungs; give it at most {_MAX_RUNGS:,}", "rung")
+    rungs = tuple(_parse_rung(entry, "rung", number) for number, entry in enumerate(entries))
+    folders = [rung.name.casefold() for rung in rungs]  # of which some systems make one
+    for number, rung in enumerate(rungs):
+        if rung.name.casefold() in folders[:number]:
+            fail(
+                f"two rungs are called {rung.name!r}; give each its own name",
+                "rung",
+                number,
+                "name",
+            )
+    about = _read_text(values, "about") if "about" in values else ""
+    return Ladder(title=_read_text(values, "title"), about=about, rungs=rungs, toml=toml)
+
+
+def _parse_rung(entry: object, *place: str | int) -> Rung:
+    values = _read_table(entry, _RUNG_KEYS, "a rung", *place)
+    experiment = _read_text(values, "experiment", *place)
+    changes = values.get("set", {})
     if not isinstance(changes, dict):
-        raise LadderError(
-            f"{where}: set = {changes!r}; write it as a table, like set = {{ epochs = 14 }}"
-        )
+        fail(f"set = {show_value(changes)}; write a table, like {{ epochs = 14 }}", *place, "set")
     return Rung(
-        name=_read_name(entry, experiment, where),
+        name=_read_name(values, experiment, *place),
         experiment=experiment,
-        title=_read_text(entry, "title", where),
-        target=_read_text(entry, "target", where),
-        recipe=_read_text(entry, "recipe", where) if "recipe" in entry else None,
+        title=_read_text(values, "title", *place),
+        target=_read_text(values, "target", *place),
+        recipe=_read_text(values, "recipe", *place) if "recipe" in values else None,
         changes=changes,
-        budget=_read_text(entry, "budget", where) if "budget" in entry else None,
-        max_seeds=_read_seeds(entry, where),
-        claim=_read_claim(entry, where),
+        budget=_read_text(values, "budget", *place) if "budget" in values else None,
+        max_seeds=_read_seeds(values, *place),
+        claim=_read_claim(values, *place),
     )
 
 
-def _read_name(entry: Mapping[str, Any], experiment: str, where: str) -> str:
-    name = _read_text(entry, "name", where) if "name" in entry else experiment
+def _read_name(values: Mapping[str, Any], experiment: str, *place: str | int) -> str:
+    name = _read_text(values, "name", *place) if "name" in values else experiment
     if safe_name(name) != name or name in (LADDER, PAGE) or len(name) > _MAX_LETTERS:
-        raise LadderError(
-            f"{where}: {name!r} cannot be a folder's name;"
-            f" give the rung a name of at most {_MAX_LETTERS} letters and digits"
+        fail(
+            f"{name!r} cannot be a folder's name; give the rung a name of at most {_MAX_LETTERS} "
+            "letters and digits",
+            *place,
+            "name",
         )
     return name
 
 
-def _read_seeds(entry: Mapping[str, Any], where: str) -> int | None:
-    seeds = entry.get("seeds")
+def _read_seeds(values: Mapping[str, Any], *place: str | int) -> int | None:
+    seeds = values.get("seeds")
     if seeds is not None and (
         isinstance(seeds, bool) or not isinstance(seeds, int) or not 1 <= seeds <= MAX_SEEDS
     ):
-        raise LadderError(
-            f"{where}: seeds = {seeds!r} is not a number of seeds; give 1 or more, at most "
-            f"{MAX_SEEDS:,}"
+        fail(
+            f"seeds = {show_value(seeds)} is not a number of seeds; give 1 or more, at most "
+            f"{MAX_SEEDS:,}",
+            *place,
+            "seeds",
         )
     return seeds
 
 
-def _read_claim(entry: Mapping[str, Any], where: str) -> dict[str, float]:
-    claim = entry.get("claim", {})
-    _check_keys(claim, _CLAIM_KEYS, f"{where}: a claim")
+def _read_claim(values: Mapping[str, Any], *place: str | int) -> dict[str, float]:
+    claim = _read_table(values.get("claim", {}), _CLAIM_KEYS, "a claim", *place, "claim")
     for key, number in claim.items():
         if (
             isinstance(number, bool)
             or not isinstance(number, int | float)
             or not 0 <= number <= _MAX_CLAIM
         ):
-            raise LadderError(
-                f"{where}: the claim's {key} = {number!r} is not a number; "
-                "write it like parameters = 4990 or best_test = 97.16"
+            fail(
+                f"the claim's {key} = {show_value(number)} is not a number; "
+                "write it like parameters = 4990 or best_test = 97.16",
+                *place,
+                "claim",
+                key,
             )
     return dict(claim)
 
 
-def _read_text(values: Mapping[str, Any], key: str, where: str) -> str:
+def _read_table(
+    values: object, known: tuple[str, ...], what: str, *place: str | int
+) -> Mapping[str, Any]:
+    if not isinstance(values, dict):
+        fail(f"{what} is {show_value(values)}; write a table of {', '.join(known)}", *place)
+    check_keys(values, known, what, *place)
+    return values
+
+
+def _read_text(values: Mapping[str, Any], key: str, *place: str | int) -> str:
     value = values.get(key)
     if not isinstance(value, str) or not value.strip():
-        found = f"{key} = {value!r}" if key in values else f"no {key}"
-        raise LadderError(f'{where} has {found}; write {key} = "..."')
+        found = f"{key} is {show_value(value)}" if key in values else f"there is no {key}"
+        fail(f'{found}; write {key} = "..."', *place, key)
     return value.strip()
-
-
-def _check_keys(values: Any, known: tuple[str, ...], where: str) -> None:
-    if not isinstance(values, dict):
-        raise LadderError(f"{where} is {values!r}; write it as a table of {', '.join(known)}")
-    for key in values:
-        if key not in known:
-            raise LadderError(
-                f"{where}: {key!r} is not a key; {did_you_mean(key, known)}"
-                f"the keys are: {', '.join(known)}"
-            )
 
 
 def _read_remarks(path: Path) -> str:
