@@ -171,7 +171,9 @@ def test_a_changed_rung_is_refused_before_anything_is_lost(netlet: Netlet, there
     (there / "two.toml").write_text(RUNGS.replace('experiment = "code_2"', 'experiment = "code_4"'))
     code, _, err = netlet(*CLIMB)
     assert code == 2
-    assert "ladders/two/light: holds a run with a different net; name another folder with --out" in err
+    assert (
+        "ladders/two/light: holds a run with a different net; name another folder with --out" in err
+    )
 
 
 @pytest.mark.slow
