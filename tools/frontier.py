@@ -127,7 +127,8 @@ def _describe_shifts() -> str:
     return (
         f"{have} a [shift average](notation.md#shift-average): a part of the net, in training as "
         "in scoring, that averages the logits for nine shifts of the image by a pixel. It has no "
-        "parameters; the MACs include it.\n\n"
+        "parameters; the MACs include it. The scores are those of test-time augmentation by these "
+        "shifts.\n\n"
     )
 
 

@@ -116,7 +116,7 @@ _OURS = (
     Definition(
         name="pebble",
         net="10b d16b d19b P d23b d28b d29b W S",
-        about="The most accurate net of at most 3,762 parameters.",
+        about="At most 3,762 parameters, the size of a published net.",
         recipe=FRONTIER_TINY,
         budget=DOCUMENT_000.replace(
             name="pebble",
@@ -128,7 +128,7 @@ _OURS = (
     Definition(
         name="grain",
         net="6b d11b d13b P d15b d18b d19b W S",
-        about="The most accurate net of at most 1,936 parameters.",
+        about="At most 1,936 parameters, the size of a published net.",
         recipe=FRONTIER_TINY,
         budget=DOCUMENT_000.replace(
             name="grain",
