@@ -37,6 +37,28 @@ SMOKE = {
     "test_stats",
 }
 
+# Files whose tests start a browser, a C compiler, a Ray cluster, worker processes, the sandbox or
+# another Python: a quarter of the time. `.ci/run` runs them after the others.
+PROGRAMS = {
+    "test_c",
+    "test_c_examples",
+    "test_c_interface",
+    "test_compiled_backend",
+    "test_compiler",
+    "test_execution",
+    "test_interruption",
+    "test_library_cache",
+    "test_locks",
+    "test_packaging",
+    "test_page",
+    "test_publishing",
+    "test_random_programs",
+    "test_ray",
+    "test_sandbox",
+    "test_seeds",
+    "test_vectors",
+}
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -60,9 +82,11 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of these files as smoke tests, except slow ones and those that read MNIST."""
+    """Mark smoke tests, except slow ones and those that read MNIST, and tests that start programs."""
     for item in items:
         own = {mark.name for mark in item.iter_markers()}
+        if item.path.stem in PROGRAMS and not own & {"slow", "faults"}:
+            item.add_marker(pytest.mark.programs)
         if item.path.stem in SMOKE and not own & {"slow", "mnist"}:
             item.add_marker(pytest.mark.smoke)
 

@@ -1,4 +1,7 @@
-"""Every process collects the same tests in the same order, as pytest-xdist needs it."""
+"""Every process collects the same tests in the same order, as pytest-xdist needs it.
+
+Each file that is listed by name exists.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import PROGRAMS, SMOKE
 from helpers import FIXTURES, ROOT
 
 
@@ -33,3 +37,10 @@ def test_ids_and_order_are_the_same_in_every_process(tmp_path: Path) -> None:
     other = collect(tmp_path / "two", "-p", "another_process", PYTHONHASHSEED="2")
     assert len(here) > 4_000
     assert here == other
+
+
+def test_listed_files_exist_and_have_one_kind() -> None:
+    stems = {path.stem for path in (ROOT / "tests").rglob("test_*.py")}
+    assert stems >= SMOKE
+    assert stems >= PROGRAMS
+    assert not SMOKE & PROGRAMS
