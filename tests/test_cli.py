@@ -547,10 +547,6 @@ def test_old_option_names_still_work_with_a_warning(netlet: Netlet, blobs_for_mn
 
 @pytest.mark.slow
 def test_runs_lists_what_can_be_resumed(netlet: Netlet, blobs_for_mnist: Path) -> None:
-    from netlet.cli.run_rows import CHECKPOINT_FILE
-    from netlet.training import CHECKPOINT_FILE as CHECKPOINT_OF_TRAINING
-
-    assert CHECKPOINT_FILE == CHECKPOINT_OF_TRAINING
     netlet("train", "code_2", *FAST)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("netlet.records.save_run", interrupt)

@@ -30,7 +30,6 @@ from netlet.recipes import Recipe
 from netlet.records import RunConfig
 from netlet.records.upgrade import OLD_LAYER_NAMES
 from netlet.training import (
-    CHECKPOINT_FILE,
     Callback,
     Checkpoint,
     Progress,
@@ -355,7 +354,7 @@ def test_checkpoint_of_version_0_1_can_be_resumed(blob_data: Dataset, tmp_path: 
             FAST,
             callbacks=[Recorder(tmp_path / "run", {"net": net}), StopsAfter(2)],
         )
-    write_as_version_0_1(tmp_path / "run" / CHECKPOINT_FILE, net)
+    write_as_version_0_1(tmp_path / "run" / records.CHECKPOINT_FILE, net)
     checkpoint, config = load_checkpoint(tmp_path / "run")
     assert RunConfig.from_dict(config, "run").net == net
     assert checkpoint.optimizer["steps"] == 10
@@ -379,14 +378,14 @@ def test_changed_net_and_damaged_checkpoint_are_rejected(
             FAST,
             resume=checkpoint,
         )
-    (tmp_path / "run" / CHECKPOINT_FILE).write_bytes(
-        (tmp_path / "run" / CHECKPOINT_FILE).read_bytes()[:500]
+    (tmp_path / "run" / records.CHECKPOINT_FILE).write_bytes(
+        (tmp_path / "run" / records.CHECKPOINT_FILE).read_bytes()[:500]
     )
     with pytest.raises(
         TrainingError, match=r"cannot be read as a checkpoint \(\w+\); start a new run"
     ):
         load_checkpoint(tmp_path / "run")
-    (tmp_path / "run" / CHECKPOINT_FILE).unlink()
+    (tmp_path / "run" / records.CHECKPOINT_FILE).unlink()
     with pytest.raises(
         TrainingError, match=r"nothing to resume, no checkpoint\.pt; start a new run"
     ):
@@ -443,7 +442,7 @@ def test_resume_with_missing_or_changed_data_is_rejected(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    before = (interrupted / CHECKPOINT_FILE).read_bytes()
+    before = (interrupted / records.CHECKPOINT_FILE).read_bytes()
     monkeypatch.setenv("NETLET_DATA", str(tmp_path / "nowhere"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     code, err = ended(capfd, "--resume", str(interrupted))
@@ -454,7 +453,7 @@ def test_resume_with_missing_or_changed_data_is_rejected(
     code, err = ended(capfd, "--resume", str(interrupted))
     assert (code, len(err.splitlines())) == (2, 1)
     assert "mnist: the data set has changed since this run started; restore the old one" in err
-    assert (interrupted / CHECKPOINT_FILE).read_bytes() == before
+    assert (interrupted / records.CHECKPOINT_FILE).read_bytes() == before
 
 
 # --- divergence and full disks

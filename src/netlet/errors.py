@@ -30,6 +30,20 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"did you mean {by_lower[close[0]]!r}? " if close else ""
 
 
+def first_line(error: BaseException, otherwise: str = "") -> str:
+    """Return the first line of an error's message that says something, without terminal colors.
+
+    Args:
+        error: Any exception; those of libraries may have no message, or pages of it.
+        otherwise: For an error without a message; by default the name of its type.
+    """
+    import re  # not needed by ``import netlet``, which should be quick
+
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    lines = (line.strip() for line in text.splitlines())
+    return next((line for line in lines if line), otherwise or type(error).__name__)
+
+
 def install_hint(extra: str) -> str:
     """Return how to install an optional group of packages (netlet is not on the package index).
 

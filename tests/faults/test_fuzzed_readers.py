@@ -80,7 +80,7 @@ from netlet.nets import build, find_net, load_weights
 from netlet.recipes import Recipe
 from netlet.repository.settings import load_settings
 from netlet.text import escape_controls
-from netlet.training import CHECKPOINT_FILE, Callback, Checkpoint, fit, load_checkpoint
+from netlet.training import Callback, Checkpoint, fit, load_checkpoint
 from netlet.training.checkpoint import checkpoint_to_bytes
 
 pytestmark = linux_only
@@ -476,7 +476,7 @@ READERS = {
             "checkpoints",
             checkpoint_samples,
             read_checkpoint,
-            CHECKPOINT_FILE,
+            records.CHECKPOINT_FILE,
             (repack_zip, rearrange_zip, zip_sizes, zip_bomb),
         ),
         Reader("ladders in TOML", ladder_samples, read_ladder, "ladder.toml", (edit_toml,)),

@@ -34,7 +34,7 @@ from netlet.data import Source
 from netlet.data.npz import load_npz
 from netlet.files import is_temporary
 from netlet.locks import LOCK
-from netlet.training import CHECKPOINT_FILE, load_checkpoint
+from netlet.training import load_checkpoint
 
 pytestmark = linux_only
 SEED = 20_160_816
@@ -396,7 +396,7 @@ def check_whole(path: Path) -> None:
         records.load_run(path.parent)
     elif path.name == records.STUDY:
         records.load_study(path.parent)
-    elif path.name == CHECKPOINT_FILE:
+    elif path.name == records.CHECKPOINT_FILE:
         load_checkpoint(path.parent)
     elif path.suffix == ".npz":
         load_npz(path)

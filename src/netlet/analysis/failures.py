@@ -14,6 +14,7 @@ from netlet.analysis.layer_sizes import depends_on_image, explain_sizes
 from netlet.analysis.module_rows import shown_run
 from netlet.analysis.operation_sizes import explain_operation, joins_values
 from netlet.budgets.layer_names import is_layer
+from netlet.errors import first_line
 from netlet.graph import ModuleRun
 from netlet.nets.class_slips import (
     explain_attribute,
@@ -61,9 +62,8 @@ def describe_failure(error: Exception, last: ModuleRun, shape: Sequence[int]) ->
 
 def _describe_run(error: Exception, last: ModuleRun, shape: Sequence[int]) -> str:
     """Return a message for an error that PyTorch raised, or the net itself."""
-    lines = str(error).strip().splitlines()
     device_error = describe_device_error(error)
-    reason = device_error or (lines[0] if lines else type(error).__name__)
+    reason = device_error or first_line(error)
     shown = shown_run(last)
     fails_by_shape = isinstance(error, _SHAPE_ERRORS) and not device_error
     sizes = explain_sizes(shown, shape) if fails_by_shape else ""

@@ -14,7 +14,7 @@ from netlet.analysis.summary import summary
 from netlet.analysis.table_lines import Table
 from netlet.analysis.torchinfo_table import torchinfo_table
 from netlet.analysis.torchsummary_table import torchsummary_table
-from netlet.errors import NetError
+from netlet.errors import NetError, first_line
 from netlet.text import escape_controls
 
 
@@ -76,7 +76,7 @@ def _format(
         raise
     except Exception as error:
         own = str(summary(net, shape))  # names the layer and the shape if the net never runs
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         note = f"note: {program} raises an error on this net: {reason}; this is netlet's own table"
         return f"{own}\n{escape_controls(note)}"
     notes = [

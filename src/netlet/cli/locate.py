@@ -19,7 +19,7 @@ _NEVER_OUTPUTS = (
     records.STUDY,
     records.LADDER,
     records.REMARKS,
-    "checkpoint.pt",
+    records.CHECKPOINT_FILE,
 )
 
 

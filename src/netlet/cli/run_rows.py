@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 Table = tuple[tuple[str, ...], list[list[str]], str]  # head, rows, alignment
 
-# netlet.training.CHECKPOINT_FILE, whose import would load torch.
-CHECKPOINT_FILE = "checkpoint.pt"
 _OUTCOMES = {
     "significant": "worse",
     "not significant": "no difference shown",
@@ -64,7 +62,7 @@ def unfinished_rows(root: Path) -> tuple[list[Row], list[str]]:
     The keys are those of a finished run; what only the end of a run can tell is None.
     """
     rows, problems = [], []
-    for path in records.search_folder(root, [CHECKPOINT_FILE])[0][CHECKPOINT_FILE]:
+    for path in records.search_folder(root, [records.CHECKPOINT_FILE])[0][records.CHECKPOINT_FILE]:
         folder = path.parent
         if (folder / records.RECORD).is_file():
             continue

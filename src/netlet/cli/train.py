@@ -286,11 +286,11 @@ def _resume(
     """Finish an interrupted run; return the record if it is finished already."""
     from netlet import records
     from netlet.locks import lock_folder
-    from netlet.training import CHECKPOINT_FILE, clear_finished, load_checkpoint
+    from netlet.training import clear_finished, load_checkpoint
 
     record = folder / records.RECORD
     if not record.is_file():
-        if not (folder / CHECKPOINT_FILE).is_file():
+        if not (folder / records.CHECKPOINT_FILE).is_file():
             load_checkpoint(folder)  # raises, and says what is missing
         with lock_folder(folder, "netlet train"):
             if not record.is_file():  # another process may just have finished it

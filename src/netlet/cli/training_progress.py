@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from netlet import records
 from netlet.analysis import check, trace
 from netlet.backends import explain_short_training
 from netlet.budgets import describe_teacher
@@ -22,7 +23,6 @@ from netlet.recipes import describe_epochs
 from netlet.records import Epoch
 from netlet.text import count_noun
 from netlet.training import (
-    CHECKPOINT_FILE,
     Callback,
     Plan,
     Progress,
@@ -213,7 +213,7 @@ class TrainingProgress(Callback):
             yield
         except KeyboardInterrupt:
             self._bar.close()
-            if self._plan and (recorder.folder / CHECKPOINT_FILE).is_file():
+            if self._plan and (recorder.folder / records.CHECKPOINT_FILE).is_file():
                 command = recorder.resume_command
                 say(f"interrupted; '{command}' continues after the last complete epoch")
             raise

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from netlet import __version__
+from netlet import __version__, records
 from netlet.analysis import receptive_field_from_trace, summary_from_trace, trace
 from netlet.backends import find_device
 from netlet.backends.cpu.library import processor_features
@@ -34,7 +34,7 @@ from netlet.nets import build
 from netlet.processor_load import cpu_cores
 from netlet.recipes import count_epochs
 from netlet.records import RunConfig, Study, net_digest, to_json_value
-from netlet.training import CHECKPOINT_FILE, load_checkpoint, resolve_precision
+from netlet.training import load_checkpoint, resolve_precision
 from netlet.training.throughput import measure_throughput
 
 # Images to train on over all seeds and epochs. With fewer, measuring takes longer than it saves.
@@ -90,7 +90,7 @@ def _find_threads(finished: Mapping[int, Study], left: Sequence[int], folder: Pa
             return int(threads)
     for seed in left:
         place = run_folder(folder, seed)
-        if (place / CHECKPOINT_FILE).is_file():
+        if (place / records.CHECKPOINT_FILE).is_file():
             return RunConfig.from_dict(load_checkpoint(place)[1], place).threads
     return None
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from netlet import records
 from netlet.data import Dataset
 from netlet.errors import NetletError, NetletWarning, TrainingError
 from netlet.experiments.events import OnEvent, WorkerEvent
@@ -33,7 +34,6 @@ from netlet.experiments.execution.task import (
 from netlet.files import read_regular
 from netlet.records import Run, RunConfig
 from netlet.text import count_noun, dump_json
-from netlet.training import CHECKPOINT_FILE
 from netlet.training.checkpoint import MAX_CHECKPOINT_BYTES, checkpoint_from_bytes
 from netlet.training.run_folder import RunFolder
 
@@ -147,7 +147,7 @@ class _SeedTraining:
     def _submit(self, seed: int) -> None:
         place = run_folder(self._folder, seed)
         config = dataclasses.replace(self._config, seed=seed).to_dict()
-        path, checkpoint = place / CHECKPOINT_FILE, None
+        path, checkpoint = place / records.CHECKPOINT_FILE, None
         self._folders[seed] = RunFolder(place, config, resumed=path.is_file())
         self._folders[seed].open()
         if path.is_file():

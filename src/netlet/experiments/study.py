@@ -45,7 +45,7 @@ from netlet.records import (
 )
 from netlet.records.config import OTHER_SOURCE, list_changes
 from netlet.text import count_noun
-from netlet.training import CHECKPOINT_FILE, clear_finished, load_checkpoint
+from netlet.training import clear_finished, load_checkpoint
 
 _CLAIM = re.compile(
     rf"\.seeds-(?P<first>\d+)-(?P<last>\d+)-(?P<experiment>[0-9a-f]{{12}}){re.escape(LOCK)}"
@@ -243,7 +243,7 @@ def _save_seeds(
     """Add seeds to ``study.json``, which another process may have changed; return their study."""
     path = folder / records.STUDY
     with lock_folder(folder, "netlet study", _WRITE_WAIT_S):
-        remove_unfinished(folder, [CHECKPOINT_FILE])
+        remove_unfinished(folder, [records.CHECKPOINT_FILE])
         found = load_finished_seeds(config, seeds, folder)
         if gone := [seed for seed in seeds if seed not in found]:
             raise TrainingError(
@@ -304,8 +304,8 @@ def _load_finished_run(config: RunConfig, place: Path) -> Run | None:
         run = records.load_run(place)
         _check_same_experiment(config, run, place)
         return run
-    if (place / CHECKPOINT_FILE).is_file():
-        started = RunConfig.from_dict(load_checkpoint(place)[1], place / CHECKPOINT_FILE)
+    if (place / records.CHECKPOINT_FILE).is_file():
+        started = RunConfig.from_dict(load_checkpoint(place)[1], place / records.CHECKPOINT_FILE)
         _check_same_experiment(config, started, place)
     return None
 

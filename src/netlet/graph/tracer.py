@@ -21,7 +21,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from netlet.errors import NetError
+from netlet.errors import NetError, first_line
 from netlet.graph.call import (
     bind_arguments,
     find_circular_padding,
@@ -56,7 +56,7 @@ def trace_graph(net: nn.Module, shape: Sequence[int]) -> Graph:
     try:
         return Tracer(unwrap(net), torch.zeros(BATCH, *shape)).run().graph
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise NetError(
             f"{type(net).__name__}: does not run on an image {format_shape(shape)} ({reason})"
         ) from error

@@ -7,7 +7,7 @@ import itertools
 import os
 from pathlib import Path
 
-from netlet.errors import NetError
+from netlet.errors import NetError, first_line
 from netlet.nets.definitions import (
     Selection,
     describe_broken_cells,
@@ -50,7 +50,7 @@ def complete_address(name: str) -> str:
         source = read_source(Path(name))
         nets, defined = list_nets(source.tree), list_definitions(source.tree)
     except (SyntaxError, ValueError) as error:
-        reason = (str(error).strip() or "no message").splitlines()[0]
+        reason = first_line(error)
         raise NetError(f"{name}: is not valid Python ({reason}); repair it") from error
     except (RecursionError, MemoryError) as error:
         raise NetError(f"{name}: has an expression that is nested too deep; split it") from error

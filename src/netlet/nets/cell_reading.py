@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from netlet.errors import NetError
+from netlet.errors import NetError, first_line
 from netlet.nets.cells import Cell, Source
 from netlet.nets.ipython_syntax import (
     RunCommand,
@@ -130,7 +130,7 @@ def _parse(text: str, filename: str) -> tuple[list[ast.stmt], str]:
     except SyntaxError as error:
         return [], f"line {error.lineno}: {error.msg}"
     except (ValueError, RecursionError, MemoryError) as error:
-        return [], (str(error).strip() or type(error).__name__).splitlines()[0]
+        return [], first_line(error)
 
 
 @dataclass(frozen=True)

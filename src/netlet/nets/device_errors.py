@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from netlet.errors import NetError
+from netlet.errors import NetError, first_line
 
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory")
 _MIXED_DEVICES = ("same device", "weight type")
@@ -22,8 +22,7 @@ def describe_device_error(error: BaseException) -> str | None:
     Args:
         error: The exception that a net raised.
     """
-    lines = str(error).strip().splitlines()
-    reason = lines[0].rstrip(".") if lines else type(error).__name__
+    reason = first_line(error).rstrip(".")
     text = str(error).lower()
     if any(words in text for words in _OUT_OF_MEMORY):
         return (

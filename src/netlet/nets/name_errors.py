@@ -6,7 +6,7 @@ import ast
 import traceback
 from pathlib import Path
 
-from netlet.errors import NetError
+from netlet.errors import NetError, first_line
 from netlet.nets.cells import Source
 from netlet.nets.definitions import find_broken_cell
 from netlet.nets.script import binds_name, is_main_guard, names_bound
@@ -84,7 +84,7 @@ def _statement_at(source: Source, filename: str, line: int) -> int | None:
 
 def explain_name_error(error: NameError) -> str:
     """Return which name is not defined where, and what to do about it, in one line."""
-    reason = (str(error).strip().splitlines() or ["no message"])[0]
+    reason = first_line(error, otherwise="no message")
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from netlet.errors import NetError
+from netlet.errors import NetError, first_line
 from netlet.nets.cell_reading import open_main_guards, parse_source
 from netlet.nets.cells import Cell, Source
 from netlet.nets.ipython_syntax import RunCommand, find_run_call
@@ -109,7 +109,7 @@ class _Made:
             self._refuse(run, cell, str(error).removeprefix(f"{path}: "))
             return None
         except (SyntaxError, ValueError, RecursionError, MemoryError, OSError) as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            reason = first_line(error)
             self._refuse(run, cell, f"it is not valid Python ({reason}); repair it")
             return None
         self.seen.add(path)

@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 
-from netlet.errors import NetletError
+from netlet.errors import NetletError, first_line
 from netlet.files import read_regular
 from netlet.nets.pickled_values import READ_AS_DATA
 
@@ -49,7 +49,7 @@ def read_safetensors(path: Path, error: type[NetletError]) -> dict[str, torch.Te
         return load_safetensors(content)
     except Exception as caught:  # SafetensorError; ValueError and others for strange shapes
         raise error(
-            f"{path}: expected a safetensors file, found a broken one ({_first_line(caught)}); "
+            f"{path}: expected a safetensors file, found a broken one ({_shorten(caught)}); "
             "save it again"
         ) from caught
 
@@ -92,7 +92,7 @@ def read_torch_file(path: Path, error: type[NetletError]) -> Any:
     # torch.load raises exceptions of many types: EOFError, IndexError, ValueError, ...
     except Exception as caught:
         raise error(
-            f"{path}: cannot be read as weights ({_first_line(caught)}); save it again"
+            f"{path}: cannot be read as weights ({_shorten(caught)}); save it again"
         ) from caught
 
 
@@ -167,6 +167,5 @@ def _check_sizes(content: bytes) -> None:
                 raise ValueError("it would fill the memory")
 
 
-def _first_line(error: Exception) -> str:
-    lines = str(error).splitlines()
-    return (lines[0] if lines else type(error).__name__)[:200].rstrip(".")
+def _shorten(error: Exception) -> str:
+    return first_line(error)[:200].rstrip(".")

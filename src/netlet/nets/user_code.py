@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from netlet.errors import NetError, check_type, did_you_mean
+from netlet.errors import NetError, check_type, did_you_mean, first_line
 from netlet.nets.addresses import complete_address, explain_path, full_address, is_user_code
 from netlet.nets.class_slips import explain_building
 from netlet.nets.compiled_nets import unwrap_all
@@ -181,7 +181,7 @@ def _one_line_errors(
         reason = explain_name_error(error)
         raise NetError(_describe_failure(address, what, error, reason)) from error
     except ImportError as error:
-        reason = f"{type(error).__name__}: {_first_line(error)}"
+        reason = f"{type(error).__name__}: {first_line(error, otherwise='no message')}"
         in_file = is_file_address(address.rpartition(":")[0])
         if "relative import" in str(error) and not in_file:
             reason += "; write it as path/to/file.py:Name"
@@ -192,7 +192,7 @@ def _one_line_errors(
         reason = (
             describe_device_error(error)
             or explain_building(error, target)
-            or f"{type(error).__name__}: {_first_line(error)}"
+            or f"{type(error).__name__}: {first_line(error, otherwise='no message')}"
         )
         raise NetError(_describe_failure(address, what, error, reason)) from error
 
@@ -229,8 +229,3 @@ def _required_arguments(target: object) -> list[str]:
         and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
         and recognize_parameter(p.name) is None
     ]
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else "no message"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from netlet.errors import ExportError, install_hint
+from netlet.errors import ExportError, first_line, install_hint
 
 _REPOSITORY = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}")
 
@@ -94,7 +94,7 @@ def upload(
             commit_message=f"Publish a {kind} with netlet",
         )
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise ExportError(
             f"--push {repository}: the Hub refused it ({reason}); {folder} is complete, upload it "
             "again once that is solved"

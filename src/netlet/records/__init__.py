@@ -17,6 +17,7 @@ from netlet.records.ladder import (
 )
 from netlet.records.median_run import locate_weights, median_run, median_seed
 from netlet.records.run import (
+    CHECKPOINT_FILE,
     EPOCHS,
     RECORD,
     WEIGHTS,
@@ -51,6 +52,7 @@ from netlet.records.study import (
 from netlet.records.trials import Trials, read_trials
 
 __all__ = [
+    "CHECKPOINT_FILE",
     "CONFIDENCE",
     "EPOCHS",
     "LADDER",

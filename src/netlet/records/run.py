@@ -36,6 +36,7 @@ from netlet.records.values import (
 from netlet.text import dump_json
 
 RECORD, EPOCHS, WEIGHTS = "run.json", "epochs.jsonl", "weights.safetensors"
+CHECKPOINT_FILE = "checkpoint.pt"  # in the folder of a run that is not finished
 
 
 @dataclass(frozen=True)

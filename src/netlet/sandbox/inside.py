@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from netlet.errors import NetletError
+from netlet.errors import NetletError, first_line
 from netlet.sandbox.limits import TRUSTED, Limits, limit_this_process
 from netlet.sandbox.messages import Exchange
 from netlet.sandbox.namespaces import forbid_user_namespaces
@@ -66,8 +66,8 @@ def _run(task: Any, request: dict[str, Any], exchange: Exchange) -> tuple[dict[s
     except MemoryError:
         return {"error": "", "reason": "memory"}, b""
     except BaseException as error:
-        lines = str(error).strip().splitlines() or ["no message"]
-        return {"error": f"{type(error).__name__}: {lines[0][:500]}"}, b""
+        reason = first_line(error, otherwise="no message")[:500]
+        return {"error": f"{type(error).__name__}: {reason}"}, b""
     return values, payload
 
 

@@ -1,7 +1,7 @@
 """Training: the trainer, its callbacks, checkpoints and the recorder of runs."""
 
 from netlet.training.callbacks import Callback, Plan, Progress
-from netlet.training.checkpoint import CHECKPOINT_FILE, Checkpoint, load_checkpoint
+from netlet.training.checkpoint import Checkpoint, load_checkpoint
 from netlet.training.dropout import describe_dropout
 from netlet.training.environment import resolve_precision
 from netlet.training.logs import LogCallback
@@ -12,7 +12,6 @@ from netlet.training.together import finish, finish_together
 from netlet.training.train_net import fit, iterate_fit
 
 __all__ = [
-    "CHECKPOINT_FILE",
     "Callback",
     "Checkpoint",
     "LogCallback",

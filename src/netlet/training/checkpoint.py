@@ -23,7 +23,6 @@ from netlet.records import Epoch, Stretch
 from netlet.records.upgrade import CHECKPOINT_FORMAT, upgrade_checkpoint
 from netlet.training.state import TrainingState
 
-CHECKPOINT_FILE = "checkpoint.pt"
 MAX_CHECKPOINT_BYTES = 1 << 30
 
 
@@ -117,12 +116,14 @@ def load_checkpoint(folder: Path) -> tuple[Checkpoint, dict[str, Any]]:
     Raises:
         TrainingError: There is no checkpoint, or it is not readable.
     """
-    path = folder / CHECKPOINT_FILE
+    path = folder / records.CHECKPOINT_FILE
     if not folder.is_dir():
         raise TrainingError(f"{folder}: no such folder; pass the folder of the run to resume")
     if not os.path.lexists(path):
         finished = (folder / records.RECORD).is_file()
-        reason = "the run is finished" if finished else f"no {CHECKPOINT_FILE}; start a new run"
+        reason = (
+            "the run is finished" if finished else f"no {records.CHECKPOINT_FILE}; start a new run"
+        )
         raise TrainingError(f"{folder}: nothing to resume, {reason}")
     return checkpoint_from_bytes(read_regular(path, MAX_CHECKPOINT_BYTES, TrainingError), path)
 

@@ -18,7 +18,6 @@ from netlet.locks import LOCK, lock_folder
 from netlet.nets import is_user_code
 from netlet.records import Run
 from netlet.text import quote_shell
-from netlet.training.checkpoint import CHECKPOINT_FILE
 
 
 def clear_finished(folder: Path) -> None:
@@ -28,9 +27,9 @@ def clear_finished(folder: Path) -> None:
         folder: The folder of a run whose record is complete; nothing happens if another process
             writes there.
     """
-    if (folder / CHECKPOINT_FILE).exists() or (folder / LOCK).exists():
+    if (folder / records.CHECKPOINT_FILE).exists() or (folder / LOCK).exists():
         with suppress(NetletError, OSError), lock_folder(folder, "netlet train"):
-            (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
+            (folder / records.CHECKPOINT_FILE).unlink(missing_ok=True)
             remove_unfinished(folder, older_than_s=0)
 
 
@@ -91,7 +90,7 @@ class RunFolder:
             self._enter_lock()
             remove_unfinished(self.path, older_than_s=0)  # nobody else writes there
         else:
-            remove_unfinished(self.path.parent, [CHECKPOINT_FILE])
+            remove_unfinished(self.path.parent, [records.CHECKPOINT_FILE])
 
     def save_checkpoint(self, content: bytes) -> None:
         """Write the checkpoint; the first one creates the folder.
@@ -101,9 +100,9 @@ class RunFolder:
         """
         if self._exists:
             with self._explain_write_errors():
-                write_atomic(self.path / CHECKPOINT_FILE, content)
+                write_atomic(self.path / records.CHECKPOINT_FILE, content)
         else:
-            self._create({CHECKPOINT_FILE: content})
+            self._create({records.CHECKPOINT_FILE: content})
 
     def save_epochs(self, lines: str, weights: bytes) -> None:
         """Write the lines of the epochs so far, and the weights after the last one.
@@ -133,7 +132,7 @@ class RunFolder:
         self.save_epochs(lines, weights)
         with self._explain_write_errors():
             records.save_run(run, self.path)
-            (self.path / CHECKPOINT_FILE).unlink(missing_ok=True)
+            (self.path / records.CHECKPOINT_FILE).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Release the folder."""
@@ -169,7 +168,7 @@ class RunFolder:
         try:
             yield
         except OSError as error:
-            if not (self.path / CHECKPOINT_FILE).is_file():
+            if not (self.path / records.CHECKPOINT_FILE).is_file():
                 raise TrainingError(
                     f"{self.path}: cannot be written to ({error.strerror}), and its checkpoint "
                     "is gone; start a new run"

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from netlet.data import Split
-from netlet.errors import TrainingError
+from netlet.errors import TrainingError, first_line
 from netlet.evaluation import compute_logits
 from netlet.graph import Graph, trace_graph
 from netlet.graph.operations import BatchNorm, Convolution, Padding
@@ -193,7 +193,7 @@ def _make_widened_form(
     try:
         reason = _describe_difference(*compute_within_widest(trained, images))
     except Exception as error:  # for instance of a net that is only for its number of channels
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
     if reason is not None:
         raise TrainingError(
             f"train_as=widened is not possible for {type(net).__name__}, whose layers mix channels "
@@ -297,7 +297,7 @@ def _check_start(
     try:
         reason = _describe_difference(before, _run(trained, images))
     except Exception as error:  # the code of the net is anybody's
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
     finally:
         for hook in hooks:
             hook.remove()

@@ -21,14 +21,13 @@ from typing import Any, ParamSpec, TypeVar
 import ray
 from ray import exceptions
 
-from netlet.errors import TrainingError
+from netlet.errors import TrainingError, first_line
 from netlet.experiments.execution import ray_task
 from netlet.experiments.execution.local import WorkerDiedError
 from netlet.experiments.execution.ray_channel import Attachment, RayChannel
 from netlet.experiments.execution.ray_connection import (
     check_nodes,
     connect,
-    first_line,
     refuse_netlet,
 )
 from netlet.experiments.execution.ray_options import RayOptions

@@ -6,7 +6,6 @@ import concurrent.futures
 import contextlib
 import logging
 import os
-import re
 import signal
 import socket
 import threading
@@ -21,7 +20,7 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from netlet import installation
-from netlet.errors import NetletWarning, TrainingError
+from netlet.errors import NetletWarning, TrainingError, first_line
 from netlet.experiments.execution import ray_task
 from netlet.experiments.execution.ray_options import RayOptions
 from netlet.processor_load import cpu_cores
@@ -174,12 +173,6 @@ def refuse_netlet(here: Mapping[str, str], others: Sequence[Mapping[str, str]]) 
         f"the driver has {_name_netlet(here)}, but {'; '.join(shown)}; install the same on every "
         "node, or send the driver's along with --on ray...,code=send"
     )
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message that says something."""
-    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip() for line in str(error).splitlines()]
-    return next((line for line in lines if line), type(error).__name__)
 
 
 def _name_amount(name: str, amount: float) -> str:
