@@ -50,9 +50,9 @@ def add_mistakes(draft: Draft, study: Study, images: Split | None) -> None:
             draft.table("mistakes", study_tables.mistake_table(study, wrong, disputed)),
         )
     else:
-        share = ", and the share of seeds that are wrong" if n > 1 else ""
+        score = "mean confidence, share of seeds that are wrong" if n > 1 else "confidence"
         draft.add(
-            f"Below each: label and prediction, mean confidence, number of the image{share}.",
+            f"Below each: label and prediction, {score}, number of the image.",
             draft.figure("mistakes", _draw_gallery(study, wrong, images, disputed), "Mistakes"),
         )
     shown = 0 if images is None else sum(one.mistake.image in disputed for one in wrong)
@@ -70,8 +70,9 @@ def _draw_gallery(
     captions = [
         mark_caption(
             f"{names[mistake.label]}, predicted {names[mistake.predicted]}\n"
-            f"{100 * mistake.confidence:.0f}%, no. {mistake.image}"
-            + (f", {seeds}/{n}" if n > 1 else ""),
+            f"{100 * mistake.confidence:.0f}%, "
+            + (f"{seeds}/{n}\n" if n > 1 else "")
+            + f"no. {mistake.image}",
             mistake.image,
             disputed,
         )

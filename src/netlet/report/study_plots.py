@@ -168,7 +168,7 @@ def calibration_curve(study: Study, axes: Axes | None = None) -> Figure:
 def mistake_gallery(
     pictures: Sequence[NDArray[np.uint8]], captions: Sequence[str], framed: Sequence[bool]
 ) -> Figure:
-    """Draw images in rows of four, each with a caption of two or three lines below it.
+    """Draw images in rows of four, each with its caption below it.
 
     Args:
         pictures: The pictures, gray ``H W`` or color ``H W 3``.
@@ -176,7 +176,8 @@ def mistake_gallery(
         framed: Whether each picture has a frame.
     """
     rows = -(-len(pictures) // _GALLERY_COLUMNS)
-    figure = new_figure(NARROW, (1.54 if any(framed) else 1.42) * rows)
+    lines = max(caption.count("\n") + 1 for caption in captions)
+    figure = new_figure(NARROW, (1.18 + 0.12 * lines) * rows)
     with use_style():
         axes = figure.subplots(rows, _GALLERY_COLUMNS, squeeze=False)
         for place in axes.flat:
