@@ -244,7 +244,7 @@ def test_the_study_command_shows_a_bar_and_every_worker_on_a_terminal(
 
 
 def test_an_interrupted_study_says_what_is_kept_below_its_bars(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     screen = Screen()
     monkeypatch.setattr(sys, "stderr", screen)
@@ -255,12 +255,19 @@ def test_an_interrupted_study_says_what_is_kept_below_its_bars(
             lines(STUDY_EVENTS[0])
             raise KeyboardInterrupt
 
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(KeyboardInterrupt):
         run()
     assert screen.getvalue().splitlines()[-2:] == [
         "study swift: 0 of 2 seeds finished",
-        "interrupted; finished seeds are kept in s, run the same command for the rest",
+        "interrupted; nothing has been trained yet, run the same command for the rest",
     ]
+    Path("s").mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert screen.getvalue().splitlines()[-1] == (
+        "interrupted; finished seeds and checkpoints are kept in s, run the same command for the rest"
+    )
 
 
 def test_workers_tell_how_far_they_are_within_an_epoch(

@@ -396,7 +396,9 @@ def test_a_signal_keeps_finished_seeds_and_ends_the_tasks(
     driver.send_signal(number)
     _, err = driver.communicate(timeout=_WAIT_S)
     assert driver.returncode == 130
-    assert "finished seeds are kept in far, run the same command for the rest" in err
+    assert (
+        "finished seeds and checkpoints are kept in far, run the same command for the rest" in err
+    )
     assert "Traceback" not in err
     ray.init(address=cluster.address, log_to_driver=False)
     wait_for(lambda: ray.available_resources().get("CPU") == 2)

@@ -686,6 +686,8 @@ def test_report_compare_and_runs_from_the_command_line(netlet: Netlet, trained: 
     assert (
         "none of the 5 runs in . matches" in netlet("runs", ".", "--accuracy-at-least", "99.9")[1]
     )
+    for verdict in ("NOT*", "not*"):
+        assert "none of" not in netlet("runs", ".", "--verdict", verdict)[1]
     best_first = [
         row["last_percent"]
         for row in json.loads(netlet("runs", ".", "--sort", "last", "--json")[1])["runs"]

@@ -515,6 +515,17 @@ def test_the_command_prints_each_trial_the_best_and_a_plot(
     assert example["trials"][0].keys() == document["best"].keys() - {"schema"}
     code, out, _ = netlet("search", "mine.toml", "--repeat", "1")
     assert (code, out.splitlines()[-1]) == (0, "the results are identical")
+    more = ("search", "mine.toml", "--trials", "3", "--resume", "--workers", "1")
+    assert netlet(*more)[2].startswith("trial 3: ")  # the line of the file, for --repeat
+
+
+@needs_optuna
+def test_a_search_without_trials_names_no_file(
+    netlet: Netlet, blobs_for_mnist: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.toml").write_text(SPACE)
+    code, out, _ = netlet("search", "mine.toml", "--trials", "0")
+    assert (code, out) == (0, "0 trials (none), 0 before\n")
 
 
 def test_a_terminal_shows_a_table_of_running_and_best_trials(

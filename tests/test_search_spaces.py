@@ -330,6 +330,11 @@ WRONG = [
         'title = "A space"',
         "line 1: dataset 'mnits' is neither the name of a data set nor a path; d",
     ),
+    (
+        'dataset = "none.npz"',
+        'title = "A space"',
+        "line 1: dataset 'none.npz': no such folder or file; check its path",
+    ),
     ("title = 3", 'title = "A space"', "line 1: title is 3; write a text"),
     ("title = ", 'title = "A space"', "is not valid TOML: "),
 ]

@@ -500,6 +500,8 @@ def test_a_study_without_seeds_is_refused(
     config = configure(images, digits_file, "16 P 8", epochs=1)
     with pytest.raises(TrainingError, match="there are no seeds to train; name some, like range"):
         run_study(config, range(0), tmp_path / "none", 1)
+    with pytest.raises(TrainingError, match="seed 3 is given twice; name each seed once"):
+        run_study(config, [3, 4, 3], tmp_path / "none", 1)
     assert not (tmp_path / "none").exists()
 
 

@@ -366,5 +366,8 @@ def test_ctrl_c_keeps_finished_seeds(digits: str, tmp_path: Path) -> None:
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert out == ""
-    assert "interrupted; finished seeds are kept in s, run the same command for the rest" in err
+    assert (
+        "interrupted; finished seeds and checkpoints are kept in s, run the same command for the rest"
+        in err
+    )
     assert "Traceback" not in err

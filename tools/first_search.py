@@ -95,8 +95,8 @@ Nets with the same recipe, smallest first. The recipes are listed below the tabl
 Squeeze-and-excitation, blurred pooling, activations other than ReLU, residual connections. Shared
 blocks, weighted pooling, dense connections, CReLU, leaky ReLU and training in a wider net are
 compared in [Techniques](techniques.md), as are other activation functions, nets without norms,
-training as branches and distillation. Nothing here averages several nets,
-and no image is classified more than once (no test-time augmentation)."""
+training as branches and distillation. No trial of this search averages several nets,
+and none classifies an image more than once (no test-time augmentation)."""
 
 
 def trials() -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from netlet.cli.progress import DownloadBar, show_progress
 from netlet.cli.results import say
-from netlet.errors import MissingDataError, OutputError
+from netlet.errors import DataError, MissingDataError, OutputError
 
 if TYPE_CHECKING:
     from netlet import experiments
@@ -101,6 +101,19 @@ def check_outside_dataset(folder: Path, dataset: str | None) -> None:
     if dataset and images.is_dir() and folder.resolve().is_relative_to(images.resolve()):
         raise OutputError(
             f"{folder}: lies in the data set {dataset}; name a folder outside of it with --out"
+        )
+
+
+def check_judged_split(judge: str | None, val: int | None, images: Dataset) -> None:
+    """Check that a run has the images that ``--judge val`` asks for.
+
+    Raises:
+        DataError: The run would be scored on test images.
+    """
+    if judge == "val" and not val and images.held_out.name != "val":
+        raise DataError(
+            f"--judge val: {images.name} has test images and none are held out, so the run would "
+            "be scored on test; add --val N, or remove --judge val"
         )
 
 

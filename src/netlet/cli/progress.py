@@ -218,7 +218,11 @@ def show_workers(folder: Path) -> Iterator[WorkerLines]:
         yield lines
     except KeyboardInterrupt:
         lines.close()
-        say(f"interrupted; finished seeds are kept in {folder}, run the same command for the rest")
+        kept = f"finished seeds and checkpoints are kept in {folder}"
+        say(
+            f"interrupted; {kept if folder.exists() else 'nothing has been trained yet'}, run the "
+            "same command for the rest"
+        )
         raise
     finally:
         lines.close()

@@ -145,12 +145,23 @@ def _optional(value: float | None, form: str) -> str:
 
 
 def comparison_rows(seeds: Sequence[SeedRecord]) -> tuple[list[Row], list[str]]:
-    """Return a row per experiment, compared with the best one on the same images; and problems."""
+    """Return a row per experiment, compared with the best one on the same images; and problems.
+
+    The best is one of several seeds if there is any: a single one may be a lucky one, and says
+    nothing about other seeds.
+    """
     from netlet import stats
 
     studies, problems = stats.group_into_studies(seeds)
     problems = list(problems)
-    studies.sort(key=lambda study: (study.data["name"], study.split, -stats.mean_percent(study)))
+    studies.sort(
+        key=lambda study: (
+            study.data["name"],
+            study.split,
+            len(study.seeds) == 1,
+            -stats.mean_percent(study),
+        )
+    )
     best: dict[tuple[Any, ...], Study] = {}
     rows = []
     for study in studies:

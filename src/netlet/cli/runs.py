@@ -135,7 +135,7 @@ def runs(
         "net": net,
         "data": dataset,
         "budget": budget,
-        "verdict": verdict,
+        "verdict": verdict and verdict.upper(),
         "split": split,
     }
     filters = Filters(globs, params_below, accuracy_at_least)

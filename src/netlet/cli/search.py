@@ -219,7 +219,8 @@ def _print_search(search: Search, path: Path, result: SearchResult, *, json: boo
         print_result(_table(ranked[:_SHOWN]), lines=True)
         if command := train_command(best):
             print_result(f"train the best on all training images: {command}")
-    print_result(f"recorded in {path}")
+    if path.exists():
+        print_result(f"recorded in {path}")
 
 
 def _table(lines: Sequence[Mapping[str, Any]]) -> str:

@@ -27,10 +27,11 @@ class SearchProgress:
     Args:
         name: The name of the search.
         trials: The number of trials to run, if it is known.
+        before: The number of trials that were in the file before.
     """
 
-    def __init__(self, name: str, trials: int | None = None) -> None:
-        self._name, self._trials = name, trials
+    def __init__(self, name: str, trials: int | None = None, before: int = 0) -> None:
+        self._name, self._trials, self._before = name, trials, before
         self._ended, self._stopped, self._failed = 0, 0, 0
         self._running: dict[tuple[str | None, int], str] = {}  # by arm and seed
         self._best: list[Mapping[str, Any]] = []
@@ -49,7 +50,8 @@ class SearchProgress:
             if not is_terminal():
                 of = f" of {self._trials}" if self._trials else ""
                 mark = " (best so far)" if is_best else ""
-                say(f"trial {self._ended}{of}: {describe_line(line)}{mark}")
+                number = self._before + self._ended  # the line, as --repeat counts them
+                say(f"trial {number}{of}: {describe_line(line)}{mark}")
         else:
             score = f" {100 * event.correct / event.total:.2f}%" if event.total else ""
             arm = f"{event.trial.arm}, " if event.trial.arm else ""
@@ -140,7 +142,7 @@ def show_search(name: str, path: Path, trials: int | None = None) -> Iterator[Se
         path: The file of its trials.
         trials: The number of trials to run, if it is known.
     """
-    progress = SearchProgress(name, trials)
+    progress = SearchProgress(name, trials, _count_lines(path))
     try:
         yield progress
     except KeyboardInterrupt:
@@ -150,6 +152,13 @@ def show_search(name: str, path: Path, trials: int | None = None) -> Iterator[Se
         raise
     finally:
         progress.close()
+
+
+def _count_lines(path: Path) -> int:
+    try:
+        return path.read_bytes().count(b"\n")
+    except OSError:  # what reads the trials says what is wrong
+        return 0
 
 
 def _rank_key(line: Mapping[str, Any]) -> tuple[float, float]:

@@ -8,7 +8,11 @@ from typing import Annotated
 import typer
 
 from netlet import records
-from netlet.cli.datasets import check_outside_dataset, load_training_dataset
+from netlet.cli.datasets import (
+    check_judged_split,
+    check_outside_dataset,
+    load_training_dataset,
+)
 from netlet.cli.log_option import Log, check_log
 from netlet.cli.option_groups import LOCAL_WORKERS, WorkerOptions
 from netlet.cli.options import (
@@ -117,6 +121,7 @@ def study(
     numbers = range(first_seed, first_seed + (choice.seeds or _SEEDS))
     trials = records.read_trials(chosen_by, numbers) if chosen_by else None
     images = load_training_dataset(dataset, data_dir, channels)
+    check_judged_split(judge, val, images)
     folder = out or default_folder(experiment, images)
     config = configure_run(
         experiment,

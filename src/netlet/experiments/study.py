@@ -8,6 +8,7 @@ import functools
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
@@ -102,14 +103,16 @@ def run_study(
         TypeError: The configuration, the seeds or the data set are of another type.
         RecordError: The folder holds runs of another experiment.
         LockedError: Another process trains some of these seeds.
-        TrainingError: There are no seeds, or some could not be finished. The others are kept, and
-            the same call trains only the rest.
+        TrainingError: There are no seeds, one is given twice, or some could not be finished. The
+            others are kept, and the same call trains only the rest.
     """
     check_argument(config, RunConfig)
     check_argument(data, Dataset, optional=True)
-    check_type(seeds, (range, list, tuple), "the seeds", "whole numbers, like range(5)")
+    check_type(seeds, (range, list, tuple), "the argument seeds", "whole numbers, like range(5)")
     if not seeds:
         raise TrainingError("there are no seeds to train; name some, like range(5)")
+    if twice := [seed for seed, times in Counter(seeds).items() if times > 1]:
+        raise TrainingError(f"seed {twice[0]} is given twice; name each seed once")
     folder = Path(folder)
     with _claim_seeds(config, list_unfinished_seeds(config, seeds, folder), folder):
         # Again, since another process may have finished some of them in the meantime.

@@ -95,7 +95,8 @@ class Comparison(Plotted):
             return f"{by}, significant over seeds and over images"
         undecided = f"undecided over seeds ({self.over_seeds.about})"
         if self.outcome == "undecided":
-            return f"{by}, significant over images; {undecided}"
+            points = f"{abs(self.difference):.3f} points"
+            return f"{better} is {points} above {worse}, significant over images; {undecided}"
         none = f"no significant difference between {self.a} and {self.b}"
         if self.over_seeds.p is None:
             return f"{none} over images; {undecided}"

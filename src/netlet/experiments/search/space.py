@@ -164,6 +164,8 @@ def resolve_dataset(dataset: str, folder: Path) -> str:
     path = folder / dataset
     if path.exists():
         return str(path.resolve())
+    if path.suffix or len(path.parts) > len(folder.parts) + 1:  # no name has a dot or a slash
+        raise SearchError(f"dataset {dataset!r}: no such folder or file; check its path")
     raise SearchError(
         f"dataset {dataset!r} is neither the name of a data set nor a path; "
         f"{did_you_mean(dataset, DATASET_NAMES)}choose one of {', '.join(DATASET_NAMES)}, or name "
