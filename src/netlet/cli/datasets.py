@@ -104,27 +104,31 @@ def check_outside_dataset(folder: Path, dataset: str | None) -> None:
         )
 
 
-def check_judged_split(judge: str | None, val: int | None, images: Dataset) -> None:
-    """Check that a run has the images that ``--judge val`` asks for.
+def load_training_dataset(
+    dataset: str | None,
+    data_dir: Path | None,
+    channels: int | None,
+    judge: str | None = None,
+    val: int | None = None,
+) -> Dataset:
+    """Load what to train on: the data set that was named, else MNIST, else ``scribble``.
 
     Raises:
-        DataError: The run would be scored on test images.
+        DataError: The data set that was named is missing or damaged, MNIST is damaged, or ``judge``
+            is val and the run would be scored on test images, since ``val`` holds none out.
     """
+    images = _load_named_or_mnist(dataset, data_dir, channels)
     if judge == "val" and not val and images.held_out.name != "val":
         raise DataError(
             f"--judge val: {images.name} has test images and none are held out, so the run would "
             "be scored on test; add --val N, or remove --judge val"
         )
+    return images
 
 
-def load_training_dataset(
+def _load_named_or_mnist(
     dataset: str | None, data_dir: Path | None, channels: int | None
 ) -> Dataset:
-    """Load what to train on: the data set that was named, else MNIST, else ``scribble``.
-
-    Raises:
-        DataError: The data set that was named is missing or damaged, or MNIST is damaged.
-    """
     if dataset or data_dir:
         return load_dataset(dataset or "mnist", data_dir, channels)
     try:

@@ -8,11 +8,7 @@ from typing import Annotated
 import typer
 
 from netlet import records
-from netlet.cli.datasets import (
-    check_judged_split,
-    check_outside_dataset,
-    load_training_dataset,
-)
+from netlet.cli.datasets import check_outside_dataset, load_training_dataset
 from netlet.cli.log_option import Log, check_log
 from netlet.cli.option_groups import LOCAL_WORKERS, WorkerOptions
 from netlet.cli.options import (
@@ -120,8 +116,7 @@ def study(
     check_output_folder(out or STUDIES)
     numbers = range(first_seed, first_seed + (choice.seeds or _SEEDS))
     trials = records.read_trials(chosen_by, numbers) if chosen_by else None
-    images = load_training_dataset(dataset, data_dir, channels)
-    check_judged_split(judge, val, images)
+    images = load_training_dataset(dataset, data_dir, channels, judge, val)
     folder = out or default_folder(experiment, images)
     config = configure_run(
         experiment,

@@ -8,11 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from netlet.cli.datasets import (
-    check_judged_split,
-    check_outside_dataset,
-    load_training_dataset,
-)
+from netlet.cli.datasets import check_outside_dataset, load_training_dataset
 from netlet.cli.log_option import Log, check_log, log_callbacks, say_logs
 from netlet.cli.options import (
     NET,
@@ -138,8 +134,7 @@ def train(
         logs = check_log(log)
         check_outside_dataset(out or RUNS, dataset)
         _check_folder(out or RUNS, numbered=out is None)
-        images = load_training_dataset(dataset, data_dir, channels)
-        check_judged_split(judge, val, images)
+        images = load_training_dataset(dataset, data_dir, channels, judge, val)
         place = out or default_folder(experiment, images, seed)
         if not (recipe or set_):  # who states the training knows
             from netlet.cli.training_progress import say_own_optimizer
