@@ -106,7 +106,9 @@ def runs(
     compare: Annotated[
         bool,
         typer.Option(
-            "--compare", help="Show a row per experiment, best first, compared with the best."
+            "--compare",
+            help="Show a row per experiment, best first, compared with the best; those of a single "
+            "seed come last.",
         ),
     ] = False,
     jsonl: Annotated[
