@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from math import prod
@@ -26,6 +27,18 @@ _SINGLE_INPUT = frozenset(
         "view",
     )
 )
+_ENDS = ("Flatten", "Linear", "LogSoftmax", "reshape", "view")  # in line if only a row remains
+# What computes a single window and nothing else: its row and its window tell the same. A module of
+# a user may pad, crop, pool or enlarge besides.
+_SINGLE_WINDOW = re.compile(
+    r"(Conv|ConvTranspose|MaxPool|AvgPool|AdaptiveAvgPool|AdaptiveMaxPool|LPPool)[123]d|Linear"
+)
+_KEYS_OF_WINDOW = (
+    ("kernel", "k"),
+    ("stride", "s"),
+    ("padding", "p"),
+    ("dilation", "d"),
+)  # of a row, of a window
 _OWN, _NEVER_RAN = " (its own)", " (never ran)"  # suffixes of kinds in a summary
 
 
@@ -153,7 +166,7 @@ def _contradictions_of_fields(
     image: Sequence[int],
 ) -> Iterator[str]:
     """Check the arithmetic of receptive fields, window by window."""
-    in_line = all(row["kind"] in _SINGLE_INPUT for row in rows)
+    in_line = _is_in_line(rows, windows, image)
     before: Mapping[str, Any] | None = None
     for number, window in enumerate(windows):
         where = f"receptive_field.rows[{number}] ({shorten(window['name'])})"
@@ -166,30 +179,56 @@ def _contradictions_of_fields(
         before = window
 
 
+def _is_in_line(
+    rows: Sequence[Mapping[str, Any]],
+    windows: Sequence[Mapping[str, Any]],
+    image: Sequence[int],
+) -> bool:
+    """Return whether each window takes the map of the window before, and nothing else does.
+
+    Not so if a layer has several inputs or pads by itself (``padding_mode``, ``"same"`` with an
+    even kernel), if a pooling has windows of different sizes, or if a map is reshaped.
+    """
+    before, left = list(image), iter(windows)
+    for row in rows:
+        kind, after = row["kind"], list(row["output"][1:])
+        window = next(left, None) if row["kernel"] is not None else None
+        if kind not in _SINGLE_INPUT or (kind in _ENDS and after):
+            return False
+        if kind == "AdaptiveAvgPool2d" and window is None:
+            return False
+        if kind == "Conv2d" and window is not None and window["n_in"] != before:
+            return False
+        before = after
+    return True
+
+
 def _faults_of_window(window: Mapping[str, Any], in_line: bool) -> Iterator[str]:
     """Yield what is wrong with a row of the table of receptive fields.
 
     Args:
         window: The row.
         in_line: Whether every layer has one input, so that fields grow exactly by the formula.
-            Where paths meet, windows may overlap less or more.
+            Elsewhere they may overlap less or more, or have elements that all depend on the same
+            pixels, as after a norm over a whole map: such a field does not slide.
     """
     sizes = [window[name] for name in ("n_in", "k", "s", "p", "d", "n_out")]
     fields = [window[name] for name in ("r_in", "j_in", "r_out", "j_out")]
-    if len({len(one) for one in [*sizes, *(field for field in fields if field)]}) > 1:
+    fields = [field for field in fields if field is not None]
+    axes = {len(one) for one in sizes}, {len(one) for one in fields}
+    if any(len(found) > 1 for found in axes) or (in_line and fields and axes[0] != axes[1]):
         yield "its sizes have different numbers of axes"
         return
-    if None in fields:
+    if len(fields) < 4 or axes[0] != axes[1]:  # unknown, or of a map that was rearranged
         return
     r_in, j_in, r_out, j_out = fields
     for axis, (k, s, d) in enumerate(zip(window["k"], window["s"], window["d"], strict=True)):
         reach = r_in[axis] + (k - 1) * d * j_in[axis]
-        if r_out[axis] > reach or r_out[axis] < (reach if in_line else r_in[axis]):
+        if r_out[axis] < r_in[axis] or (in_line and r_out[axis] != reach):
             yield f"r_out is {r_out[axis]}, but r_in + (k - 1) * d * j_in is {reach}"
         # A window that has one place only does not slide.
-        if j_out[axis] != j_in[axis] * s and (
-            window["n_out"][axis] > 1 or j_out[axis] != j_in[axis]
-        ):
+        slides = window["n_out"][axis] > 1 and (in_line or r_out[axis] > r_in[axis])
+        if j_out[axis] != j_in[axis] * s and (slides or j_out[axis] != j_in[axis]):
             yield f"j_out is {j_out[axis]}, but j_in * s is {j_in[axis] * s}"
 
 
@@ -215,14 +254,13 @@ def _contradictions_of_windows(
                 yield f"summary and receptive_field have different windows for {shorten(name)}"
             continue
         for row, window in zip(of_name, fields[name], strict=True):
-            mine = [
-                row[key] for key in ("kernel", "stride", "padding", "dilation", "field", "jump")
-            ]
-            theirs = [window[key] for key in ("k", "s", "p", "d", "r_out", "j_out")]
+            windows_of = [(row[a], window[b]) for a, b in _KEYS_OF_WINDOW]
+            fields_of = [(row["field"], window["r_out"]), (row["jump"], window["j_out"])]
             places = list(row["output"][1:])
-            if len(places) == len(window["n_out"]) and places != list(window["n_out"]):
+            is_one = _SINGLE_WINDOW.fullmatch(row["kind"]) or row["kind"].islower()
+            if is_one and len(places) == len(window["n_out"]) and places != list(window["n_out"]):
                 yield f"summary and receptive_field have different outputs for {shorten(name)}"
-            if mine != theirs:
+            if any(mine != theirs for mine, theirs in windows_of + fields_of * bool(is_one)):
                 yield (
                     f"summary and receptive_field have different windows or fields for"
                     f" {shorten(name)}"
