@@ -16,7 +16,7 @@ from netlet.analysis import check, cost, judge_cost
 from netlet.budgets import Budget, ModelCost, RuleResult
 from netlet.budgets.families import FAMILIES
 from netlet.budgets.layer_names import LAYERS, find_slip
-from netlet.budgets.rules import parse_rule
+from netlet.budgets.rule_parser import parse_rule
 from netlet.errors import BudgetError
 
 Head = Callable[["Net", torch.Tensor], torch.Tensor]
@@ -530,6 +530,34 @@ def test_a_norm_after_each_convolution() -> None:
     assert (result.state, result.found) == ("FAIL", "1 of 2; not after 4")
 
 
+def test_a_hidden_layer_is_told_from_the_last_one() -> None:
+    dense = {"hidden": nn.Linear(16, 16), "out": nn.Linear(16, 10), "q": nn.Conv2d(16, 10, 1)}
+
+    def ends_with_linear(net: Net, x: torch.Tensor) -> torch.Tensor:
+        return net.out(x.mean((2, 3)))
+
+    def has_two(net: Net, x: torch.Tensor) -> torch.Tensor:
+        return net.out(F.relu(net.hidden(x.mean((2, 3)))))
+
+    def ends_with_convolution(net: Net, x: torch.Tensor) -> torch.Tensor:
+        return net.q(net.hidden(x.mean((2, 3)))[:, :, None, None]).flatten(1)
+
+    def skips(net: Net, x: torch.Tensor) -> torch.Tensor:
+        first = net.out(x.mean((2, 3)))
+        return first + net.last(F.relu(first))
+
+    for rule in ("no hidden Linear", "no dense before the last layer", "without hidden fc, GMP"):
+        assert judge(rule, ends_with_linear, **dense).state == "PASS"
+        for head_of in (has_two, ends_with_convolution):
+            result = judge(rule, head_of, **dense)
+            assert (result.state, result.found, result.largest_layers) == ("FAIL", "1", ("hidden",))
+            assert result.remedy == "leave it out"
+        result = judge(rule, skips, **dense, last=nn.Linear(10, 10))
+        assert (result.state, result.largest_layers) == ("FAIL", ("out",))
+    result = judge("no hidden Linear", ends_with_linear, **dense)
+    assert (result.rule, result.title) == ("Linear before the last layer", "no hidden Linear")
+
+
 def test_nothing_acts_on_the_prediction() -> None:
     rule = "no activation/norm/dropout right before the prediction"
     q = nn.Conv2d(16, 10, 1)
@@ -618,7 +646,15 @@ def test_unknown_never_passes() -> None:
     for rule in ("GAP", "no Dropout", "receptive field at least 2 before the last layer"):
         result = judge(rule, branch)
         assert result.state == "UNKNOWN"
-    assert "reads a tensor's value" in judge("GAP", branch).found
+    result = judge("GAP", branch)
+    line = branch.__code__.co_firstlineno + 1
+    assert f"test_rules.py, line {line}: (net) reads a tensor's value" in result.found
+    assert result.remedy.startswith(
+        "leave print, assert and if on values of tensors out of forward"
+    )
+    messages = {"GAP": "See lecture 4."}
+    told = Budget(requires=("GAP",), messages=messages).judge(ModelCost(1, 1, 4, 4)).results
+    assert [one.message for one in told] == [""]  # what is unknown may well be met
     assert judge("no GAP", branch).state == "FAIL"
     without = ModelCost(parameters=1, macs=1, weight_bytes=4, activation_bytes=4)
     for rule in ("GAP", "BatchNorm", "no Linear", "Conv2d >= 1"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Set
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -16,6 +17,7 @@ from netlet.graph import BATCH, Execution, FunctionCall, ModuleRun
 from netlet.graph.aten_names import VIEWS
 from netlet.graph.tensors import address
 from netlet.nets.registered import count_numbers, list_modules, list_parameters, own_parameters
+from netlet.nets.sources import locate_line
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 # Functions that a table calls by another name than PyTorch's dispatcher.
@@ -62,6 +64,26 @@ def shown_run(run: ModuleRun) -> ModuleRun:
 def shown_name(run: ModuleRun) -> str:
     """Return the name of a run in tables and messages."""
     return shown_run(run).path or "(net)"
+
+
+def name_reader(run: ModuleRun, read_at: tuple[str, int] | None) -> str:
+    """Return the name of a run that read a value of a tensor, after the line of its code.
+
+    Args:
+        run: The run.
+        read_at: The file and the line; None if they are not known.
+    """
+    name = shown_name(run)
+    if read_at is None:
+        return name
+    filename, line = read_at
+    file = Path(filename)
+    # A notebook's kernel compiles each cell as a file with a number as its name.
+    known = file.suffix == ".py" and not file.stem.isdigit()
+    where = locate_line(filename, line) or (
+        f"{file.name}, line {line}" if known else f"line {line}"
+    )
+    return f"{where}: {name}"
 
 
 @dataclass(frozen=True)

@@ -114,8 +114,8 @@ class Trace(Displayed):
         net: The net.
         shape: The input shape ``C H W``.
         ops: The operations in the order in which they started; the first is the net itself.
-        value_dependent: The name of the module that first read a value of a tensor, or None. From
-            there on, the path may depend on the image.
+        value_dependent: The name of the module that first read a value of a tensor, after the
+            line of its code, or None. From there on, the path may depend on the image.
         called_by_parts: Modules that did not run although operations read their parameters.
         unused: Modules that never ran and none of whose parameters was read.
         activation_bytes: The peak of activation memory for one image, or None if unknown.

@@ -10,7 +10,7 @@ from torch import nn
 from netlet.analysis.field_rules import Effect, follow_fields, full_shape
 from netlet.analysis.fields import field_size
 from netlet.analysis.map_axes import follow_axes
-from netlet.analysis.module_rows import is_atomic
+from netlet.analysis.module_rows import is_atomic, name_reader
 from netlet.analysis.net_end import describe_node
 from netlet.analysis.op_families import Membership, find_families
 from netlet.budgets.families import (
@@ -66,7 +66,7 @@ def describe_structure(
     if training is None:
         return Structure(scored.layout(), None, unknown, kinds)
     if training.reader is not None and not unknown:
-        name = training.reader.path or "(net)"
+        name = name_reader(training.reader, training.read_at)
         unknown = f"{name} reads a tensor's value in training and may choose a path by it"
     graph = _without_batch_statistics(training.graph)
     trained = _Reader(graph, follow_fields(graph, training.certain), modules)

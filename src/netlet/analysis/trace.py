@@ -21,7 +21,7 @@ from netlet.analysis.hidden_weights import HiddenWeights, find_hidden_weights
 from netlet.analysis.idle_modules import find_idle_modules
 from netlet.analysis.left_out import write_left_out_notes
 from netlet.analysis.memory import forward_backward_bytes, peak_bytes
-from netlet.analysis.module_rows import list_rows, shown_name
+from netlet.analysis.module_rows import list_rows, name_reader, shown_name
 from netlet.analysis.net_end import count_outputs, write_end_notes
 from netlet.analysis.ops import Trace
 from netlet.analysis.precision import copy_in_float32, list_precisions
@@ -86,7 +86,9 @@ def _trace(net: nn.Module, shape: Sequence[int]) -> Trace:
             "tensor; it must return logits of shape (N, K)"
         )
     provenance.finish(output)
-    reader = observer.taken if execution.reader is None else shown_name(execution.reader)
+    reader = observer.taken
+    if execution.reader is not None:
+        reader = name_reader(execution.reader, execution.read_at)
     graph = execution.graph
     effects = follow_fields(graph, execution.certain)
     larger, hidden_from_blank = _run_on_other_images(net, shape, images.dtype, code)

@@ -27,7 +27,8 @@ from netlet.budgets.measures import ModelCost, Outcome
 from netlet.budgets.messages import add_message, check_messages, check_text
 from netlet.budgets.one_image import check_one_image
 from netlet.budgets.rule_checks import check_rule
-from netlet.budgets.rules import Rule, forbid, is_layer_name, parse_rule, refuse_contradictions
+from netlet.budgets.rule_parser import forbid, is_layer_name, parse_rule, refuse_contradictions
+from netlet.budgets.rules import Rule
 from netlet.budgets.selection import find_words
 from netlet.budgets.verdict import MAY_BE_MISSING, RuleResult, Verdict, label_budget
 from netlet.display import Displayed

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 
-from netlet.budgets.measures import HIDDEN
 from netlet.budgets.verdict import RuleResult
 from netlet.errors import BudgetError, did_you_mean
 
@@ -56,13 +55,11 @@ def check_text(what: str, text: object) -> None:
 
 
 def add_message(results: Iterable[RuleResult], text: str | None) -> list[RuleResult]:
-    """Return results, with a message for those that do not pass and never will.
+    """Return results, with a message for those that are missed.
 
-    That weights are not registered has its own remedy, whatever limit it belongs to.
+    What is unknown may well be met, and needs another remedy.
     """
     return [
-        dataclasses.replace(result, message=text)
-        if text and result.state in ("FAIL", "UNKNOWN") and result.rule != HIDDEN
-        else result
+        dataclasses.replace(result, message=text) if text and result.state == "FAIL" else result
         for result in results
     ]

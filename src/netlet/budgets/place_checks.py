@@ -12,8 +12,8 @@ from netlet.budgets.families import (
     LAYER,
     TO_ONE_PLACE,
 )
-from netlet.budgets.rules import AfterRule, DistanceRule, EndRule, FieldRule, Term
-from netlet.budgets.selection import belongs, compare, example, head_of, list_names, matches
+from netlet.budgets.rules import AfterRule, DistanceRule, EndRule, FieldRule, HiddenRule, Term
+from netlet.budgets.selection import belongs, compare, example, head_of, list_names, matches, select
 from netlet.budgets.structure import Element, Layout
 from netlet.budgets.verdict import RuleResult, State
 from netlet.text import count_noun
@@ -184,3 +184,29 @@ def check_end(rule: EndRule, layout: Layout) -> RuleResult:
     if found:
         return RuleResult(*head, str(len(found)), "-", "FAIL", tuple(found[:3]), remedy)
     return RuleResult(*head, "0", "-", "PASS")
+
+
+def check_hidden(rule: HiddenRule, layout: Layout) -> RuleResult:
+    """Check that the last layers depend on none of some kinds."""
+    elements, head = layout.elements, head_of(rule)
+    read = [source for place in _last_layers(layout) for source in elements[place].inputs]
+    before = _find_ancestors(read, layout)
+    found = [elements[place].name for place in select(rule.terms, layout) if place in before]
+    if found:
+        remedy = "leave it out" if len(found) == 1 else "leave them out"
+        return RuleResult(*head, str(len(found)), "-", "FAIL", tuple(found[:3]), remedy)
+    unsure = [elements[place].name for place in sorted(before) if elements[place].unsure]
+    if unsure:
+        return RuleResult(*head, f"0; {list_names(unsure)} may be anything", "-", "UNKNOWN")
+    return RuleResult(*head, "0", "-", "PASS")
+
+
+def _find_ancestors(places: Sequence[int], layout: Layout) -> set[int]:
+    """Return the elements whose outputs some elements depend on, and these themselves."""
+    found, left = set[int](), list(places)
+    while left:
+        place = left.pop()
+        if place not in found:
+            found.add(place)
+            left += layout.elements[place].inputs
+    return found

@@ -6,8 +6,23 @@ from collections.abc import Iterable
 
 from netlet.budgets.families import BIAS, CONVOLUTION_BIAS, LINEAR_BIAS, RATE_IS_ZERO
 from netlet.budgets.measures import ModelCost
-from netlet.budgets.place_checks import check_after, check_distance, check_end, check_field
-from netlet.budgets.rules import AfterRule, CountRule, DistanceRule, EndRule, FieldRule, Rule, Term
+from netlet.budgets.place_checks import (
+    check_after,
+    check_distance,
+    check_end,
+    check_field,
+    check_hidden,
+)
+from netlet.budgets.rules import (
+    AfterRule,
+    CountRule,
+    DistanceRule,
+    EndRule,
+    FieldRule,
+    HiddenRule,
+    Rule,
+    Term,
+)
 from netlet.budgets.selection import CLASS_OF, compare, example, head_of, list_names, select
 from netlet.budgets.structure import Layout, Structure
 from netlet.budgets.verdict import RuleResult, State
@@ -15,6 +30,9 @@ from netlet.budgets.verdict import RuleResult, State
 _LISTED = 4
 _BIASES = (BIAS, CONVOLUTION_BIAS, LINEAR_BIAS)
 _NEAR_SHOWN = 2
+_KEEP_TO_SHAPES = (
+    "leave print, assert and if on values of tensors out of forward, and item(); shapes are fine"
+)
 
 
 def check_rule(rule: Rule, cost: ModelCost) -> RuleResult:
@@ -30,7 +48,7 @@ def check_rule(rule: Rule, cost: ModelCost) -> RuleResult:
             result = other
     if structure.unknown and result.state == "PASS":
         found = f"{result.found}, but {structure.unknown}"
-        return RuleResult(result.rule, result.limit, found, "-", "UNKNOWN")
+        return RuleResult(result.rule, result.limit, found, "-", "UNKNOWN", (), _KEEP_TO_SHAPES)
     return result
 
 
@@ -50,6 +68,8 @@ def _check_layout(rule: Rule, layout: Layout, structure: Structure) -> RuleResul
         return check_distance(rule, layout)
     if isinstance(rule, AfterRule):
         return check_after(rule, layout)
+    if isinstance(rule, HiddenRule):
+        return check_hidden(rule, layout)
     assert isinstance(rule, EndRule)
     return check_end(rule, layout)
 

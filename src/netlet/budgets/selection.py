@@ -11,6 +11,7 @@ from netlet.budgets.rules import (
     CountRule,
     DistanceRule,
     FieldRule,
+    HiddenRule,
     Rule,
     Strictness,
     Term,
@@ -59,6 +60,8 @@ def head_of(rule: Rule) -> tuple[str, str]:
     if isinstance(rule, AfterRule):
         each = " | ".join(term.text for term in rule.each)
         return f"{name} after each {each}", "each"
+    if isinstance(rule, HiddenRule):
+        return f"{name} before the last layer", "none"
     return f"{name} right before the prediction", "none"
 
 

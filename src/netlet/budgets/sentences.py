@@ -8,16 +8,16 @@ from dataclasses import dataclass
 
 from netlet.budgets.budget import COUNTS, PERCENTAGES, Budget
 from netlet.budgets.kind_checks import is_unknown, may_be_class, unknown_kinds
+from netlet.budgets.rule_parser import forbid, parse_rule
 from netlet.budgets.rules import (
     AfterRule,
     CountRule,
     DistanceRule,
     EndRule,
     FieldRule,
+    HiddenRule,
     Rule,
     Term,
-    forbid,
-    parse_rule,
 )
 from netlet.text import escape_controls
 
@@ -113,6 +113,8 @@ def _place(rule: Rule) -> Iterator[str]:
         yield "before the next convolution, linear layer or output; the last layer needs none"
     if isinstance(rule, EndRule):
         yield "on the output of the last convolution or linear layer"
+    if isinstance(rule, HiddenRule):
+        yield "what the last convolution or linear layer depends on; that layer does not count"
 
 
 def write_notes(budget: Budget) -> list[str]:

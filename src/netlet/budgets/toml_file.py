@@ -16,7 +16,7 @@ from netlet.budgets.budget import COUNTS, PERCENTAGES, Budget
 from netlet.budgets.dataset_names import explain_dataset
 from netlet.budgets.kind_checks import describe_unknown_kind, may_be_class, unknown_kinds
 from netlet.budgets.messages import check_text
-from netlet.budgets.rules import forbid, parse_rule
+from netlet.budgets.rule_parser import forbid, parse_rule
 from netlet.errors import BudgetError
 from netlet.files import safe_name
 from netlet.toml_files import WrongValueError, check_keys, fail, read_toml, show_value

@@ -22,6 +22,8 @@ class Execution(Displayed):
             image; None if none did.
         certain: Number of the graph's first nodes that ran before that.
         read: Addresses of all tensors that an operation read.
+        read_at: The file and the line of the net's code by which ``reader`` did so; None if only
+            layers of PyTorch did.
         warnings: Those that were raised, each with the run of the module that raised it.
     """
 
@@ -31,6 +33,7 @@ class Execution(Displayed):
     reader: ModuleRun | None
     certain: int
     read: frozenset[int | None]
+    read_at: tuple[str, int] | None = None
     warnings: tuple[tuple[ModuleRun, str], ...] = ()
 
 

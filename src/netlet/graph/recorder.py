@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import CodeType
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ from netlet.graph.rare_operations import FurtherOutput
 from netlet.graph.resampling_aten import constant_everywhere
 from netlet.graph.shared_memory import SharedMemory
 from netlet.graph.tensors import address, list_tensors
-from netlet.graph.value_reads import look_at_call, reads_sizes, sizes_only
+from netlet.graph.value_reads import find_line, look_at_call, reads_sizes, sizes_only
 from netlet.graph.weight_names import WeightNames
 from netlet.nets.outputs import first_tensor
 
@@ -44,11 +45,13 @@ class Recorder:
     Attributes:
         runs: The runs of its modules.
         paused: Whether operations that are dispatched now are not the net's.
+        caller: The code that calls the net.
     """
 
     def __init__(self, net: nn.Module, images: torch.Tensor) -> None:
         self.runs = ModuleRuns(net)
         self.paused = False
+        self.caller: CodeType | None = None
         self._images = images
         self._nodes: list[Node] = []
         self._numbers: dict[int, int] = {}  # id of a tensor -> number of its value
@@ -59,6 +62,7 @@ class Recorder:
         self._dispatched: set[int] = set()  # ids of what operations returned
         self._weights = WeightNames(net)
         self._reader: ModuleRun | None = None
+        self._read_at: tuple[str, int] | None = None
         self._certain = 0
         self._read: set[int | None] = set()  # addresses of all tensors that were read
         self._random = self._stale_read = self._changes = self._weight_read = ""
@@ -284,6 +288,7 @@ class Recorder:
         """Note that the net reads a value of a tensor."""
         if self._reader is None:
             self._reader, self._certain = self.runs.current, len(self._nodes)
+            self._read_at = find_line(self.caller)
 
     def _note_change(self, outputs: list[torch.Tensor]) -> None:
         """Note that memory was written to: other views of it hold no known value any more."""
@@ -321,7 +326,8 @@ class Recorder:
             self._weight_read,
         )
         certain = len(self._nodes) if self._reader is None else self._certain
-        return Execution(graph, root, returned, self._reader, certain, frozenset(self._read))
+        read = frozenset(self._read)
+        return Execution(graph, root, returned, self._reader, certain, read, self._read_at)
 
 
 def _is_tensor(value: Any) -> bool:

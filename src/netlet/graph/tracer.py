@@ -9,6 +9,7 @@ mode.
 from __future__ import annotations
 
 import dataclasses
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -88,6 +89,7 @@ class Tracer:
     def run(self) -> Execution:
         """Run the net, once, in the mode that it is in. It may raise any exception."""
         recorder, self._thread = self._recorder, threading.get_ident()
+        recorder.caller = sys._getframe().f_code
         raised = collect_warnings(lambda: recorder.runs.current)
         with raised as found, torch.no_grad(), without_compiler(), ExitStack() as hooks:
             # So that layers of transformers call single operations instead of one for all of it.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from types import CodeType, FrameType
 from typing import Any
 
 import torch
@@ -26,6 +28,8 @@ class Undispatched:
     reads_weights: bool
     same: tuple[tuple[torch.Tensor, torch.Tensor], ...]
 
+
+_NOT_OF_NETS = ("netlet", "torch")  # packages between the code of a net and what watches it
 
 # Arguments that decide the shape or the order of a result, by operation.
 _SIZES = {
@@ -96,3 +100,21 @@ def look_at_call(
         else:
             same.append((value, tensor))
     return Undispatched(reads_values, reads and not values, tuple(same))
+
+
+def find_line(caller: CodeType | None) -> tuple[str, int] | None:
+    """Return the file and the line of a net's own code that runs now.
+
+    Args:
+        caller: The code that calls the net.
+
+    Returns:
+        The innermost line; None if only layers of PyTorch run.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code is not caller:
+        package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+        if package not in _NOT_OF_NETS:
+            return frame.f_code.co_filename, frame.f_lineno
+        frame = frame.f_back
+    return None

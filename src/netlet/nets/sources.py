@@ -98,11 +98,25 @@ def locate_error(error: BaseException) -> str:
         places.append((error.filename, error.lineno or 1))
     for frame, line in traceback.walk_tb(error.__traceback__):
         places.append((frame.f_code.co_filename, line))
-    found = ""
-    for filename, line in places:
-        if (source := _registered.get(filename)) is not None:
-            cells = [c for c in source.cells if c.filename == filename and c.first_line <= line]
-            found = cells[-1].locate(line) if cells else found
-            if cells and not source.has_cells:
-                found = f"{source.path.name}, {found}"
-    return found
+    located = [locate_line(filename, line) for filename, line in places]
+    return next(filter(None, reversed(located)), "")
+
+
+def locate_line(filename: str, line: int) -> str:
+    """Return the place of a line of nets: ``cell 3 (In [12]), line 4``, or ``net.py, line 4``.
+
+    Args:
+        filename: The name of its code in tracebacks.
+        line: Its number there.
+
+    Returns:
+        The place; empty for a line of any other file.
+    """
+    source = _registered.get(filename)
+    if source is None:
+        return ""
+    cells = [c for c in source.cells if c.filename == filename and c.first_line <= line]
+    if not cells:
+        return ""
+    found = cells[-1].locate(line)
+    return found if source.has_cells else f"{source.path.name}, {found}"
