@@ -147,6 +147,78 @@ def test_one_command_writes_tables_reports_and_results(
     assert "ann: PASS" not in err  # unchanged
 
 
+def test_points_and_comments_of_the_roster_count_and_a_changed_table_is_kept(
+    netlet: Netlet, class_on_spots: Path
+) -> None:
+    roster = Path("class.csv")
+    roster.write_text(
+        "submission;student;corrected_points;comment\n"
+        "ann;Ann;87,5;=Well done\nzoe;Zoe;10;By e-mail.\nyan;Yan;;\n"
+    )
+    options = ("--budget", "class", "--roster", "class.csv", "--trust")
+    code, out, _ = netlet("grade", str(class_on_spots), *options)
+    assert code == 0
+    assert "ann         PASS     87.5/100" in out
+    said = "100 points by the rules, corrected to 87.5; =Well done"
+    assert f"ann: {said}" in out
+    assert "changed" not in out
+    table = Path("grades/grades.csv")
+    rows = list(csv.DictReader(table.read_text("utf-8-sig").splitlines()))
+    assert [(row["points"], row["verdict"], row["reason"]) for row in rows] == [
+        ("87.5", "PASS", said),
+        ("0", "NO SUBMISSION", "no submission"),
+        ("10", "NO SUBMISSION", "no submission; By e-mail."),
+    ]
+    report = Path("grades/ann/report.md").read_text()
+    assert (
+        "**PASS**, 87.5 of 100 points.\n\n100 points by the rules, corrected to 87.5.\n" in report
+    )
+    assert "**Comment:** \\=Well done\n" in report
+    results = json.loads(Path("grades/ann/results.json").read_text())
+    assert results["score"] == 87.5
+    assert "100 points by the rules, corrected to 87.5\n=Well done" in results["output"]
+    missing = json.loads(Path("grades/grades.json").read_text())["missing"]
+    assert missing[1] == {"name": "zoe", "student": "Zoe", "points": 10, "comment": "By e-mail."}
+
+    changed = table.read_text("utf-8-sig").replace('"87.5"', '"90"')
+    for kept in ("grades.changed.csv", "grades.changed-2.csv"):
+        table.write_text(changed)
+        code, out, _ = netlet("grade", str(class_on_spots), *options)
+        assert code == 0
+        assert f"what you changed is in {Path('grades') / kept}; to correct points, use" in out
+        assert (Path("grades") / kept).read_text() == changed
+        assert '"87.5"' in table.read_text("utf-8-sig")
+    roster.write_text(roster.read_text().replace("87,5", "many"))
+    code, _, err = netlet("grade", str(class_on_spots), *options)
+    assert code == 2
+    assert (
+        "class.csv: ann: corrected_points is 'many'; give a number from 0 to 1,000,000, or nothing"
+        in err
+    )
+
+
+def test_one_student_of_a_class_is_graded_again_as_one_of_it(
+    netlet: Netlet, class_on_spots: Path
+) -> None:
+    write_submission(class_on_spots, "bob", {"model.py": class_of_students.RIGHT})
+    options = ("--budget", "class", "--trust")
+    assert netlet("grade", str(class_on_spots), *options)[0] == 0
+    report = Path("grades/bob/report.md")
+    assert "**NOT YET**" in report.read_text()
+    write_submission(class_on_spots, "bob", {"w.safetensors": save(spot_weights())})
+    code, out, _ = netlet("grade", str(class_on_spots / "bob"), "--single", *options)
+    assert code == 0
+    assert "grades has the grades of a class: report and results are in its subfolder" in out
+    assert "**PASS**" in report.read_text()
+    assert json.loads(Path("grades/bob/results.json").read_text())["score"] == 100
+    assert not Path("grades/report.md").exists()
+    rows = csv.DictReader(Path("grades/grades.csv").read_text("utf-8-sig").splitlines())
+    assert [(row["submission"], row["verdict"]) for row in rows] == [
+        ("ann", "PASS"),
+        ("bob", "PASS"),
+    ]
+
+
 @pytest.mark.slow
 @needs_sandbox
 def test_what_has_changed_is_graded_again_and_all_if_the_budget_has(class_on_spots: Path) -> None:
@@ -668,6 +740,13 @@ def test_submissions_are_those_in_a_folder_or_those_named(tmp_path: Path) -> Non
     found = list_submissions([tmp_path / "a.py", tmp_path / "c.zip"])
     assert [one.name for one in found] == ["a", "c"]
     assert [one.name for one in list_submissions([tmp_path], single=True)] == [tmp_path.name]
+    for paths, out, problem in (
+        ([tmp_path], tmp_path, "has the submissions; name another folder for the grades"),
+        ([tmp_path], tmp_path / "a" / "grades", "a: is a submission, and the grades would be"),
+        ([tmp_path / "a"], tmp_path / "a", "a: is a submission, and the grades would be written"),
+    ):
+        with pytest.raises(GradingError, match=problem):
+            list_submissions(paths, single=paths != [tmp_path], out=out)
     for paths, problem in (
         ([tmp_path / "grades"], "has no submissions"),
         ([tmp_path / "notes.txt"], "is not a submission; name a .py"),

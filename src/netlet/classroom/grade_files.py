@@ -16,11 +16,13 @@ from netlet.budgets import RuleResult, is_about_accuracy
 from netlet.classroom.copies import find_copies
 from netlet.classroom.grades import Grade, Used, check_claim
 from netlet.classroom.journal import JOURNAL, read_journal
+from netlet.classroom.roster import find_correction
 from netlet.errors import GradingError
 from netlet.files import read_regular, safe_name
 from netlet.text import dump_json, escape_controls, format_count, format_table
 
 GRADES_JSON, GRADES_CSV = "grades.json", "grades.csv"
+CHANGED_CSV = "grades.changed{}.csv"  # a table that a person has changed, kept
 REPORT, RESULTS = "report.md", "results.json"
 SCHEMA = 1
 _MAX_BYTES = 256 << 20
@@ -32,6 +34,7 @@ _TITLES = (
 _REASON = "reason"
 NO_SUBMISSION = "NO SUBMISSION"  # the verdict of a student who has submitted nothing
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would compute such a cell
+Missing = Mapping[str, Mapping[str, str]]  # their lines of the roster by the submission's name
 _FULL_STOP = re.compile(r"(?<!\.)\.$")  # and no "..."
 
 
@@ -61,15 +64,17 @@ def format_grades(grades: Sequence[Grade]) -> str:
 def explain_grade(grade: Grade) -> str:
     """Return in one line why a submission does not pass, and what its teacher should know.
 
-    That is what is not as claimed, and which of several definitions of its net was graded; empty
-    if there is nothing to say.
+    That is what the teacher has decided, what is not as claimed, and which of several definitions
+    of its net was graded; empty if there is nothing to say.
     """
     missed = [
         ": ".join(filter(None, (f"{rule.title}: {rule.found}, {rule.limit}", find_advice(rule))))
         for rule in grade.rules
         if rule.state not in ("PASS", "NOT YET")
     ]
-    parts = [grade.problem, *grade.warnings, *missed, *check_claim(grade), grade.definitions]
+    decided = [grade.describe_correction(), grade.comment]
+    measured = [grade.problem, *grade.warnings, *missed, *check_claim(grade), grade.definitions]
+    parts = [*decided, *measured]
     return _join(list(filter(None, parts)))
 
 
@@ -83,13 +88,13 @@ def _join(texts: Sequence[str]) -> str:
     return "; ".join([*(_FULL_STOP.sub("", text) for text in texts[:-1]), *texts[-1:]])
 
 
-def grades_to_csv(grades: Sequence[Grade], missing: Mapping[str, str] | None = None) -> str:
+def grades_to_csv(grades: Sequence[Grade], missing: Missing | None = None) -> str:
     """Return a CSV file with a line for each submission.
 
     Args:
         grades: The grades.
-        missing: The students on the roster who have submitted nothing, by the submission's name;
-            they have a line each at the end.
+        missing: The lines of the students on the roster who have submitted nothing; they have a
+            line each at the end.
     """
     rules = list(dict.fromkeys(title for grade in grades for title in _states(grade)))
     text = io.StringIO()
@@ -122,10 +127,13 @@ def grades_to_csv(grades: Sequence[Grade], missing: Mapping[str, str] | None = N
             ]
         )
     most = f"{grades[0].max_points:g}" if grades else ""
-    for name, student in (missing or {}).items():
-        cells = [_cell(name), _cell(student), NO_SUBMISSION, "0", most]
+    for name, row in (missing or {}).items():
+        given = find_correction(row)
+        points = f"{given.points or 0:g}"
+        cells = [_cell(name), _cell(row["student"]), NO_SUBMISSION, points, most]
         empty = [""] * (len(_TITLES) + len(columns) - len(cells))
-        writer.writerow([*cells, *empty, "no submission"])
+        reason = _join(["no submission", *([given.comment] if given.comment else [])])
+        writer.writerow([*cells, *empty, _cell(reason)])
     return text.getvalue()
 
 
@@ -160,29 +168,45 @@ def _shown(value: float | None) -> str:
 
 def grades_to_dict(
     grades: Sequence[Grade],
-    missing: Mapping[str, str] | None = None,
+    missing: Missing | None = None,
     others: Sequence[Grade] = (),
 ) -> dict[str, Any]:
     """Return the grades as plain values.
 
     Args:
         grades: The grades.
-        missing: The students on the roster who have submitted nothing, by the submission's name.
+        missing: The lines of the students on the roster who have submitted nothing.
         others: Grades that are not among these, with which they are compared.
     """
     copies = find_copies([*grades, *others])
     values: dict[str, Any] = {"grades": [asdict(grade) for grade in grades]}
     values |= {"same_weights": copies.weights, "same_predictions": copies.predictions}
     if missing:
-        names = [{"name": name, "student": student} for name, student in missing.items()]
-        values["missing"] = names
+        values["missing"] = [
+            {"name": name, "student": row["student"], **_list_decisions(row)}
+            for name, row in missing.items()
+        ]
     return values
 
 
-def grades_to_json(grades: Sequence[Grade], missing: Mapping[str, str] | None = None) -> str:
-    """Return the file that a later grading reads, so that only what has changed is graded."""
-    document = {"schema": SCHEMA, "kind": "grades"} | grades_to_dict(grades, missing)
-    return dump_json(document, indent=1) + "\n"
+def _list_decisions(row: Mapping[str, str]) -> dict[str, Any]:
+    """Return the points and the comment that a teacher gives to a student without submission."""
+    return {key: value for key, value in asdict(find_correction(row)).items() if value}
+
+
+def grades_to_json(
+    grades: Sequence[Grade], missing: Missing | None = None, *, table_digest: str = ""
+) -> str:
+    """Return the file that a later grading reads, so that only what has changed is graded.
+
+    Args:
+        grades: The grades.
+        missing: The students on the roster who have submitted nothing.
+        table_digest: That of ``grades.csv``, by which a later grading sees that a person has
+            changed it.
+    """
+    document = {"schema": SCHEMA, "kind": "grades", "table_digest": table_digest}
+    return dump_json(document | grades_to_dict(grades, missing), indent=1) + "\n"
 
 
 def read_grades(folder: Path) -> dict[str, Grade]:
@@ -212,6 +236,24 @@ def read_grades(folder: Path) -> dict[str, Grade]:
     return {grade.name: grade for grade in found} | unfinished
 
 
+def read_table_digest(folder: Path) -> str:
+    """Return the digest of ``grades.csv`` as an earlier grading has written it; empty if unknown.
+
+    Raises:
+        GradingError: ``grades.json`` cannot be read.
+    """
+    path = folder / GRADES_JSON
+    if not path.exists():
+        return ""
+    document = json.loads(read_regular(path, _MAX_BYTES, GradingError))
+    return str(document.get("table_digest", ""))
+
+
+def digest_table(content: bytes) -> str:
+    """Return the digest of ``grades.csv``."""
+    return hashlib.sha256(content).hexdigest()
+
+
 def to_gradescope(grade: Grade) -> dict[str, Any]:
     """Return the ``results.json`` of a Gradescope autograder, a test for each rule.
 
@@ -233,7 +275,7 @@ def to_gradescope(grade: Grade) -> dict[str, Any]:
             }
         )
     lines = [f"{grade.state}: {grade.points:g} of {grade.max_points:g} points"]
-    lines += [grade.problem] if grade.problem else []
+    lines += filter(None, [grade.describe_correction(), grade.comment, grade.problem])
     lines += [*grade.warnings, *grade.notes]
     return {
         "score": grade.points,

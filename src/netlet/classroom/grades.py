@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from netlet.budgets import Budget, RuleResult, Score
 from netlet.budgets.points import check_points, find_total
-from netlet.classroom.roster import Claim
+from netlet.classroom.roster import Claim, Correction
 from netlet.display import Displayed
 from netlet.recipes import Recipe
 
@@ -127,6 +127,8 @@ class Grade(Displayed):
         student: The name of the student in the roster; empty without a roster.
         state: The verdict, such as PASS; REVIEW if a person has to look at it; ERROR without one.
         points: The points earned, of ``max_points``.
+        points_by_rules: Those by the rules, if the teacher gives others; None if not.
+        comment: What the teacher says to the student; empty for nothing.
         net: The address of the net in the submission.
         problem: The reason for ERROR or REVIEW, or why the accuracy is not judged; empty if none.
         warnings: What student and teacher should know first, a sentence each: what is wrong with
@@ -158,6 +160,8 @@ class Grade(Displayed):
     state: GradeState
     points: float
     max_points: float
+    points_by_rules: float | None = None
+    comment: str = ""
     student: str = ""
     net: str = ""
     problem: str = ""
@@ -196,6 +200,20 @@ class Grade(Displayed):
     def replace(self, **changes: Any) -> Grade:
         """Return a copy with some values changed."""
         return replace(self, **changes)
+
+    def correct(self, correction: Correction) -> Grade:
+        """Return a copy with the points and the comment of the teacher."""
+        if correction.points is None:
+            return self.replace(comment=correction.comment)
+        return self.replace(
+            points=correction.points, points_by_rules=self.points, comment=correction.comment
+        )
+
+    def describe_correction(self) -> str:
+        """Return which points the teacher has changed; empty if none."""
+        if self.points_by_rules is None:
+            return ""
+        return f"{self.points_by_rules:g} points by the rules, corrected to {self.points:g}"
 
 
 def _exceeds(claimed: float, measured: float) -> bool:

@@ -21,7 +21,7 @@ from netlet.classroom.case import Case, shorten_problem
 from netlet.classroom.examine import Examination, Examiner
 from netlet.classroom.failed_tasks import count_tries, explain_failure, was_too_slow
 from netlet.classroom.grades import Grade, GradingSettings
-from netlet.classroom.roster import find_row, read_claim
+from netlet.classroom.roster import find_correction, find_row, read_claim
 from netlet.classroom.submissions import (
     Submission,
     copy_submission,
@@ -296,7 +296,7 @@ class _Grader:
             graded_on=date.today().isoformat(),  # where the teacher is
             seconds=round(job.seconds, 1),
         )
-        return Examination(grade, examination.evaluation)
+        return Examination(grade.correct(find_correction(job.row)), examination.evaluation)
 
     def _fail(self, name: str, problem: str) -> Examination:
         """Return the examination of a submission that cannot be judged."""

@@ -24,6 +24,8 @@ _MAX_CLAIM_BYTES = 1 << 16
 _MAX_DOTS = 100
 _NAME_COLUMNS = ("submission", "file", "id", "login", "username", "github")
 _STUDENT_COLUMNS = ("student", "name", "full name", "full_name")
+_POINTS, _COMMENT = "corrected_points", "comment"
+_MOST_POINTS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -51,19 +53,34 @@ class Claim(Displayed):
     recipe: Recipe | None = field(default=None, repr=False)
 
 
+@dataclass(frozen=True)
+class Correction(Displayed):
+    """What a teacher decides of a grade.
+
+    Attributes:
+        points: The points that are given in place of those by the rules; None: those by the rules.
+        comment: What the student reads; empty for nothing.
+    """
+
+    points: float | None = None
+    comment: str = ""
+
+
 def read_roster(path: Path) -> dict[str, dict[str, str]]:
     """Read a CSV file with a line for each student.
 
     Args:
         path: The first line has the titles. ``submission`` (or ``id``, ``login``, ``github``) is
             the name of the submission; ``student`` (or ``name``) the person's. ``accuracy``,
-            ``parameters`` and ``epochs`` are what the student claims.
+            ``parameters`` and ``epochs`` are what the student claims; ``corrected_points`` and
+            ``comment`` are what the teacher decides.
 
     Returns:
         The lines by the name of the submission, with ``student`` among the keys.
 
     Raises:
-        GradingError: The file cannot be read, has no such column, or a name twice.
+        GradingError: The file cannot be read, has no such column, a name twice, or points that
+            cannot be given.
     """
     text = _decode(path, read_regular(path, _MAX_BYTES, GradingError))
     first = text.partition("\n")[0]
@@ -88,7 +105,34 @@ def read_roster(path: Path) -> dict[str, dict[str, str]]:
         if name:
             values = {low: (row.get(title) or "").strip() for low, title in titles.items()}
             found[name] = values | {"student": (row.get(student) or "").strip()}
+            try:
+                find_correction(found[name])
+            except GradingError as error:
+                raise GradingError(f"{path}: {name}: {error}") from error
     return found
+
+
+def find_correction(row: Mapping[str, str]) -> Correction:
+    """Return what the teacher decides of a grade.
+
+    Args:
+        row: The line of the submission in the roster.
+
+    Raises:
+        GradingError: The points cannot be given.
+    """
+    text, comment = row.get(_POINTS, ""), row.get(_COMMENT, "")
+    if not text:
+        return Correction(None, comment)
+    try:
+        points = float(text.replace(",", "."))  # the comma is decimal in a file of semicolons
+    except ValueError:
+        points = -1
+    if not 0 <= points <= _MOST_POINTS:  # nor for NaN
+        raise GradingError(
+            f"{_POINTS} is {text[:60]!r}; give a number from 0 to {_MOST_POINTS:,}, or nothing"
+        )
+    return Correction(points, comment)
 
 
 def find_row(roster: Mapping[str, Mapping[str, str]], *names: str) -> Mapping[str, str]:

@@ -47,6 +47,8 @@ def student_page(
     draft.add(
         f"{_describe_submission(grade)}.",
         f"**{grade.state}**, {grade.points:g} of {grade.max_points:g} points.",
+        _sentence(f"{correction}." if (correction := grade.describe_correction()) else ""),
+        f"**Comment:** {_sentence(grade.comment)}" if grade.comment else "",
         _sentence(grade.problem),
         *(f"**Please note:** {_sentence(warning)}" for warning in grade.warnings),
     )
@@ -167,8 +169,8 @@ def _add_figures(
     numbers = [one.image for one in evaluation.mistakes]
     draft.add(
         "## Mistakes",
-        f"{len(worst)} of {len(evaluation.mistakes)} misclassified images: those with the highest "
-        "confidence. Below each: label and prediction, confidence, number of the image.",
+        f"{len(worst)} of {len(evaluation.mistakes):,} misclassified images: those with the "
+        "highest confidence. Below each: label and prediction, confidence, number of the image.",
         draft.figure("mistakes", mistake_gallery(pictures, captions, framed), "Mistakes"),
         explain_disputed(disputed, numbers, sum(framed), evaluation.score.total),
     )

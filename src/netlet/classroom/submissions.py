@@ -78,7 +78,12 @@ def list_submissions(
         raise GradingError("--single is for one submission; name one, or leave --single out")
     if len(paths) == 1 and paths[0].is_dir() and not single:
         _refuse_single(paths[0])
+        if out is not None and out.resolve() == paths[0].resolve():
+            raise GradingError(
+                f"{out}: has the submissions; name another folder for the grades with --out"
+            )
         paths = _list_folder(paths[0], out)
+    _refuse_output(paths, out)
     stems = Counter(_stem(path) for path in paths)
     names = [_stem(path) if stems[_stem(path)] == 1 else path.name for path in paths]
     if len(set(names)) < len(names):
@@ -151,6 +156,23 @@ def _refuse_single(folder: Path) -> None:
                 f"{folder}: looks like one submission, because it contains {path.name}; pass "
                 "--single to grade it alone, name a second submission to grade both, or put each "
                 "student's files into a subfolder"
+            )
+
+
+def _refuse_output(paths: Sequence[Path], out: Path | None) -> None:
+    """Check that the grades do not come into a submission, whose own files may have their names.
+
+    Raises:
+        GradingError: They would.
+    """
+    if out is None:
+        return
+    places = (out.resolve(), *out.resolve().parents)
+    for path in paths:
+        if path.is_dir() and path.resolve() in places:
+            raise GradingError(
+                f"{path}: is a submission, and the grades would be written into it; name another "
+                "folder with --out"
             )
 
 

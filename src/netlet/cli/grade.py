@@ -160,7 +160,8 @@ def grade(
         bool,
         typer.Option(
             "--single",
-            help="SUBMISSIONS is one submission; DIR/results.json is what Gradescope reads.",
+            help="SUBMISSIONS is one submission; DIR/results.json is what Gradescope reads. If DIR "
+            "has the grades of a class, the submission is graded as one of that class.",
         ),
     ] = False,
     again: Annotated[
@@ -221,7 +222,7 @@ def grade(
         names = [one.name for one in found]
         writer = GradeWriter(out, images, names, single=single, title=chosen.title)
         missing = [] if single else find_missing(rows, found, writer.known)
-        writer.missing = {name: rows[name]["student"] for name in missing}
+        writer.missing = {name: rows[name] for name in missing}
         grades = _grade_class(
             found,
             settings,

@@ -29,7 +29,7 @@ def print_summary(
         out: The folder of the grades.
     """
     from netlet.classroom.copies import find_copies
-    from netlet.classroom.grade_files import format_grades
+    from netlet.classroom.grade_files import GRADES_CSV, format_grades
 
     print_result(format_grades(grades), lines=True)
     everyone = [*grades, *writer.others]
@@ -59,4 +59,12 @@ def print_summary(
     if writer.others:
         others = count_noun(len(writer.others), "other submission")
         print_result(f"the earlier grades of {others} stay in the tables")
+    if writer.kept_table:
+        print_result(
+            f"{GRADES_CSV} was changed after the last grading: what you changed is in "
+            f"{writer.kept_table}; to correct points, use the columns corrected_points and comment "
+            "of the roster"
+        )
+    if writer.in_class:
+        print_result(f"{out} has the grades of a class: report and results are in its subfolder")
     print_result(f"grades and reports are in {out}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,10 @@ class GradeWriter:
         done: Number of submissions that are graded.
         kept: Number of those whose grade and files are those of an earlier grading.
         skipped: Number of those that were too slow before and not tried again.
-        missing: The students without a submission, by its name; the tables list them.
+        missing: The lines of the students without a submission, by its name; the tables list them.
+        kept_table: Where the table of an earlier grading is that a person has changed, None if
+            there is none.
+        in_class: Whether the only submission is one of a class whose grades are in the folder.
 
     Raises:
         GradingError: Grades in the folder are not netlet's.
@@ -43,7 +47,12 @@ class GradeWriter:
     def __init__(
         self, out: Path, data: Dataset, names: list[str], *, single: bool, title: str = ""
     ) -> None:
-        from netlet.classroom.grade_files import name_folders, read_grades
+        from netlet.classroom.grade_files import (
+            REPORT,
+            name_folders,
+            read_grades,
+            read_table_digest,
+        )
         from netlet.data.disputed_labels import disputed_labels
 
         self._out, self._split, self._total = out, data.held_out, len(names)
@@ -52,10 +61,18 @@ class GradeWriter:
         self._grades = read_grades(out)
         self._others = self._grades.keys() - set(names)
         everyone = [*self._grades, *(name for name in names if name not in self._grades)]
-        self._folders = {names[0]: "."} if single else name_folders(everyone)
+        self._folders = name_folders(everyone)
+        # A class that has been graded into this folder has the student's report in a subfolder.
+        self.in_class = single and bool(
+            self._others or (out / self._folders[names[0]] / REPORT).exists()
+        )
+        if single and not self.in_class:
+            self._folders = {names[0]: "."}
+        self._table_digest = read_table_digest(out)
+        self.kept_table: Path | None = None
         self._figures = importlib.util.find_spec("matplotlib") is not None
         self.done = self.kept = self.skipped = 0
-        self.missing: dict[str, str] = {}
+        self.missing: dict[str, dict[str, str]] = {}
         if not self._figures:
             say(f"netlet: warning: reports have no pictures; {install_hint('report')}")
         if self._grades:
@@ -107,7 +124,7 @@ class GradeWriter:
         from netlet.classroom.grade_files import GRADES_JSON, grades_to_json
         from netlet.classroom.journal import remove_journal
 
-        content = grades_to_json(list(self._grades.values()))
+        content = grades_to_json(list(self._grades.values()), table_digest=self._table_digest)
         write_outputs({self._out / GRADES_JSON: content}, what="folder")
         remove_journal(self._out)
 
@@ -120,6 +137,7 @@ class GradeWriter:
         from netlet.classroom.grade_files import (
             GRADES_CSV,
             GRADES_JSON,
+            digest_table,
             grades_to_csv,
             grades_to_json,
         )
@@ -129,12 +147,32 @@ class GradeWriter:
         if self._others:
             everyone.sort(key=lambda grade: grade.name)
         self._out.mkdir(parents=True, exist_ok=True)
+        # Without the mark at its start, Excel takes the umlauts of UTF-8 for other letters.
+        table = f"\ufeff{grades_to_csv(everyone, self.missing)}"
+        digest = digest_table(table.encode())
+        self._keep_changed_table(digest)
+        document = grades_to_json(everyone, self.missing, table_digest=digest)
         write_outputs(
-            {
-                # Without the mark at its start, Excel takes the umlauts of UTF-8 for other letters.
-                self._out / GRADES_CSV: f"\ufeff{grades_to_csv(everyone, self.missing)}",
-                self._out / GRADES_JSON: grades_to_json(everyone, self.missing),
-            },
-            what="folder",
+            {self._out / GRADES_CSV: table, self._out / GRADES_JSON: document}, what="folder"
         )
         remove_journal(self._out)
+
+    def _keep_changed_table(self, new_digest: str) -> None:
+        """Rename the table of an earlier grading if a person has changed it.
+
+        Args:
+            new_digest: The digest of the table that takes its place.
+        """
+        from netlet.classroom.grade_files import CHANGED_CSV, GRADES_CSV, digest_table
+
+        path = self._out / GRADES_CSV
+        if not self._table_digest or not path.is_file():
+            return
+        if digest_table(path.read_bytes()) in (self._table_digest, new_digest):
+            return
+        numbers = itertools.count(2)
+        target = self._out / CHANGED_CSV.format("")
+        while target.exists():
+            target = self._out / CHANGED_CSV.format(f"-{next(numbers)}")
+        path.rename(target)
+        self.kept_table = target
