@@ -5,12 +5,13 @@ from __future__ import annotations
 from importlib import resources
 
 from netlet.data import Split
-from netlet.export.board_files import read_board_files
+from netlet.export.board_files import read_board_file, read_board_files
 from netlet.export.example_images import write_images_header
 from netlet.export.targets import TARGETS, Target
 
 _COPIED = ("console.h", "console.c")
 EXAMPLE_FILES = ("main.c", "images.h", *_COPIED, "Makefile", "CMakeLists.txt")
+STACK_SCRIPT = "board/stack.cmake"
 
 
 def write_example(prefix: str, int8: bool, image_set: str, split: Split) -> dict[str, str]:
@@ -34,13 +35,14 @@ def write_example(prefix: str, int8: bool, image_set: str, split: Split) -> dict
         "Makefile": _write_makefile(prefix),
         "CMakeLists.txt": _write_cmake(prefix),
         **boards,
+        STACK_SCRIPT: read_board_file("stack.cmake"),
     }
 
 
 def list_example_files() -> list[str]:
     """Return the paths of the files of an example within the folder of the program."""
     boards = {f"board/{name}" for target in TARGETS.values() for name in read_board_files(target)}
-    return [*EXAMPLE_FILES, *sorted(boards)]
+    return [*EXAMPLE_FILES, *sorted(boards), STACK_SCRIPT]
 
 
 def fill_template(name: str, prefix: str, int8: bool) -> str:
