@@ -287,3 +287,9 @@ def test_a_file_of_somebody_else_is_not_replaced(netlet: Netlet, tmp_path: Path)
         assert code == 2
         assert f"mine/{name}: exists, and netlet did not write it; name another folder" in err
         (tmp_path / "mine" / name).unlink()
+
+
+def test_sizes_are_those_of_an_optimized_build() -> None:
+    assert COptions(flags=("-g",)).flags == ("-Os", "-g")
+    assert COptions(flags=("-g", "-O2")).flags == ("-g", "-O2")
+    assert COptions().flags == COptions(flags=()).flags == ("-Os",)

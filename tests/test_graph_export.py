@@ -482,7 +482,7 @@ def test_net_trained_on_other_data_is_not_scored_on_digits(
     (run,) = Path("runs").iterdir()
     code, out, err = netlet("export", str(run), "--to", "onnx", "-o", "a.onnx")
     assert code == 0
-    assert "digits.npz is not a public data set; verifying on scribble" in err
+    assert "digits.npz is not a public data set; pass its path with --dataset, or a" in err
     assert "verified on scribble: 1,000 of 1,000 predictions match PyTorch" in out
     assert "accuracy" not in out
     code, out, err = netlet("export", str(run), "--to", "onnx", "--int8")
@@ -632,9 +632,13 @@ def test_images_of_another_shape_are_refused() -> None:
     model = trace_model(net_named("speck"))
     with pytest.raises(
         ExportError,
-        match="has images of 3x28x28 in 10 classes, but speck takes 1x28x28 and has 10 outputs",
+        match=r"has images of 3x28x28, but speck takes 1x28x28; pass the data set that it was",
     ):
         select_verification_images(model, digits().with_channels(3))
+    net = nn.Sequential(nn.Flatten(), nn.Linear(784, 3)).eval()
+    three = trace_model(TrainedNet("tiny", net, (1, 28, 28), tuple("abc"), 0.0, 1.0, None, None))
+    with pytest.raises(ExportError, match=r"has 10 classes, but tiny has 3 outputs; pass"):
+        select_verification_images(three, digits())
 
 
 def test_export_from_the_command_line(netlet: Netlet, digits_file: Path) -> None:

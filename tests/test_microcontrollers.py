@@ -18,6 +18,7 @@ from nets_to_export import digits, net_named
 from small_c_nets import few_digits, quantized_or_not, small_integers, small_model
 from test_c_examples import check_lines, write_folder
 
+from netlet.backends.cpu.bounded_process import StoppedProcessError
 from netlet.errors import ExportError
 from netlet.export import COptions, TracedModel, export_c, int8_reference, reference, trace_model
 from netlet.export.board_run import Program, has_emulator, link_size, run_program
@@ -273,6 +274,17 @@ def test_an_export_for_a_target_says_what_it_needs_there(
     )
     assert found["target"] == "cortex-m4"
     assert found["stack_bytes"] == int(re.findall(r"(\d+) bytes of stack", said)[0])
+
+    # An emulator that hangs, or is not there, takes nothing from the export.
+    def hang(*_: object) -> tuple[int, bytes]:
+        raise StoppedProcessError("did not finish within 60 seconds, and was stopped")
+
+    with monkeypatch.context() as slow:
+        slow.setattr("netlet.export.board_run.run_bounded", hang)
+        said, _ = export()
+    assert said.endswith(
+        "; not run, because qemu-system-arm did not finish within 60 seconds, and was stopped"
+    )
     monkeypatch.setattr("netlet.export.c_size.has_emulator", lambda target: False)
     said, bounded = export()
     assert re.search(

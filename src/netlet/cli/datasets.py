@@ -71,8 +71,8 @@ def load_images_of(
     else:
         if name not in DATASET_NAMES:
             say(
-                f"netlet: {name} is not a public data set; verifying on scribble instead "
-                "(--dataset PATH names it)"
+                f"netlet: {name} is not a public data set; pass its path with --dataset, or a "
+                "float32 export is verified on scribble, generated digits"
             )
             return None
         try:

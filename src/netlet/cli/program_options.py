@@ -67,7 +67,8 @@ CompilerFlags = Annotated[
     typer.Option(
         "--flags",
         metavar="FLAGS",
-        help="Compiler flags to measure the C program with, such as -O3; -Os if not given.",
+        help="Compiler flags to measure the C program with, such as -O3; -Os unless they say "
+        "otherwise.",
     ),
 ]
 
@@ -104,7 +105,7 @@ class ProgramOptions:
             prefix=default_prefix if self.prefix is None else self.prefix,
             example=self.beside is Beside.EXAMPLE,
             target=self.target and self.target.value,
-            flags=self._split_flags() or COptions().flags,
+            flags=self._split_flags(),
         )
         chosen.check()
         return chosen

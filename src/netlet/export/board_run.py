@@ -41,6 +41,10 @@ _EMULATOR_FLAGS = (
 )
 
 
+class NotRunError(Exception):
+    """Why an emulator has run no program to its end, which says nothing of the program."""
+
+
 @dataclass(frozen=True)
 class Program:
     """A C program that classifies images, and the function to run."""
@@ -109,6 +113,7 @@ def run_program(
 
     Raises:
         ExportError: The compiler or linker fails, or the program does not end as it should.
+        NotRunError: The emulator does not start, or it takes too long.
     """
     with _build_folder(program, target, images) as (folder, compiler):
         _build(folder, compiler, program, target, flags, program.predict)
@@ -116,10 +121,7 @@ def run_program(
         try:
             code, output = run_bounded(command, folder)
         except (OSError, StoppedProcessError) as reason:
-            raise ExportError(
-                f"{target.name}: {target.emulator[0]} {escape_controls(str(reason))}; try it on "
-                "fewer images, or leave out --target (target in Python)"
-            ) from reason
+            raise NotRunError(f"{target.emulator[0]} {escape_controls(str(reason))}") from reason
     return _read_output(program, target, len(images), code, output.decode(errors="replace"))
 
 

@@ -8,6 +8,8 @@ from netlet.display import Displayed
 from netlet.export.c_interface import DEFAULT_PREFIX, check_prefix
 from netlet.export.targets import find_target
 
+_SMALLEST = "-Os"
+
 
 @dataclass(frozen=True)
 class COptions(Displayed):
@@ -17,13 +19,19 @@ class COptions(Displayed):
         prefix: What the names of its files, functions and macros begin with.
         example: Whether to write a program that calls it, with files to build it for boards.
         target: A key of ``TARGETS``; None: this machine.
-        flags: For the compiler that its size is measured with, besides those of the target.
+        flags: For the compiler that its size is measured with, besides those of the target. If
+            they name no level of optimization, ``-Os`` is added.
     """
 
     prefix: str = DEFAULT_PREFIX
     example: bool = False
     target: str | None = None
-    flags: tuple[str, ...] = ("-Os",)
+    flags: tuple[str, ...] = (_SMALLEST,)
+
+    def __post_init__(self) -> None:
+        """Add a level of optimization: an unoptimized build is not what anyone ships."""
+        if not any(flag.startswith("-O") for flag in self.flags):
+            object.__setattr__(self, "flags", (_SMALLEST, *self.flags))
 
     def check(self) -> None:
         """Check the prefix, and that there is a compiler for the target.

@@ -12,7 +12,14 @@ import torch
 
 from netlet.errors import ExportError
 from netlet.export import int8_reference, reference
-from netlet.export.board_run import BoardRun, Program, has_emulator, link_size, run_program
+from netlet.export.board_run import (
+    BoardRun,
+    NotRunError,
+    Program,
+    has_emulator,
+    link_size,
+    run_program,
+)
 from netlet.export.c_build import OBJECT, measure_build
 from netlet.export.c_options import COptions
 from netlet.export.inference_graph import InferenceGraph
@@ -66,9 +73,14 @@ def measure_size(
     program = Program(texts, function, quantized is not None, graph.classes)
     size = link_size(program, target, options.flags)
     run, stack, verb = None, None, "at most "
+    why = f"{target.emulator[0]} was not found (Debian's package {target.emulator_package})"
     if has_emulator(target):
         images = images[: _count_images(graph, target, quantized is not None)]
-        run = run_program(program, target, options.flags, images.numpy())
+        try:
+            run = run_program(program, target, options.flags, images.numpy())
+        except NotRunError as reason:
+            why = str(reason)
+    if run is not None:
         stack, verb = run.stack_bytes, ""
         ran = _compare_scores(run, graph, quantized, images, target)
     else:
@@ -76,10 +88,7 @@ def measure_size(
             texts, target.compiler, (*target.flags, target.library, *options.flags, *OBJECT)
         )
         stack = measured.stack_bytes if measured else None
-        ran = (
-            f"not run, because {target.emulator[0]} was not found (Debian's package "
-            f"{target.emulator_package})"
-        )
+        ran = f"not run, because {why}"
     of_stack = f" and {verb}{stack:,} bytes of stack" if stack is not None else ""
     notes = (
         f"{target.name}: {size.flash_bytes:,} bytes of flash, {size.ram_bytes:,} bytes of RAM"

@@ -9,7 +9,7 @@ from netlet.data import Dataset, Split, make_scribble
 from netlet.errors import ExportError
 from netlet.export.traced_model import TracedModel
 from netlet.export.verification import STAND_IN
-from netlet.text import format_shape
+from netlet.text import count_noun, format_shape
 
 _VERIFICATION_IMAGES = 1_000  # at least, if the data set has as many
 _CALIBRATION_IMAGES = 1_000
@@ -67,8 +67,8 @@ def select_calibration_images(
     if dataset is None and not was_trained_on_digits(model):
         raise ExportError(
             f"{model.source.name}: int8 needs images of the data set that the net was trained on, "
-            "for calibration and verification, and they are not on this machine; pass --dataset "
-            "PATH (dataset in Python)"
+            "for calibration and verification; pass its name or path with --dataset (dataset in "
+            "Python)"
         )
     if dataset is None:
         return "scribble train", _make_digits(model, seed=1).images
@@ -88,13 +88,21 @@ def _sample(split: Split, number: int) -> Split:
 
 
 def _check_dataset(model: TracedModel, dataset: Dataset) -> None:
-    graph = model.graph
-    if dataset.shape != graph.shape or dataset.classes != graph.classes:
+    graph, differs = model.graph, ""
+    if dataset.classes != graph.classes:
+        differs = (
+            f"{dataset.classes} classes, but {model.source.name} has "
+            f"{count_noun(graph.classes, 'output')}"
+        )
+    elif dataset.shape != graph.shape:
+        differs = (
+            f"images of {format_shape(dataset.shape)}, but {model.source.name} takes "
+            f"{format_shape(graph.shape)}"
+        )
+    if differs:
         raise ExportError(
-            f"{dataset.name} has images of {format_shape(dataset.shape)} in {dataset.classes} "
-            f"classes, but {model.source.name} takes {format_shape(graph.shape)} and has "
-            f"{graph.classes} outputs; pass the data set that it was trained on with --dataset "
-            "(dataset in Python)"
+            f"{dataset.name} has {differs}; pass the data set that it was trained on with "
+            "--dataset (dataset in Python)"
         )
 
 
