@@ -50,12 +50,8 @@ from netlet.classroom.grades import RulePoints
 from netlet.classroom.journal import append_grade
 from netlet.classroom.perturbed_copy import draw_images
 from netlet.classroom.roster import Claim, ClaimProblems, find_row, read_claim
-from netlet.classroom.submissions import (
-    copy_submission,
-    digest_files,
-    find_missing,
-    find_unknown,
-)
+from netlet.classroom.submissions import find_missing, find_unknown
+from netlet.classroom.submitted_files import copy_submission, digest_files
 from netlet.data import save_npz
 from netlet.errors import BudgetError, GradingError, NetletWarning, OutputError, SandboxError
 from netlet.evaluation import score_logits
@@ -429,11 +425,13 @@ def test_a_zip_file_writes_only_within_its_folder_and_limits(
     assert [path.name for path in tmp_path.rglob("*.py")] == ["ok.py"]
 
 
-def test_a_suffix_in_capitals_is_written_in_small_letters(tmp_path: Path) -> None:
-    (tmp_path / "s.zip").write_bytes(zip_of({"NET.PY": "x = 1", "b/M.IPYNB": "", "m.py": ""}))
+def test_names_in_capitals_are_written_in_small_letters(tmp_path: Path) -> None:
+    (tmp_path / "s.zip").write_bytes(
+        zip_of({"NET.PY": "x = 1", "b/M.IPYNB": "", "m.py": "", "Claim.TOML": ""})
+    )
     copy_submission(Submission("s", tmp_path / "s.zip"), tmp_path / "target")
     found = {path.name for path in (tmp_path / "target").rglob("*") if path.is_file()}
-    assert found == {"NET.py", "M.ipynb", "m.py"}
+    assert found == {"NET.py", "M.ipynb", "m.py", "claim.toml"}
 
 
 def test_a_pipe_and_a_rarely_compressed_zip_file_are_refused(tmp_path: Path) -> None:
@@ -737,6 +735,13 @@ def test_submissions_are_those_in_a_folder_or_those_named(tmp_path: Path) -> Non
         (tmp_path / name).mkdir()
     found = list_submissions([tmp_path], out=tmp_path / "grades")
     assert [one.name for one in found] == ["a", "a.py", "b", "c"]
+    (tmp_path / "dan.tar.gz").write_bytes(b"x")
+    *_, packed = list_submissions([tmp_path], out=tmp_path / "grades")
+    assert packed.name == "dan"
+    (tmp_path / "copy").mkdir()
+    with pytest.raises(GradingError, match=r"dan\.tar\.gz is not unpacked; hand in a \.zip file"):
+        copy_submission(packed, tmp_path / "copy")
+    (tmp_path / "dan.tar.gz").unlink()
     found = list_submissions([tmp_path / "a.py", tmp_path / "c.zip"])
     assert [one.name for one in found] == ["a", "c"]
     assert [one.name for one in list_submissions([tmp_path], single=True)] == [tmp_path.name]
@@ -834,6 +839,27 @@ def test_one_submission_is_not_taken_for_a_class(tmp_path: Path) -> None:
         list_submissions([tmp_path / "mats"])
     assert [one.name for one in list_submissions([tmp_path / "mats"], single=True)] == ["mats"]
     assert [one.name for one in list_submissions([tmp_path])] == ["mats"]
+    record = tmp_path / "ida" / "runs" / "net-seed0" / "run.json"
+    record.parent.mkdir(parents=True)
+    record.write_text("{}")
+    with pytest.raises(GradingError, match=r"looks like one submission, because it contains runs;"):
+        list_submissions([tmp_path / "ida"])
+
+
+def test_folders_of_moodle_are_called_as_the_students(tmp_path: Path) -> None:
+    added = "assignsubmission_file"
+    for name in (
+        f"Ann Lee_12_{added}_",
+        f"Bo_3_{added}",
+        f"Cy_4_{added}_",
+        f"Cy_5_{added}_",
+        "Di_6",
+    ):
+        (tmp_path / name).mkdir()
+    (tmp_path / f"Ed_7_{added}_net.py").write_text("")
+    names = [one.name for one in list_submissions([tmp_path])]
+    two = [f"Cy_4_{added}_", f"Cy_5_{added}_"]  # two students of one name
+    assert names == ["Ann Lee", "Bo", *two, "Di_6", "Ed"]
 
 
 @pytest.mark.parametrize(

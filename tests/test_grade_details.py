@@ -22,7 +22,7 @@ from netlet.classroom.judging import judge_rules
 from netlet.classroom.recount import count_again
 from netlet.classroom.roster import Claim
 from netlet.classroom.student_page import student_page
-from netlet.classroom.submissions import copy_submission
+from netlet.classroom.submitted_files import copy_submission
 from netlet.cli.grade_writer import GradeWriter
 from netlet.data.disputed_labels import DISPUTED_LABELS
 from netlet.data.sources import MNIST

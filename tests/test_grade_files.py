@@ -30,6 +30,7 @@ from netlet.classroom.examine import Examination, Examiner
 from netlet.classroom.grades import check_claim
 from netlet.classroom.roster import Claim
 from netlet.classroom.student_page import student_page
+from netlet.classroom.submitted_weights import find_weights
 from netlet.errors import GradingError, NetError
 from netlet.nets import find_net
 from netlet.recipes import QUICK
@@ -281,6 +282,16 @@ def test_weights_that_cannot_be_used_lose_no_points_of_the_rules_on_the_net(
     rules = grade(tmp_path / "ann", GradingSettings(budget=Budget(params_below=8_000)))
     assert (rules.state, rules.problem) == ("PASS", "")
     assert why in rules.warnings[0]
+
+
+def test_copies_of_the_weights_are_one_file(tmp_path: Path) -> None:
+    for name in ("b.pt", "a/b.pt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"same")
+    assert find_weights(tmp_path, None) == "b.pt"
+    (tmp_path / "c.pt").write_bytes(b"other")
+    with pytest.raises(GradingError, match="3 files of weights"):
+        find_weights(tmp_path, None)
 
 
 def test_an_unknown_key_in_a_claim_is_named_and_the_rest_of_it_counts(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from netlet.classroom import GradingSettings, Submission
 from netlet.classroom.examine import Examiner
 from netlet.classroom.own_files import fill_claim
 from netlet.classroom.roster import Claim
-from netlet.classroom.submissions import copy_submission
+from netlet.classroom.submitted_files import copy_submission
 from netlet.recipes import AUGMENTS, Warp
 from netlet.records import Run, to_json_value
 

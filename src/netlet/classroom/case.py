@@ -12,7 +12,7 @@ from netlet.classroom.inside import CODE, NO_SOURCES, TRAIN
 from netlet.classroom.own_files import complete_claim
 from netlet.classroom.perturbed_copy import ImageSequence, draw_images
 from netlet.classroom.roster import Claim, ClaimProblems
-from netlet.classroom.submissions import SOURCES
+from netlet.classroom.submitted_files import SOURCES
 from netlet.classroom.submitted_weights import (
     TRIED_IMAGES,
     choose_normalization,

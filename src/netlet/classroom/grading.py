@@ -22,12 +22,8 @@ from netlet.classroom.examine import Examination, Examiner
 from netlet.classroom.failed_tasks import count_tries, explain_failure, was_too_slow
 from netlet.classroom.grades import Grade, GradingSettings
 from netlet.classroom.roster import find_correction, find_row, read_claim
-from netlet.classroom.submissions import (
-    Submission,
-    copy_submission,
-    digest_files,
-    remove_copy,
-)
+from netlet.classroom.submissions import Submission
+from netlet.classroom.submitted_files import copy_submission, digest_files, remove_copy
 from netlet.data import Dataset
 from netlet.errors import GradingError, NetletError, NetletWarning, SandboxError
 from netlet.sandbox import Limits, SandboxAnswer, SandboxTask, count_fitting, find_program, run_task

@@ -12,7 +12,7 @@ from typing import Any
 from netlet import catalog, recipes
 from netlet.classroom.grades import GradingSettings
 from netlet.classroom.roster import Claim, ClaimProblems
-from netlet.classroom.submissions import RECORD, REPOSITORY
+from netlet.classroom.submitted_files import RECORD, REPOSITORY
 from netlet.classroom.submitted_weights import find_weights
 from netlet.errors import GradingError, NetletError
 from netlet.files import read_regular

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from netlet import catalog, recipes
-from netlet.classroom.submissions import CLAIMS, compose
+from netlet.classroom.submissions import compose
+from netlet.classroom.submitted_files import CLAIMS
 from netlet.display import Displayed
 from netlet.errors import GradingError, NetletError
 from netlet.files import read_regular

@@ -1,42 +1,21 @@
-"""Find submissions, and copy the files that grading needs: plain files, within limits."""
+"""Find the submissions of a class, and their names."""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import io
-import os
-import shutil
-import stat
+import re
 import unicodedata
-import zipfile
-import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import IO
+from pathlib import Path
 
+from netlet.classroom.submitted_files import CLAIMS, KINDS, LEFT_OUT, PACKED, RECORD, WEIGHTS
 from netlet.display import Displayed
 from netlet.errors import GradingError
 
-SOURCES = (".py", ".ipynb")
-WEIGHTS = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
-CLAIMS = ("claim.toml", "claim.json")
-REPOSITORY, RECORD = "netlet.toml", "run.json"
-_STATING = (*CLAIMS, REPOSITORY, RECORD)  # what the student says of the net
-_KINDS = (*SOURCES, ".zip")
-_LEFT_OUT = ("__pycache__", "__MACOSX", "node_modules", "venv", "env", "site-packages")
-_MAX_FILES = 2_000
-_MAX_FILE_BYTES = 64 << 20
-_MAX_BYTES = 256 << 20
-_MAX_DEPTH = 12
-_CHUNK = 1 << 20
-_MAX_DIRECTORY_BYTES = 8 << 20  # of a zip file: about 200 for each entry
-# The other methods are rare, and a few bytes of theirs can ask for gigabytes of memory.
-_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_NAME_IS_UTF8 = 0x800
-_PACKED = (".rar", ".7z", ".tar", ".gz", ".tgz", ".bz2", ".xz")  # which nothing here unpacks
+# What Moodle adds to the name of a student's folder, or to that of a file.
+_MOODLE = re.compile(r"_\d+_assignsubmission_(file|onlinetext)_?.*$", re.S)
+_RUNS = "runs"  # the folder of the runs of netlet train
 
 
 @dataclass(frozen=True)
@@ -44,7 +23,7 @@ class Submission(Displayed):
     """What one student has handed in.
 
     Attributes:
-        name: The name of the file without its ending, or of the folder.
+        name: The name of the file without its ending, or of the folder; without what Moodle adds.
         path: A Python file, a notebook, a folder or a zip file.
     """
 
@@ -72,7 +51,7 @@ def list_submissions(
     for path in paths:
         if not path.exists():
             raise GradingError(f"{path}: no such submission or folder; check its path")
-        if path.is_file() and path.suffix.lower() not in _KINDS:
+        if path.is_file() and path.suffix.lower() not in KINDS:
             raise GradingError(f"{path}: is not a submission; name a .py, .ipynb or .zip file")
     if single and len(paths) > 1:
         raise GradingError("--single is for one submission; name one, or leave --single out")
@@ -84,8 +63,11 @@ def list_submissions(
             )
         paths = _list_folder(paths[0], out)
     _refuse_output(paths, out)
-    stems = Counter(_stem(path) for path in paths)
-    names = [_stem(path) if stems[_stem(path)] == 1 else path.name for path in paths]
+    names = [path.name for path in paths]
+    for shorten in (_stem, lambda path: _MOODLE.sub("", _stem(path))):
+        short = [shorten(path) for path in paths]
+        often = Counter(short)
+        names = [new if often[new] == 1 else old for new, old in zip(short, names, strict=True)]
     if len(set(names)) < len(names):
         names = [str(path) for path in paths]
     return [Submission(name, path) for name, path in zip(names, paths, strict=True)]
@@ -108,7 +90,7 @@ def find_missing(
     """
     handed_in = {name for one in submissions for name in (one.name, one.path.name)}
     for name in graded:
-        handed_in |= {name, *(f"{name}{kind}" for kind in _KINDS)}
+        handed_in |= {name, *(f"{name}{kind}" for kind in KINDS)}
     return sorted(set(rows) - set(map(compose, handed_in)))
 
 
@@ -123,7 +105,7 @@ def find_unknown(rows: Iterable[str], names: Iterable[str]) -> list[str]:
     return sorted(
         name
         for name in names
-        if not known & {compose(name), *(compose(f"{name}{kind}") for kind in _KINDS)}
+        if not known & {compose(name), *(compose(f"{name}{kind}") for kind in KINDS)}
     )
 
 
@@ -132,8 +114,8 @@ def _list_folder(folder: Path, out: Path | None) -> list[Path]:
         path
         for path in sorted(folder.iterdir())
         if not path.name.startswith(".")
-        and path.name not in _LEFT_OUT
-        and (path.is_dir() or path.suffix.lower() in _KINDS)
+        and path.name not in LEFT_OUT
+        and (path.is_dir() or path.suffix.lower() in (*KINDS, *PACKED))
         and (out is None or path.resolve() != out.resolve())
     ]
     if not paths:
@@ -148,10 +130,12 @@ def _refuse_single(folder: Path) -> None:
     """Check that a folder is not itself a submission, whose files would be taken for students.
 
     Raises:
-        GradingError: It has weights or a claim beside its code, which belong to one submission.
+        GradingError: It has weights, a claim or runs beside its code, which belong to one
+            submission.
     """
     for path in sorted(folder.iterdir()):
-        if path.is_file() and (path.suffix.lower() in WEIGHTS or path.name in CLAIMS):
+        own = path.is_file() and (path.suffix.lower() in WEIGHTS or path.name.lower() in CLAIMS)
+        if own or (path.name == _RUNS and any(path.glob(f"*/{RECORD}"))):
             raise GradingError(
                 f"{folder}: looks like one submission, because it contains {path.name}; pass "
                 "--single to grade it alone, name a second submission to grade both, or put each "
@@ -178,174 +162,5 @@ def _refuse_output(paths: Sequence[Path], out: Path | None) -> None:
 
 def _stem(path: Path) -> str:
     path = path if path.name else path.resolve()
-    return (path.stem if path.is_file() else path.name) or "submission"
-
-
-def copy_submission(submission: Submission, target: Path) -> None:
-    """Copy the files of a submission that grading needs into an empty folder.
-
-    These are its Python files, notebooks, weights, claims, ``netlet.toml`` and records of
-    runs. Links, devices, hidden folders and all other files are left out.
-
-    Raises:
-        GradingError: It is a link or a pipe, has too many or too large files, or its zip file is
-            damaged, encrypted or compressed in a rare way.
-    """
-    copied = _Copier(target)
-    path = submission.path
-    try:
-        if path.is_symlink():
-            raise GradingError("a link, which could lead anywhere; hand in the file itself")
-        if path.is_dir():
-            if not any(path.iterdir()):
-                raise GradingError("the folder is empty; hand in the files")
-            files = list(_walk(path))
-            for file, inside in files:
-                with open(file, "rb") as content:
-                    copied.add(inside, content)
-            if not any(inside.suffix.lower() in SOURCES for _, inside in files):
-                _extract_only_zip([file for file, _ in files], copied)
-        elif not path.is_file():  # opening a pipe would wait
-            raise GradingError("not a regular file; hand in a file, a folder or a zip file")
-        elif path.suffix.lower() == ".zip":
-            _extract(path, copied)
-        else:
-            with open(path, "rb") as content:
-                copied.add(PurePosixPath(path.name), content)
-    except (OSError, RuntimeError, NotImplementedError, ValueError, EOFError) as error:
-        raise GradingError(f"the files cannot be read ({error}); hand them in again") from error
-    except (zipfile.BadZipFile, zlib.error) as error:
-        raise GradingError(f"the zip file is damaged ({error}); hand it in again") from error
-
-
-def digest_files(folder: Path) -> str:
-    """Return the SHA-256 of the names and contents of the files in a folder."""
-    digest = hashlib.sha256()
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        name = file.relative_to(folder).as_posix()
-        content = hashlib.sha256(file.read_bytes()).hexdigest()
-        digest.update(f"{name!r} {content}\n".encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()
-
-
-class _Copier:
-    """Writes files into a folder, within limits."""
-
-    def __init__(self, target: Path) -> None:
-        self._target, self._bytes, self._files = target, 0, 0
-
-    def add(self, inside: PurePosixPath, content: IO[bytes]) -> None:
-        """Write one file, if it is of a kind that grading needs."""
-        if not _is_wanted(inside):
-            return
-        self._files += 1
-        if self._files > _MAX_FILES:
-            raise GradingError(f"more than {_MAX_FILES:,} files; hand in only the net's")
-        # What grades a submission knows ".py", and a student may hand in NET.PY.
-        path = self._target.joinpath(*inside.with_suffix(inside.suffix.lower()).parts)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "xb") as file:
-            written = 0
-            while chunk := content.read(_CHUNK):
-                written += len(chunk)
-                self._bytes += len(chunk)
-                if written > _MAX_FILE_BYTES or self._bytes > _MAX_BYTES:
-                    raise GradingError(
-                        f"the files are too large: at most {_MAX_FILE_BYTES >> 20} MiB a file and "
-                        f"{_MAX_BYTES >> 20} MiB in all; hand in only the net's files"
-                    )
-                file.write(chunk)
-        # The user in the sandbox is another one.
-        path.chmod(0o644)
-        for folder in path.relative_to(self._target).parents:
-            (self._target / folder).chmod(0o755)
-
-
-def _is_wanted(inside: PurePosixPath) -> bool:
-    if inside.is_absolute() or ".." in inside.parts or len(inside.parts) > _MAX_DEPTH:
-        return False
-    if any(part.startswith(".") or part in _LEFT_OUT for part in inside.parts):
-        return False
-    return inside.suffix.lower() in (*SOURCES, *WEIGHTS) or inside.name in _STATING
-
-
-def _walk(folder: Path) -> Iterator[tuple[Path, PurePosixPath]]:
-    """Yield the regular files in a folder, and their paths in it; links are not followed."""
-    for place, folders, files in os.walk(folder, followlinks=False):
-        inside = PurePosixPath(os.path.relpath(place, folder))
-        kept = [name for name in folders if name not in _LEFT_OUT and not name.startswith(".")]
-        folders[:] = sorted(kept) if len(inside.parts) < _MAX_DEPTH else []
-        for name in sorted(files):
-            path = Path(place) / name
-            if stat.S_ISREG(path.lstat().st_mode):
-                yield path, inside / name
-
-
-class _ZipFile(io.FileIO):
-    """A file of which Python's zipfile does not read a very large directory into memory."""
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        """Read some bytes; a directory is read at once, and contents in small parts."""
-        if size is not None and size > _MAX_DIRECTORY_BYTES:
-            raise GradingError("the zip file has too many files; hand in only the net's")
-        return super().read(size)
-
-
-def _extract_only_zip(files: Sequence[Path], copied: _Copier) -> None:
-    """Copy what the only zip file of a folder without code holds, as in a download of Moodle."""
-    archives = [file for file in files if file.suffix.lower() == ".zip"]
-    others = [file for file in files if not _is_wanted(PurePosixPath(file.name))]
-    if others and not archives:
-        raise GradingError(_describe_others([file.name for file in others]))
-    if len(archives) > 1:
-        names = ", ".join(file.name for file in archives[:5])
-        raise GradingError(
-            f"{len(archives)} zip files ({names}) and no Python file or notebook beside them; "
-            "hand in one zip file"
-        )
-    for archive in archives:
-        _extract(archive, copied)
-
-
-def _describe_others(names: Sequence[str]) -> str:
-    """Return that a folder has no code, what it has, and what to hand in."""
-    packed = [name for name in names if name.lower().endswith(_PACKED)]
-    if packed:
-        return f"no Python file or notebook, and {packed[0]} is not unpacked; hand in a .zip file"
-    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    return f"no Python file or notebook, only {shown}; hand in the code of the net"
-
-
-def _read_name(entry: zipfile.ZipInfo) -> str:
-    """Return the path of an entry; macOS writes UTF-8 and does not say so."""
-    with contextlib.suppress(UnicodeError):
-        if not entry.flag_bits & _NAME_IS_UTF8:  # zipfile has decoded it as CP 437
-            return entry.filename.encode("cp437").decode("utf-8")
-    return entry.filename
-
-
-def _extract(path: Path, copied: _Copier) -> None:
-    """Copy what a zip file holds; its own words on sizes are not believed."""
-    with _ZipFile(path) as file, zipfile.ZipFile(file) as archive:
-        entries = archive.infolist()
-        if len(entries) > 10 * _MAX_FILES:
-            raise GradingError(f"{len(entries):,} files; hand in only the net's")
-        seen = set()
-        for entry in entries:
-            inside = PurePosixPath(_read_name(entry).replace("\\", "/"))
-            mode = entry.external_attr >> 16
-            is_link = stat.S_IFMT(mode) not in (0, stat.S_IFREG)
-            if entry.is_dir() or is_link or inside in seen or not _is_wanted(inside):
-                continue
-            seen.add(inside)
-            if entry.compress_type not in _METHODS:
-                raise GradingError(
-                    "the zip file is compressed in a rare way; hand in one that any system can open"
-                )
-            with archive.open(entry) as content:
-                copied.add(inside, content)
-
-
-def remove_copy(target: Path) -> None:
-    """Remove a copied submission."""
-    shutil.rmtree(target, ignore_errors=True)
+    name = path.name.removesuffix(path.suffix) if path.is_file() else path.name
+    return (name.removesuffix(".tar") if path.suffix.lower() in PACKED else name) or "submission"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import torch
 
 from netlet.budgets import Score
 from netlet.classroom.roster import Claim
-from netlet.classroom.submissions import WEIGHTS
+from netlet.classroom.submitted_files import WEIGHTS
 from netlet.data import Split
 from netlet.errors import GradingError
 from netlet.evaluation import score_logits
@@ -26,7 +27,8 @@ def find_weights(folder: Path, pattern: str | None) -> str | None:
 
     Args:
         folder: The folder of the submission.
-        pattern: A pattern of the path, like ``*.pt``; None: the only such file.
+        pattern: A pattern of the path, like ``*.pt``; None: the only such file, of which there may
+            be copies.
 
     Raises:
         GradingError: None matches, or nothing says which of several is meant.
@@ -47,12 +49,17 @@ def find_weights(folder: Path, pattern: str | None) -> str | None:
             there = ", ".join(names[:5]) or "-"
             raise GradingError(f"no weights {pattern[:200]!r}; there are: {there}")
         names = matches[:1]
-    if len(names) > 1:
+    if len(names) > 1 and not pattern and not _are_copies(files):
         raise GradingError(
             f"{len(names)} files of weights ({', '.join(names[:5])}); name one in claim.toml, "
             f'like weights = "{names[0]}", or with --weights'
         )
     return names[0] if names else None
+
+
+def _are_copies(files: Sequence[Path]) -> bool:
+    """Return whether files have the same content."""
+    return all(filecmp.cmp(files[0], file, shallow=False) for file in files[1:])
 
 
 def choose_normalization(claim: Claim) -> Recipe:

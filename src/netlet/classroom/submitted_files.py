@@ -1,0 +1,213 @@
+"""Copy the files of a submission that grading needs: plain files, within limits."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import shutil
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import IO, TYPE_CHECKING
+
+from netlet.errors import GradingError
+
+if TYPE_CHECKING:
+    from netlet.classroom.submissions import Submission
+
+SOURCES = (".py", ".ipynb")
+WEIGHTS = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
+CLAIMS = ("claim.toml", "claim.json")
+REPOSITORY, RECORD = "netlet.toml", "run.json"
+_STATING = (*CLAIMS, REPOSITORY, RECORD)  # what the student says of the net
+KINDS = (*SOURCES, ".zip")
+LEFT_OUT = ("__pycache__", "__MACOSX", "node_modules", "venv", "env", "site-packages")
+_MAX_FILES = 2_000
+_MAX_FILE_BYTES = 64 << 20
+_MAX_BYTES = 256 << 20
+_MAX_DEPTH = 12
+_CHUNK = 1 << 20
+_MAX_DIRECTORY_BYTES = 8 << 20  # of a zip file: about 200 for each entry
+# The other methods are rare, and a few bytes of theirs can ask for gigabytes of memory.
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_NAME_IS_UTF8 = 0x800
+PACKED = (".rar", ".7z", ".tar", ".gz", ".tgz", ".bz2", ".xz")  # which nothing here unpacks
+
+
+def copy_submission(submission: Submission, target: Path) -> None:
+    """Copy the files of a submission that grading needs into an empty folder.
+
+    These are its Python files, notebooks, weights, claims, ``netlet.toml`` and records of
+    runs. Links, devices, hidden folders and all other files are left out.
+
+    Raises:
+        GradingError: It is a link or a pipe, has too many or too large files, or its zip file is
+            damaged, encrypted or compressed in a rare way.
+    """
+    copied = _Copier(target)
+    path = submission.path
+    try:
+        if path.is_symlink():
+            raise GradingError("a link, which could lead anywhere; hand in the file itself")
+        if path.is_dir():
+            if not any(path.iterdir()):
+                raise GradingError("the folder is empty; hand in the files")
+            files = list(_walk(path))
+            for file, inside in files:
+                with open(file, "rb") as content:
+                    copied.add(inside, content)
+            if not any(inside.suffix.lower() in SOURCES for _, inside in files):
+                _extract_only_zip([file for file, _ in files], copied)
+        elif not path.is_file():  # opening a pipe would wait
+            raise GradingError("not a regular file; hand in a file, a folder or a zip file")
+        elif path.suffix.lower() == ".zip":
+            _extract(path, copied)
+        elif path.suffix.lower() in PACKED:
+            raise GradingError(f"{path.name} is not unpacked; hand in a .zip file")
+        else:
+            with open(path, "rb") as content:
+                copied.add(PurePosixPath(path.name), content)
+    except (OSError, RuntimeError, NotImplementedError, ValueError, EOFError) as error:
+        raise GradingError(f"the files cannot be read ({error}); hand them in again") from error
+    except (zipfile.BadZipFile, zlib.error) as error:
+        raise GradingError(f"the zip file is damaged ({error}); hand it in again") from error
+
+
+def digest_files(folder: Path) -> str:
+    """Return the SHA-256 of the names and contents of the files in a folder."""
+    digest = hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = file.relative_to(folder).as_posix()
+        content = hashlib.sha256(file.read_bytes()).hexdigest()
+        digest.update(f"{name!r} {content}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+class _Copier:
+    """Writes files into a folder, within limits."""
+
+    def __init__(self, target: Path) -> None:
+        self._target, self._bytes, self._files = target, 0, 0
+
+    def add(self, inside: PurePosixPath, content: IO[bytes]) -> None:
+        """Write one file, if it is of a kind that grading needs."""
+        if not _is_wanted(inside):
+            return
+        self._files += 1
+        if self._files > _MAX_FILES:
+            raise GradingError(f"more than {_MAX_FILES:,} files; hand in only the net's")
+        # What grades a submission knows ".py", and a student may hand in NET.PY or Claim.toml.
+        name = inside.name.lower()
+        stating = name in _STATING
+        inside = inside.with_name(name) if stating else inside.with_suffix(inside.suffix.lower())
+        path = self._target.joinpath(*inside.parts)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "xb") as file:
+            written = 0
+            while chunk := content.read(_CHUNK):
+                written += len(chunk)
+                self._bytes += len(chunk)
+                if written > _MAX_FILE_BYTES or self._bytes > _MAX_BYTES:
+                    raise GradingError(
+                        f"the files are too large: at most {_MAX_FILE_BYTES >> 20} MiB a file and "
+                        f"{_MAX_BYTES >> 20} MiB in all; hand in only the net's files"
+                    )
+                file.write(chunk)
+        # The user in the sandbox is another one.
+        path.chmod(0o644)
+        for folder in path.relative_to(self._target).parents:
+            (self._target / folder).chmod(0o755)
+
+
+def _is_wanted(inside: PurePosixPath) -> bool:
+    if inside.is_absolute() or ".." in inside.parts or len(inside.parts) > _MAX_DEPTH:
+        return False
+    if any(part.startswith(".") or part in LEFT_OUT for part in inside.parts):
+        return False
+    return inside.suffix.lower() in (*SOURCES, *WEIGHTS) or inside.name.lower() in _STATING
+
+
+def _walk(folder: Path) -> Iterator[tuple[Path, PurePosixPath]]:
+    """Yield the regular files in a folder, and their paths in it; links are not followed."""
+    for place, folders, files in os.walk(folder, followlinks=False):
+        inside = PurePosixPath(os.path.relpath(place, folder))
+        kept = [name for name in folders if name not in LEFT_OUT and not name.startswith(".")]
+        folders[:] = sorted(kept) if len(inside.parts) < _MAX_DEPTH else []
+        for name in sorted(files):
+            path = Path(place) / name
+            if stat.S_ISREG(path.lstat().st_mode):
+                yield path, inside / name
+
+
+class _ZipFile(io.FileIO):
+    """A file of which Python's zipfile does not read a very large directory into memory."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read some bytes; a directory is read at once, and contents in small parts."""
+        if size is not None and size > _MAX_DIRECTORY_BYTES:
+            raise GradingError("the zip file has too many files; hand in only the net's")
+        return super().read(size)
+
+
+def _extract_only_zip(files: Sequence[Path], copied: _Copier) -> None:
+    """Copy what the only zip file of a folder without code holds, as in a download of Moodle."""
+    archives = [file for file in files if file.suffix.lower() == ".zip"]
+    others = [file for file in files if not _is_wanted(PurePosixPath(file.name))]
+    if others and not archives:
+        raise GradingError(_describe_others([file.name for file in others]))
+    if len(archives) > 1:
+        names = ", ".join(file.name for file in archives[:5])
+        raise GradingError(
+            f"{len(archives)} zip files ({names}) and no Python file or notebook beside them; "
+            "hand in one zip file"
+        )
+    for archive in archives:
+        _extract(archive, copied)
+
+
+def _describe_others(names: Sequence[str]) -> str:
+    """Return that a folder has no code, what it has, and what to hand in."""
+    packed = [name for name in names if name.lower().endswith(PACKED)]
+    if packed:
+        return f"no Python file or notebook, and {packed[0]} is not unpacked; hand in a .zip file"
+    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return f"no Python file or notebook, only {shown}; hand in the code of the net"
+
+
+def _read_name(entry: zipfile.ZipInfo) -> str:
+    """Return the path of an entry; macOS writes UTF-8 and does not say so."""
+    with contextlib.suppress(UnicodeError):
+        if not entry.flag_bits & _NAME_IS_UTF8:  # zipfile has decoded it as CP 437
+            return entry.filename.encode("cp437").decode("utf-8")
+    return entry.filename
+
+
+def _extract(path: Path, copied: _Copier) -> None:
+    """Copy what a zip file holds; its own words on sizes are not believed."""
+    with _ZipFile(path) as file, zipfile.ZipFile(file) as archive:
+        entries = archive.infolist()
+        if len(entries) > 10 * _MAX_FILES:
+            raise GradingError(f"{len(entries):,} files; hand in only the net's")
+        seen = set()
+        for entry in entries:
+            inside = PurePosixPath(_read_name(entry).replace("\\", "/"))
+            mode = entry.external_attr >> 16
+            is_link = stat.S_IFMT(mode) not in (0, stat.S_IFREG)
+            if entry.is_dir() or is_link or inside in seen or not _is_wanted(inside):
+                continue
+            seen.add(inside)
+            if entry.compress_type not in _METHODS:
+                raise GradingError(
+                    "the zip file is compressed in a rare way; hand in one that any system can open"
+                )
+            with archive.open(entry) as content:
+                copied.add(inside, content)
+
+
+def remove_copy(target: Path) -> None:
+    """Remove a copied submission."""
+    shutil.rmtree(target, ignore_errors=True)
