@@ -680,6 +680,18 @@ def test_without_its_data_set_an_export_is_verified_on_synthetic_digits(
     [
         (("export", "speck", "--to", "page", "--int8"), "the page computes in float32"),
         (
+            ("export", "speck", "--to", "c", "--max-loss", "1"),
+            "--max-loss is for exports in int8; drop it, or add --int8",
+        ),
+        (
+            ("export", "speck", "--to", "onnx", "--force"),
+            "--force is for exports in int8; drop it, or add --int8",
+        ),
+        (
+            ("export", "speck", "--to", "c", "-o", "speck.c"),
+            "speck.c: an export to c is a folder of files; name one without .c",
+        ),
+        (
             ("export", "speck", "--to", "c", "--input-type", "float"),
             "--input-type float is for ONNX without --int8",
         ),

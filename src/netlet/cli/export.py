@@ -80,15 +80,15 @@ def export(
         ),
     ] = InputType.UINT8,
     max_loss: Annotated[
-        float,
+        float | None,
         typer.Option(
             "--max-loss",
             metavar="POINTS",
             min=0,
             callback=check_finite,
-            help="Accuracy that int8 may lose, in percentage points.",
+            help="Accuracy that int8 may lose, in percentage points; 0.1 if not given.",
         ),
-    ] = 0.1,
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Write the int8 export even if it loses more.")
     ] = False,
@@ -110,6 +110,9 @@ def export(
     'export' (pip install '.[export]' in a checkout).
     """
     _check_options(to, int8, input_type, program)
+    if not int8 and (force or max_loss is not None):
+        option = "--force" if force else "--max-loss"
+        raise ExportError(f"{option} is for exports in int8; drop it, or add --int8")
     inputs = input_files(net, using.weights)
     if out:
         _check_path(out, to, inputs, named=True)
@@ -138,7 +141,9 @@ def export(
         recorded = using.weights is None and trained.file is not None
         options["card"] = find_card(net, is_recorded=recorded)
     else:
-        options |= {"int8": int8, "max_accuracy_drop": math.inf if force else max_loss}
+        options["int8"] = int8
+        if force or max_loss is not None:
+            options["max_accuracy_drop"] = math.inf if force or max_loss is None else max_loss
     if to is Target.ONNX:
         options["input_type"] = input_type.value
     if chosen:
@@ -187,6 +192,11 @@ def _check_options(to: Target, int8: bool, input_type: InputType, program: Progr
 def _check_path(path: Path, to: Target, inputs: list[Path], *, named: bool) -> None:
     """Check that an export can be written there, before it is made and verified."""
     if to in _FOLDERS:
+        if path.suffix in (".c", ".h", ".zip"):
+            raise ExportError(
+                f"{path}: an export to {to.value} is a folder of files; name one without "
+                f"{path.suffix}"
+            )
         check_output_folder(path)
         return
     mark = ONNX_MARK if to is Target.ONNX else HTML_MARK
