@@ -73,7 +73,9 @@ def student_page(
         draft.add(bullet_list([*largest, *advice]))
     _add_measurements(draft, grade)
     if grade.notes:
-        notes = [_escape_start(escape_markdown(note)) for note in grade.notes]
+        notes = [
+            _escape_start(escape_markdown(note.removeprefix("note: "))) for note in grade.notes
+        ]
         draft.add("## Notes", bullet_list(notes))
     if grade.summary:
         text = escape_controls(grade.summary, keep="\n").replace("```", "'''")

@@ -209,9 +209,10 @@ def find_weights(
         check_weights_file(weights)
     file = weights or (Path(name) / WEIGHTS if run else find_shipped_weights(name))
     if file is None and any(True for _ in (net or build(entry.builder, 0)).parameters()):
+        shipped = ", ".join(list_shipped_weights())  # none where a submission is graded
         raise NetError(
             f"{name}: netlet has no trained weights for it; pass --weights FILE (weights in Python)"
-            f" or the folder of a run, or use one of {', '.join(list_shipped_weights())}"
+            " or the folder of a run" + (f", or use one of {shipped}" if shipped else "")
         )
     return file
 
