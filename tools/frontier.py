@@ -13,6 +13,7 @@ from netlet.report.markdown import inline_code, markdown_table, shell_block
 from tools.first_search import FIRST_SEARCH, draw_first_search
 from tools.label_errors import draw_label_errors
 from tools.records import all_studies
+from tools.tried import draw_what_was_tried
 
 # The trials that a study was chosen by -> where they are described.
 _SOURCES = {
@@ -65,6 +66,10 @@ later versions compute some recipes in another order.
 ## What the label errors leave
 
 {draw_label_errors(chosen_by_search())}
+
+## What was tried for the larger nets
+
+{draw_what_was_tried(all_studies())}
 
 {draw_first_search(_name_chosen_by(FIRST_SEARCH))}
 """

@@ -1,0 +1,58 @@
+"""Draws what the comparisons of larger nets say of the accuracies that were not reached."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from statistics import fmean, median
+
+from netlet import stats
+from netlet.records import Study
+from netlet.report.markdown import inline_code, markdown_table
+from tools.techniques import FOLDERS, Compared, read_comparisons
+
+_LARGE = FOLDERS[-1]
+_WANTED = 99.6  # percent, the mean of ten seeds
+
+
+def draw_what_was_tried(studies: dict[str, Study]) -> str:
+    """Return how the arms of each limit from 8,000 parameters on spread, in text and a table.
+
+    Args:
+        studies: The recorded studies by name.
+    """
+    found = [one for one in read_comparisons() if one.path.parent == _LARGE]
+    rows = [_describe_limit(limit, list(group)) for limit, group in groupby(found, _limit_of)]
+    study = studies["mnistnet_2"]
+    sd, needed = stats.sd_points(study), _WANTED - stats.mean_percent(study)
+    head = ("limit", "nets and recipes", "runs", "lowest", "median", "highest")
+    return f"""With fewer than 8,000 parameters, a mean of {_WANTED:.2f}% was the aim,
+{needed:.3f} points more than {inline_code(study.name)} has. The table shows all nets and recipes
+that have been compared since, with their accuracy on held-out images. Most have one or two runs,
+and runs of the same net differ: those of {inline_code(study.name)} have a standard deviation of
+{sd:.3f} points. So a gain of {needed:.2f} points could be among them unseen: even six runs of each
+can only show about 0.05. [Techniques](techniques.md#comparisons) lists every run.
+
+{markdown_table(head, rows, "lrrrrr")}"""
+
+
+def _limit_of(found: Compared) -> int:
+    assert found.comparison.budget is not None
+    assert found.comparison.budget.params_below is not None
+    return found.comparison.budget.params_below
+
+
+def _describe_limit(below: int, found: list[Compared]) -> list[str]:
+    arms: dict[tuple[str, str], list[float]] = {}
+    for one in found:
+        for lines in one.lines.values():
+            for line in lines:
+                key = (line["net"], repr(sorted(line["changes"].items())))
+                arms.setdefault(key, []).append(100 * line["correct"] / line["total"])
+    means = sorted(map(fmean, arms.values()))
+    limit = f"fewer than {below:,}" if below % 1_000 == 0 else f"at most {below - 1:,}"
+    return [
+        f"{limit} parameters",
+        f"{len(arms):,}",
+        f"{sum(map(len, arms.values())):,}",
+        *(f"{value:.2f}%" for value in (means[0], median(means), means[-1])),
+    ]
