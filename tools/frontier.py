@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from netlet import stats
@@ -121,21 +121,31 @@ def _draw_studies() -> str:
 
 def _describe_shifts() -> str:
     """Return what shift average is if one of these nets has it, as a paragraph; else nothing."""
-    names = [
-        inline_code(study.name)
+    shifted = [
+        study
         for study in chosen_by_search()
         if any(row["name"] == "shifts" for row in study.summary["rows"])
     ]
-    if not names:
+    if not shifted:
         return ""
-    *others, last = names
-    have = f"{', '.join(others)} and {last} have" if others else f"{last} has"
-    return (
-        f"{have} a [shift average](notation.md#shift-average): a part of the net, in training as "
-        "in scoring, that averages the logits for nine shifts of the image by a pixel. It has no "
-        "parameters; the MACs include it. The scores are those of test-time augmentation by these "
-        "shifts.\n\n"
+    plain = [study for study in shifted if study.recipe.get("train_as") == "strided"]
+    learned = (
+        f" {_list_names(plain)} learned without it, and {'have' if len(plain) > 1 else 'has'} it "
+        "when scored."
     )
+    return (
+        f"{_list_names(shifted)} {'have' if len(shifted) > 1 else 'has'} a "
+        "[shift average](notation.md#shift-average): a part of the net that averages the logits "
+        "for nine shifts of the image by a pixel. It has no parameters; the MACs include it. The "
+        f"scores are those of test-time augmentation by these shifts.{learned if plain else ''}"
+        "\n\n"
+    )
+
+
+def _list_names(studies: Sequence[Study]) -> str:
+    """Return the names of studies in a list: a, b and c."""
+    *others, last = (inline_code(study.name) for study in studies)
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _draw_against_published() -> str:
