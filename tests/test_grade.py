@@ -49,7 +49,14 @@ from netlet.classroom import (
 from netlet.classroom.grades import RulePoints
 from netlet.classroom.journal import append_grade
 from netlet.classroom.perturbed_copy import draw_images
-from netlet.classroom.roster import Claim, ClaimProblems, find_row, read_claim
+from netlet.classroom.roster import (
+    Claim,
+    ClaimProblems,
+    Correction,
+    find_correction,
+    find_row,
+    read_claim,
+)
 from netlet.classroom.submissions import find_missing, find_unknown
 from netlet.classroom.submitted_files import copy_submission, digest_files
 from netlet.data import save_npz
@@ -432,6 +439,9 @@ def test_names_in_capitals_are_written_in_small_letters(tmp_path: Path) -> None:
     copy_submission(Submission("s", tmp_path / "s.zip"), tmp_path / "target")
     found = {path.name for path in (tmp_path / "target").rglob("*") if path.is_file()}
     assert found == {"NET.py", "M.ipynb", "m.py", "claim.toml"}
+    write_submission(tmp_path, "both", {"m.py": "", "Claim.toml": "other", "claim.toml": "usual"})
+    copy_submission(Submission("both", tmp_path / "both"), tmp_path / "second")
+    assert (tmp_path / "second" / "claim.toml").read_text() == "usual"
 
 
 def test_a_pipe_and_a_rarely_compressed_zip_file_are_refused(tmp_path: Path) -> None:
@@ -749,6 +759,7 @@ def test_submissions_are_those_in_a_folder_or_those_named(tmp_path: Path) -> Non
         ([tmp_path], tmp_path, "has the submissions; name another folder for the grades"),
         ([tmp_path], tmp_path / "a" / "grades", "a: is a submission, and the grades would be"),
         ([tmp_path / "a"], tmp_path / "a", "a: is a submission, and the grades would be written"),
+        ([tmp_path / "a"], tmp_path, "a: is a submission, and the grades would be written"),
     ):
         with pytest.raises(GradingError, match=problem):
             list_submissions(paths, single=paths != [tmp_path], out=out)
@@ -829,6 +840,25 @@ def test_a_roster_of_another_system_is_read_or_refused(tmp_path: Path) -> None:
     roster.write_text("submission\nann\nann\n")
     with pytest.raises(GradingError, match="has 'ann' twice; keep only one of the lines"):
         read_roster(roster)
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("bob,33,5,half", "line 2 has more cells than the first line; put a text with ','"),
+        ('bob,"1,000",', "corrected_points is '1,000'; give a number"),
+        ("bob,nan,", "corrected_points is 'nan'; give a number"),
+    ],
+)
+def test_points_that_could_mean_something_else_are_refused(
+    tmp_path: Path, line: str, problem: str
+) -> None:
+    roster = tmp_path / "class.csv"
+    roster.write_text(f"submission,Corrected points,Comment\n{line}\n")
+    with pytest.raises(GradingError, match=problem):
+        read_roster(roster)
+    roster.write_text('submission,Corrected points,Comment\nbob,33.5,"late, but good",\n')
+    assert find_correction(read_roster(roster)["bob"]) == Correction(33.5, "late, but good")
 
 
 def test_one_submission_is_not_taken_for_a_class(tmp_path: Path) -> None:

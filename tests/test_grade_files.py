@@ -289,6 +289,8 @@ def test_copies_of_the_weights_are_one_file(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"same")
     assert find_weights(tmp_path, None) == "b.pt"
+    (tmp_path / "a" / "run.json").write_text("{}")
+    assert find_weights(tmp_path, None) == "a/b.pt"  # whose record says how it was trained
     (tmp_path / "c.pt").write_bytes(b"other")
     with pytest.raises(GradingError, match="3 files of weights"):
         find_weights(tmp_path, None)

@@ -558,6 +558,13 @@ def test_a_hidden_layer_is_told_from_the_last_one() -> None:
     assert (result.rule, result.title) == ("Linear before the last layer", "no hidden Linear")
 
 
+def test_a_module_that_may_be_hidden_makes_the_rule_unknown() -> None:
+    net = nn.Sequential(nn.Flatten(2), nn.Unflatten(1, (1,)), nn.Flatten(), nn.Linear(784, 10))
+    rule = Budget(requires=("no hidden =Unflatten",))
+    (result,) = check(net, rule).results
+    assert (result.state, result.found) == ("UNKNOWN", "0, but 1 may come before it")
+
+
 def test_nothing_acts_on_the_prediction() -> None:
     rule = "no activation/norm/dropout right before the prediction"
     q = nn.Conv2d(16, 10, 1)

@@ -69,7 +69,13 @@ def _check_layout(rule: Rule, layout: Layout, structure: Structure) -> RuleResul
     if isinstance(rule, AfterRule):
         return check_after(rule, layout)
     if isinstance(rule, HiddenRule):
-        return check_hidden(rule, layout)
+        result = check_hidden(rule, layout)
+        # Where in the net these are, no operation says.
+        anywhere = list_names(_modules_of_kinds(rule.terms, structure))
+        if anywhere and result.state == "PASS":
+            found = f"0, but {anywhere} may come before it"
+            return RuleResult(result.rule, result.limit, found, "-", "UNKNOWN")
+        return result
     assert isinstance(rule, EndRule)
     return check_end(rule, layout)
 

@@ -307,7 +307,8 @@ class _Grader:
         )
 
     def _digest(self, folder: Path, row: Mapping[str, str]) -> str:
-        text = f"{self._key} {digest_files(folder)} {dump_json(dict(row))}"
+        filled = {key: value for key, value in row.items() if value}
+        text = f"{self._key} {digest_files(folder)} {dump_json(filled)}"
         return hashlib.sha256(text.encode()).hexdigest()
 
 

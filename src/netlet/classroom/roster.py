@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +25,7 @@ _MAX_CLAIM_BYTES = 1 << 16
 # In a line of claim.toml: the time to parse a key grows with their square.
 _MAX_DOTS = 100
 _NAME_COLUMNS = ("submission", "file", "id", "login", "username", "github")
-_STUDENT_COLUMNS = ("student", "name", "full name", "full_name")
+_STUDENT_COLUMNS = ("student", "name", "full_name")
 _POINTS, _COMMENT = "corrected_points", "comment"
 _MOST_POINTS = 1_000_000
 
@@ -88,7 +89,7 @@ def read_roster(path: Path) -> dict[str, dict[str, str]]:
     separator = max(",;\t", key=first.count)  # Excel writes semicolons where the comma is decimal
     rows = csv.DictReader(io.StringIO(text, newline=None), delimiter=separator)
     try:
-        titles = {(title or "").strip().lower(): title for title in rows.fieldnames or ()}
+        titles = {_tidy(title or ""): title for title in rows.fieldnames or ()}
         lines = list(rows)
     except csv.Error as error:
         raise GradingError(f"{path}: is not valid CSV ({error}); save it as CSV") from error
@@ -99,7 +100,12 @@ def read_roster(path: Path) -> dict[str, dict[str, str]]:
         )
     student = next((titles[name] for name in _STUDENT_COLUMNS if name in titles), key)
     found: dict[str, dict[str, str]] = {}
-    for row in lines:
+    for number, row in enumerate(lines, start=2):
+        if any(row.pop(None, ())):
+            raise GradingError(
+                f"{path}: line {number} has more cells than the first line; put a text with "
+                f"{separator!r} into quotation marks"
+            )
         name = compose((row.get(key) or "").strip())
         if name in found:
             raise GradingError(f"{path}: has {name!r} twice; keep only one of the lines")
@@ -125,15 +131,19 @@ def find_correction(row: Mapping[str, str]) -> Correction:
     text, comment = row.get(_POINTS, ""), row.get(_COMMENT, "")
     if not text:
         return Correction(None, comment)
-    try:
-        points = float(text.replace(",", "."))  # the comma is decimal in a file of semicolons
-    except ValueError:
-        points = -1
-    if not 0 <= points <= _MOST_POINTS:  # nor for NaN
+    # The comma is decimal in a file of semicolons; 1,000 could be one or a thousand.
+    readable = re.fullmatch(r"[0-9]{1,7}([.,][0-9]{1,2})?", text)
+    points = float(text.replace(",", ".")) if readable else -1
+    if not 0 <= points <= _MOST_POINTS:
         raise GradingError(
             f"{_POINTS} is {text[:60]!r}; give a number from 0 to {_MOST_POINTS:,}, or nothing"
         )
     return Correction(points, comment)
+
+
+def _tidy(title: str) -> str:
+    """Return the title of a column as it is compared."""
+    return re.sub(r"[\s_-]+", "_", title.strip().lower())
 
 
 def find_row(roster: Mapping[str, Mapping[str, str]], *names: str) -> Mapping[str, str]:

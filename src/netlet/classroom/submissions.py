@@ -51,7 +51,7 @@ def list_submissions(
     for path in paths:
         if not path.exists():
             raise GradingError(f"{path}: no such submission or folder; check its path")
-        if path.is_file() and path.suffix.lower() not in KINDS:
+        if path.is_file() and path.suffix.lower() not in (*KINDS, *PACKED):
             raise GradingError(f"{path}: is not a submission; name a .py, .ipynb or .zip file")
     if single and len(paths) > 1:
         raise GradingError("--single is for one submission; name one, or leave --single out")
@@ -153,7 +153,7 @@ def _refuse_output(paths: Sequence[Path], out: Path | None) -> None:
         return
     places = (out.resolve(), *out.resolve().parents)
     for path in paths:
-        if path.is_dir() and path.resolve() in places:
+        if path.is_dir() and (path.resolve() in places or path.resolve().parent == places[0]):
             raise GradingError(
                 f"{path}: is a submission, and the grades would be written into it; name another "
                 "folder with --out"

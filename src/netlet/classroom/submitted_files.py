@@ -35,7 +35,19 @@ _MAX_DIRECTORY_BYTES = 8 << 20  # of a zip file: about 200 for each entry
 # The other methods are rare, and a few bytes of theirs can ask for gigabytes of memory.
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _NAME_IS_UTF8 = 0x800
-PACKED = (".rar", ".7z", ".tar", ".gz", ".tgz", ".bz2", ".xz")  # which nothing here unpacks
+PACKED = (
+    ".rar",
+    ".7z",
+    ".tar",
+    ".gz",
+    ".tgz",
+    ".bz2",
+    ".xz",
+    ".tbz2",
+    ".txz",
+    ".zst",
+    ".zipx",
+)  # which nothing here unpacks
 
 
 def copy_submission(submission: Submission, target: Path) -> None:
@@ -103,10 +115,13 @@ class _Copier:
         # What grades a submission knows ".py", and a student may hand in NET.PY or Claim.toml.
         name = inside.name.lower()
         stating = name in _STATING
+        given = inside.name
         inside = inside.with_name(name) if stating else inside.with_suffix(inside.suffix.lower())
         path = self._target.joinpath(*inside.parts)
+        if path.exists() and given != inside.name:
+            return  # the other one has the usual name
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "xb") as file:
+        with open(path, "wb") as file:
             written = 0
             while chunk := content.read(_CHUNK):
                 written += len(chunk)

@@ -10,7 +10,7 @@ import torch
 
 from netlet.budgets import Score
 from netlet.classroom.roster import Claim
-from netlet.classroom.submitted_files import WEIGHTS
+from netlet.classroom.submitted_files import RECORD, WEIGHTS
 from netlet.data import Split
 from netlet.errors import GradingError
 from netlet.evaluation import score_logits
@@ -34,7 +34,8 @@ def find_weights(folder: Path, pattern: str | None) -> str | None:
         GradingError: None matches, or nothing says which of several is meant.
     """
     files = [p for p in folder.rglob("*") if p.suffix.lower() in WEIGHTS and p.is_file()]
-    files.sort(key=lambda file: (len(file.parts), file))
+    # Of copies, the one beside the record of its run counts, which says how it was trained.
+    files.sort(key=lambda file: (not (file.parent / RECORD).exists(), len(file.parts), file))
     names = [file.relative_to(folder).as_posix() for file in files]
     if pattern:
         try:

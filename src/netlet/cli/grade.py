@@ -221,7 +221,8 @@ def grade(
     with lock_folder(out, "netlet grade"):
         names = [one.name for one in found]
         writer = GradeWriter(out, images, names, single=single, title=chosen.title)
-        missing = [] if single else find_missing(rows, found, writer.known)
+        alone = single and not writer.in_class
+        missing = [] if alone else find_missing(rows, found, writer.known)
         writer.missing = {name: rows[name] for name in missing}
         grades = _grade_class(
             found,
