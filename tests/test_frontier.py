@@ -268,7 +268,17 @@ def test_recorded_trials_are_valid_and_scored_on_val() -> None:
 
 
 # Known without reading the records: every process that collects the tests would take a second.
-FRONTIER = ("spire", "crest", "mnistnet_2", "pebble", "mnistnet_3", "grain", "speck", "mote")
+FRONTIER = (
+    "massif",
+    "spire",
+    "crest",
+    "mnistnet_2",
+    "pebble",
+    "mnistnet_3",
+    "grain",
+    "speck",
+    "mote",
+)
 
 
 def test_the_frontier_is_all_that_trials_chose() -> None:
@@ -301,7 +311,8 @@ def test_shipped_weights_are_the_median_seeds_with_a_card(name: str) -> None:
     (seed,) = found.select_seeds([median_seed(found)]).seeds
     path = nets.find_shipped_weights(name)
     assert path is not None
-    assert path.stat().st_size < 100_000
+    # Four bytes a parameter; names, running statistics and metadata take a few thousand.
+    assert path.stat().st_size < 4 * found.cost["parameters"] + 16_384
     net = nets.build(EXPERIMENTS[name].net.builder, 0)
     nets.load_weights(net, path)
     assert nets.weights_digest(net) == seed.weights_digest
