@@ -13,7 +13,7 @@ from netlet.stats.terminal_plot import Mark, draw_plot
 from netlet.text import escape_controls, format_table
 
 # Plots end there: a few large or inaccurate nets would squeeze the others together.
-PLOTTED_PARAMETERS = 25_000
+PLOTTED_PARAMETERS = 130_000
 PLOTTED_PERCENT = 98.8
 
 
