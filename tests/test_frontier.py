@@ -101,7 +101,14 @@ def test_a_page_marks_those_that_lead() -> None:
     assert "Hasanpour et al., 2016" in page.text
     assert "Outside the figure's range: Neural Golfing, SimpleNet" in page.text
     svg = page.pictures["frontier.svg"]
-    for words in (">a<", ">b<", ">JoshWarn<", ">training log B<", ">cpldcpu<", ">published: one run<"):
+    for words in (
+        ">a<",
+        ">b<",
+        ">JoshWarn<",
+        ">training log B<",
+        ">cpldcpu<",
+        ">published: one run<",
+    ):
         assert words in svg, words
 
 
