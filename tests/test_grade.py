@@ -40,6 +40,7 @@ from netlet.classroom import (
     Grade,
     GradingSettings,
     Submission,
+    earlier_grades,
     grade_files,
     grade_submissions,
     limit_workers,
@@ -310,7 +311,7 @@ def test_ctrl_c_stops_at_once_and_leaves_nothing(tmp_path: Path) -> None:
     assert "interrupted after 1 of 2 submissions; the same command grades the others" in err
     assert not list((tmp_path / "temporary").iterdir())
     assert [path.name for path in (tmp_path / "out").glob("grades*")] == ["grades.json"]
-    (grade,) = grade_files.read_grades(tmp_path / "out").values()
+    (grade,) = earlier_grades.read_grades(tmp_path / "out").values()
     assert (grade.name, grade.state) == ("broken", "ERROR")
 
 
@@ -327,7 +328,7 @@ def test_a_kill_ends_the_sandboxes_and_loses_no_grade(tmp_path: Path) -> None:
     while sandboxes_of(tmp_path) and time.monotonic() < end:
         time.sleep(0.1)
     assert not sandboxes_of(tmp_path)
-    (grade,) = grade_files.read_grades(tmp_path / "out").values()
+    (grade,) = earlier_grades.read_grades(tmp_path / "out").values()
     assert (grade.name, grade.state) == ("broken", "ERROR")
 
 
@@ -602,7 +603,7 @@ def test_the_command_takes_an_executor_of_other_machines(
     code, out, err = netlet(*command, "ray://head:10001", "--again")
     assert (code, out, opened[1:]) == (2, "", [("ray://head:10001", 1)])
     assert "no program" in err
-    assert [one.problem for one in grade_files.read_grades(Path("grades")).values()] == [
+    assert [one.problem for one in earlier_grades.read_grades(Path("grades")).values()] == [
         "the code ended the sandbox"
     ]
 
@@ -673,12 +674,12 @@ def test_a_killed_grading_loses_no_grade(netlet: Netlet, class_on_spots: Path) -
     out = Path("grades")
     assert netlet(*command)[0] == 1
     assert not (out / "grades.jsonl").exists()
-    grades = grade_files.read_grades(out)
+    grades = earlier_grades.read_grades(out)
     # As a grading leaves it that was killed when it had changed one grade and began the next line.
     append_grade(out, grades["b"].replace(problem="of the journal"))
     with open(out / "grades.jsonl", "a") as file:
         file.write('{"name": "a", "pro')
-    found = grade_files.read_grades(out)
+    found = earlier_grades.read_grades(out)
     assert found == grades | {"b": grades["b"].replace(problem="of the journal")}
     code, text, err = netlet(*command)
     assert code == 1
@@ -702,7 +703,7 @@ def test_grading_some_keeps_the_grades_of_the_others(netlet: Netlet, class_on_sp
     Path("class.csv").write_text("submission\nBob\nann\nbob\ncy.zip\nzoe\n")
     options = ("--budget", "class", "--roster", "class.csv", "--trust")
     assert netlet("grade", str(class_on_spots), *options)[0] == 1
-    whole = grade_files.read_grades(Path("grades"))
+    whole = earlier_grades.read_grades(Path("grades"))
     reports = {file: file.read_text() for file in Path("grades").glob("*/report.md")}
     assert len(reports) == 4
     write_submission(class_on_spots, "dan", {"claim.toml": "accuracy = "})
@@ -718,7 +719,7 @@ def test_grading_some_keeps_the_grades_of_the_others(netlet: Netlet, class_on_sp
     assert (
         Path("grades/grades.csv").read_bytes().startswith(b'\xef\xbb\xbf"submission"')
     )  # for Excel
-    after = grade_files.read_grades(Path("grades"))
+    after = earlier_grades.read_grades(Path("grades"))
     assert {name: after[name] for name in ("Bob", "ann", "cy")} == {
         name: whole[name] for name in ("Bob", "ann", "cy")
     }
@@ -735,7 +736,7 @@ def test_the_cost_of_a_grade_does_not_grow_with_the_class(tmp_path: Path) -> Non
         append_grade(tmp_path, grade.replace(name=f"s{number:02}"))
         sizes.append((tmp_path / "grades.jsonl").stat().st_size)
     assert {after - before for before, after in pairwise(sizes)} == {sizes[0]}
-    assert len(grade_files.read_grades(tmp_path)) == 50
+    assert len(earlier_grades.read_grades(tmp_path)) == 50
 
 
 def test_submissions_are_those_in_a_folder_or_those_named(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from class_of_students import spot_data, write_submission
 from helpers import Netlet, needs_sandbox, set_options
 
 from netlet import catalog, records
-from netlet.classroom import grade_files
+from netlet.classroom import earlier_grades
 from netlet.data import make_scribble, save_npz
 from netlet.errors import BudgetError, TrainingError
 from netlet.experiments.execution.ray_options import RayOptions
@@ -433,7 +433,7 @@ def test_a_class_is_graded_on_the_nodes_as_here(
     for more in (("--on", "ray", "--out", "far"), ("--out", "near")):
         code, _, err = netlet(*common, *more)
         assert code == 1, err
-    far, near = (grade_files.read_grades(Path(folder)) for folder in ("far", "near"))
+    far, near = (earlier_grades.read_grades(Path(folder)) for folder in ("far", "near"))
     assert {one.name: one.state for one in near.values()} == {
         "right": "PASS",
         "right-repository": "PASS",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -556,6 +557,19 @@ def test_a_hidden_layer_is_told_from_the_last_one() -> None:
         assert (result.state, result.largest_layers) == ("FAIL", ("out",))
     result = judge("no hidden Linear", ends_with_linear, **dense)
     assert (result.rule, result.title) == ("Linear before the last layer", "no hidden Linear")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"forbids": ("hidden Linear",)},
+        {"requires": ("at most 0 hidden Linear",)},
+        {"requires": ("no Linear before the last Linear",)},
+    ],
+)
+def test_the_form_that_forbids_hidden_layers_is_named(words: dict[str, Any]) -> None:
+    with pytest.raises(BudgetError, match="write 'no hidden Linear' in requires"):
+        Budget(**words)
 
 
 def test_a_module_that_may_be_hidden_makes_the_rule_unknown() -> None:

@@ -17,6 +17,11 @@ DIGITS = 2  # of points, after the decimal point
 _HELD = "held_for_last"
 
 
+def format_points(points: float) -> str:
+    """Return points as they are written: without an exponent, however large they are."""
+    return f"{points:.6f}".rstrip("0").rstrip(".")
+
+
 def check_points(key: object, points: object, budget: Budget) -> None:
     """Check the points of one limit or rule.
 
@@ -68,13 +73,13 @@ def find_total(given: Mapping[str, float], total: float | None, budget: Budget) 
         return float(added)
     if rest and added >= _exact(total):
         raise GradingError(
-            f"points add up to {float(added):g} of {total:g} in all, which leaves none for "
-            f"{names}; raise the total, or give points to each"
+            f"points add up to {format_points(float(added))} of {format_points(total)} in all, "
+            f"which leaves none for {names}; raise the total, or give points to each"
         )
     if not rest and added != _exact(total):
         raise GradingError(
-            f"points add up to {float(added):g}, not to {total:g} in all; leave the total out, or "
-            "change points"
+            f"points add up to {format_points(float(added))}, not to {format_points(total)} in "
+            "all; leave the total out, or change points"
         )
     return total
 

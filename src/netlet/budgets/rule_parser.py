@@ -34,6 +34,7 @@ _NOUN = re.compile(
 )
 _EXACT = re.compile(r"(?:nn\.|torch\.nn\.|=)\s*([A-Za-z_]\w*)")
 _WORD = re.compile(r"[A-Za-z_]\w*")
+_HIDDEN = re.compile(r"hidden (.+)|(.+?) before (?:the )?(?:last|final) .+", re.I)
 _SEPARATOR = re.compile(r"\s*\|\s*|\s*/\s*|\s*,\s*(?:or\s+)?|\s+or\s+", re.I)
 _ENDS_WITH_OR = re.compile(r"[\s,]or\s[^,|/]*$", re.I)  # a list like 'Dropout, BatchNorm or GAP'
 _COMPARISONS: tuple[tuple[str, Strictness, int], ...] = (
@@ -173,6 +174,11 @@ def _parse_term(word: str, text: str) -> Term:
         raise BudgetError(
             f"rule {text!r}: no rule limits the size of a single layer; forbid the layer, or limit "
             "the parameters of the whole net with params_below"
+        )
+    if hidden := _HIDDEN.fullmatch(word):
+        kind = hidden[1] or hidden[2]
+        raise BudgetError(
+            f"rule {text!r}: a place is not a kind of layer; write 'no hidden {kind}' in requires"
         )
     names = ", ".join(family.name for family in FAMILIES)
     raise BudgetError(

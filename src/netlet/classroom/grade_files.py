@@ -5,27 +5,24 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from netlet.budgets import RuleResult, is_about_accuracy
+from netlet.budgets.points import format_points
 from netlet.classroom.copies import find_copies
-from netlet.classroom.grades import Grade, Used, check_claim
-from netlet.classroom.journal import JOURNAL, read_journal
+from netlet.classroom.grades import Grade, Used, check_claim, format_earned
+from netlet.classroom.journal import JOURNAL
 from netlet.classroom.roster import find_correction
-from netlet.errors import GradingError
-from netlet.files import read_regular, safe_name
+from netlet.files import safe_name
 from netlet.text import dump_json, escape_controls, format_count, format_table
 
 GRADES_JSON, GRADES_CSV = "grades.json", "grades.csv"
 CHANGED_CSV = "grades.changed{}.csv"  # a table that a person has changed, kept
 REPORT, RESULTS = "report.md", "results.json"
 SCHEMA = 1
-_MAX_BYTES = 256 << 20
 _TITLES = (
     *("submission", "student", "verdict", "points", "max_points", "net", "parameters"),
     *("accuracy", "claimed_accuracy", "claimed_parameters", "claimed_epochs", "accuracy_moved_1px"),
@@ -44,7 +41,7 @@ def format_grades(grades: Sequence[Grade]) -> str:
         (
             grade.name,
             grade.state,
-            f"{grade.points:g}/{grade.max_points:g}",
+            format_earned(grade, "/"),
             format_count(grade.parameters) if grade.parameters is not None else "-",
             f"{grade.score.percent:.2f}%" if grade.score else "-",
             "-" if grade.claim.accuracy is None else f"{grade.claim.accuracy:.2f}%",
@@ -106,13 +103,14 @@ def grades_to_csv(grades: Sequence[Grade], missing: Missing | None = None) -> st
         states = _states(grade)
         # Grades of earlier versions have no points for each rule.
         earned = {
-            rule: f"{one.points:g}" for rule, one in zip(states, grade.rule_points, strict=False)
+            rule: format_points(one.points)
+            for rule, one in zip(states, grade.rule_points, strict=False)
         }
         writer.writerow(
             [
                 *map(_cell, (grade.name, grade.student, grade.state)),
-                f"{grade.points:g}",
-                f"{grade.max_points:g}",
+                format_points(grade.points),
+                format_points(grade.max_points),
                 _cell(grade.net),
                 _shown(grade.parameters),
                 f"{grade.score.percent:.2f}" if grade.score else "",
@@ -126,10 +124,10 @@ def grades_to_csv(grades: Sequence[Grade], missing: Missing | None = None) -> st
                 _cell(explain_grade(grade)),
             ]
         )
-    most = f"{grades[0].max_points:g}" if grades else ""
+    most = format_points(grades[0].max_points) if grades else ""
     for name, row in (missing or {}).items():
         given = find_correction(row)
-        points = f"{given.points or 0:g}"
+        points = format_points(given.points or 0)
         cells = [_cell(name), _cell(row["student"]), NO_SUBMISSION, points, most]
         empty = [""] * (len(_TITLES) + len(columns) - len(cells))
         reason = _join(["no submission", *([given.comment] if given.comment else [])])
@@ -209,46 +207,6 @@ def grades_to_json(
     return dump_json(document | grades_to_dict(grades, missing), indent=1) + "\n"
 
 
-def read_grades(folder: Path) -> dict[str, Grade]:
-    """Return the grades that an earlier grading has written into a folder; none if it has not.
-
-    If it was killed, these are those that it had finished.
-
-    Raises:
-        GradingError: The file there is not one of netlet's.
-    """
-    from pydantic import TypeAdapter, ValidationError
-
-    unfinished = {grade.name: grade for grade in read_journal(folder)}
-    path = folder / GRADES_JSON
-    if not path.exists():
-        return unfinished
-    content = read_regular(path, _MAX_BYTES, GradingError)
-    try:
-        document = json.loads(content)
-        if document.get("kind") != "grades" or document.get("schema") != SCHEMA:
-            raise ValueError("other kind")
-        found = TypeAdapter(list[Grade]).validate_python(document["grades"])
-    except (ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
-        raise GradingError(
-            f"{path}: holds no grades of this version; name another folder with --out, or remove it"
-        ) from error
-    return {grade.name: grade for grade in found} | unfinished
-
-
-def read_table_digest(folder: Path) -> str:
-    """Return the digest of ``grades.csv`` as an earlier grading has written it; empty if unknown.
-
-    Raises:
-        GradingError: ``grades.json`` cannot be read.
-    """
-    path = folder / GRADES_JSON
-    if not path.exists():
-        return ""
-    document = json.loads(read_regular(path, _MAX_BYTES, GradingError))
-    return str(document.get("table_digest", ""))
-
-
 def digest_table(content: bytes) -> str:
     """Return the digest of ``grades.csv``."""
     return hashlib.sha256(content).hexdigest()
@@ -274,7 +232,7 @@ def to_gradescope(grade: Grade) -> dict[str, Any]:
                 "output_format": "text",
             }
         )
-    lines = [f"{grade.state}: {grade.points:g} of {grade.max_points:g} points"]
+    lines = [f"{grade.state}: {format_earned(grade, ' of ')} points"]
     lines += filter(None, [grade.describe_correction(), grade.comment, grade.problem])
     lines += [*grade.warnings, *grade.notes]
     return {

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from netlet.budgets import Budget, RuleResult, Score
-from netlet.budgets.points import check_points, find_total
+from netlet.budgets.points import check_points, find_total, format_points
 from netlet.classroom.roster import Claim, Correction
 from netlet.display import Displayed
 from netlet.recipes import Recipe
@@ -193,7 +193,7 @@ class Grade(Displayed):
             "problem": self.problem,
         }
         facts = {"name": self.name, "student": self.student, "state": self.state}
-        facts |= {"points": f"{self.points:g}/{self.max_points:g}", "net": self.net}
+        facts |= {"points": format_earned(self, "/"), "net": self.net}
         known = {name: value for name, value in measured.items() if value is not None}
         return {name: value for name, value in (facts | known).items() if value != ""}
 
@@ -213,7 +213,18 @@ class Grade(Displayed):
         """Return which points the teacher has changed; empty if none."""
         if self.points_by_rules is None:
             return ""
-        return f"{self.points_by_rules:g} points by the rules, corrected to {self.points:g}"
+        by_rules, given = map(format_points, (self.points_by_rules, self.points))
+        return f"{by_rules} points by the rules, corrected to {given}"
+
+
+def format_earned(earned: Grade | RulePoints, between: str) -> str:
+    """Return the points that are given, and how many there are.
+
+    Args:
+        earned: A grade, or the points of one rule.
+        between: What stands between the two numbers.
+    """
+    return f"{format_points(earned.points)}{between}{format_points(earned.max_points)}"
 
 
 def _exceeds(claimed: float, measured: float) -> bool:

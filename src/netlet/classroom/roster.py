@@ -128,7 +128,7 @@ def find_correction(row: Mapping[str, str]) -> Correction:
     Raises:
         GradingError: The points cannot be given.
     """
-    text, comment = row.get(_POINTS, ""), row.get(_COMMENT, "")
+    text, comment = row.get(_POINTS, ""), " ".join(row.get(_COMMENT, "").split())
     if not text:
         return Correction(None, comment)
     # The comma is decimal in a file of semicolons; 1,000 could be one or a thousand.

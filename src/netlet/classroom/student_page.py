@@ -10,7 +10,7 @@ import numpy as np
 
 from netlet.classroom.examine import Examination
 from netlet.classroom.grade_files import find_advice
-from netlet.classroom.grades import Curve, Grade
+from netlet.classroom.grades import Curve, Grade, format_earned
 from netlet.data import Split
 from netlet.data.disputed_labels import DisputedLabel
 from netlet.report.figures import BLUE, NARROW, ORANGE, new_figure, use_style
@@ -46,7 +46,7 @@ def student_page(
     grade, draft = examination.grade, Draft()
     draft.add(
         f"{_describe_submission(grade)}.",
-        f"**{grade.state}**, {grade.points:g} of {grade.max_points:g} points.",
+        f"**{grade.state}**, {format_earned(grade, ' of ')} points.",
         _sentence(f"{correction}." if (correction := grade.describe_correction()) else ""),
         f"**Comment:** {_sentence(grade.comment)}" if grade.comment else "",
         _sentence(grade.problem),
@@ -55,7 +55,7 @@ def student_page(
     if grade.rules:
         rows = [
             [escape_markdown(cell) for cell in (r.title, r.limit, r.found, r.margin, r.state)]
-            + [f"{one.points:g} of {one.max_points:g}"]
+            + [format_earned(one, " of ")]
             for r, one in zip(grade.rules, grade.rule_points, strict=True)
         ]
         titles = ("rule", "limit", "found", "margin", "verdict", "points")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,9 @@ from netlet.errors import GradingError
 
 # What Moodle adds to the name of a student's folder, or to that of a file.
 _MOODLE = re.compile(r"_\d+_assignsubmission_(file|onlinetext)_?.*$", re.S)
+_TYPED = "_assignsubmission_onlinetext_"  # Moodle's folder of what a student has typed
 _RUNS = "runs"  # the folder of the runs of netlet train
+_RECORDS = (f"*/{RECORD}", f"*/*/{RECORD}")  # of its runs, and those of a study
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,11 @@ class Submission(Displayed):
 
 
 def list_submissions(
-    paths: Sequence[Path], *, single: bool = False, out: Path | None = None
+    paths: Sequence[Path],
+    *,
+    single: bool = False,
+    out: Path | None = None,
+    graded: Iterable[str] = (),
 ) -> list[Submission]:
     """Return the submissions that some paths mean.
 
@@ -41,6 +47,7 @@ def list_submissions(
             several of these themselves.
         single: Whether the path is itself one submission.
         out: The folder for the grades, which is not a submission if it lies among them.
+        graded: The names of submissions that have a grade there.
 
     Returns:
         The submissions, those of a folder sorted by name.
@@ -64,13 +71,32 @@ def list_submissions(
         paths = _list_folder(paths[0], out)
     _refuse_output(paths, out)
     names = [path.name for path in paths]
-    for shorten in (_stem, lambda path: _MOODLE.sub("", _stem(path))):
+    # Moodle's number tells students of one name apart. A grade that has it is of one of them.
+    numbered = {_cut_moodle(name) for name in graded if _cut_moodle(name) != name}
+    for shorten in (_stem, lambda path: _cut_moodle(_stem(path))):
         short = [shorten(path) for path in paths]
-        often = Counter(short)
+        often = Counter(short) + Counter(numbered)
         names = [new if often[new] == 1 else old for new, old in zip(short, names, strict=True)]
     if len(set(names)) < len(names):
         names = [str(path) for path in paths]
     return [Submission(name, path) for name, path in zip(names, paths, strict=True)]
+
+
+def find_renamed(submissions: Sequence[Submission], graded: Iterable[str]) -> set[str]:
+    """Return the earlier names of submissions that have a longer one now.
+
+    A student's name alone is that of a submission until a second student of this name hands in.
+
+    Args:
+        submissions: What is graded now.
+        graded: The names of submissions that have a grade.
+    """
+    longer = {_cut_moodle(one.name) for one in submissions if _cut_moodle(one.name) != one.name}
+    return longer & set(graded)
+
+
+def _cut_moodle(name: str) -> str:
+    return _MOODLE.sub("", name)
 
 
 def compose(name: str) -> str:
@@ -116,14 +142,32 @@ def _list_folder(folder: Path, out: Path | None) -> list[Path]:
         if not path.name.startswith(".")
         and path.name not in LEFT_OUT
         and (path.is_dir() or path.suffix.lower() in (*KINDS, *PACKED))
-        and (out is None or path.resolve() != out.resolve())
+        and (out is None or not _holds_only(path, out.resolve()))
     ]
+    names = {path.name for path in paths}
+    paths = [path for path in paths if not _is_typed_beside_files(path.name, names)]
     if not paths:
         raise GradingError(
             f"{folder}: has no submissions; put a .py file, notebook, folder or .zip for each "
             "student into it"
         )
     return paths
+
+
+def _holds_only(folder: Path, out: Path) -> bool:
+    """Return whether a path is a folder, or leads to it through folders that have nothing else."""
+    folder = folder.resolve()
+    while folder != out:
+        if folder not in out.parents or len(list(folder.iterdir())) != 1:
+            return False
+        (folder,) = folder.iterdir()
+    return True
+
+
+def _is_typed_beside_files(name: str, names: Collection[str]) -> bool:
+    """Return whether a folder of Moodle has what a student has typed, beside one of files."""
+    student, typed, _ = name.partition(_TYPED)
+    return bool(typed) and any(one.startswith(f"{student}_assignsubmission_file_") for one in names)
 
 
 def _refuse_single(folder: Path) -> None:
@@ -135,7 +179,7 @@ def _refuse_single(folder: Path) -> None:
     """
     for path in sorted(folder.iterdir()):
         own = path.is_file() and (path.suffix.lower() in WEIGHTS or path.name.lower() in CLAIMS)
-        if own or (path.name == _RUNS and any(path.glob(f"*/{RECORD}"))):
+        if own or (path.name == _RUNS and any(any(path.glob(record)) for record in _RECORDS)):
             raise GradingError(
                 f"{folder}: looks like one submission, because it contains {path.name}; pass "
                 "--single to grade it alone, name a second submission to grade both, or put each "

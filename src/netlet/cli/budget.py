@@ -10,7 +10,7 @@ import typer
 from netlet import catalog
 from netlet.budgets import TEMPLATE, Budget, is_budget_file, to_toml
 from netlet.budgets.class_file import CLAIMED_RECIPE, ClassFile, read_class_file
-from netlet.budgets.points import round_in_total, share_points
+from netlet.budgets.points import format_points, round_in_total, share_points
 from netlet.budgets.sentences import describe_limits, describe_rules, write_notes, write_page
 from netlet.cli.listing import budget_row
 from netlet.cli.options import Json, budget_names
@@ -108,7 +108,7 @@ def _describe_grading(options: ClassFile, total: float) -> str:
     """
     given = options.given()
     if options.limit_points is not None:  # which the table of limits has
-        given["points"] = f"{total:g}"
+        given["points"] = format_points(total)
     rows = [_name_limit(key, value) for key, value in given.items()]
     return f"\n\n{format_table(('[grade]', 'value'), rows)}" if rows else ""
 

@@ -202,8 +202,8 @@ def grade(
 
     from netlet import classroom
     from netlet.analysis import refuse_unknown_names
-    from netlet.classroom import grade_files
-    from netlet.classroom.submissions import find_missing, find_unknown
+    from netlet.classroom import earlier_grades, grade_files
+    from netlet.classroom.submissions import find_missing, find_renamed, find_unknown
     from netlet.cli.grade_summary import print_summary
     from netlet.cli.grade_writer import GradeWriter
     from netlet.experiments.execution import check_executor
@@ -211,7 +211,10 @@ def grade(
 
     check_executor(on)
     refuse_unknown_names(chosen)
-    found = classroom.list_submissions(submissions, single=single, out=out)
+    graded = earlier_grades.read_grades(out)
+    found = classroom.list_submissions(submissions, single=single, out=out, graded=graded)
+    if roster is None:
+        earlier_grades.refuse_missing_roster(graded.values(), out)
     rows = classroom.read_roster(roster) if roster else {}
     if trust:
         say("netlet: warning: --trust runs every submission with your rights and without a sandbox")
@@ -220,7 +223,8 @@ def grade(
     images = load_dataset(dataset, data_dir)
     with lock_folder(out, "netlet grade"):
         names = [one.name for one in found]
-        writer = GradeWriter(out, images, names, single=single, title=chosen.title)
+        renamed = find_renamed(found, graded)
+        writer = GradeWriter(out, images, names, single=single, title=chosen.title, renamed=renamed)
         alone = single and not writer.in_class
         missing = [] if alone else find_missing(rows, found, writer.known)
         writer.missing = {name: rows[name] for name in missing}
@@ -240,7 +244,8 @@ def grade(
         print_json("grades", {**values, "folder": str(out)})
     else:
         unknown = find_unknown(rows, writer.known) if rows and not single else []
-        print_summary(grades, writer, unknown, out)
+        uncorrected = earlier_grades.find_uncorrected(writer.others, rows)
+        print_summary(grades, writer, out, unknown=unknown, uncorrected=uncorrected)
     raise typer.Exit(0 if all(one.state in ("PASS", "NOT YET") for one in grades) else 1)
 
 

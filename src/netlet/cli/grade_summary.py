@@ -17,26 +17,44 @@ if TYPE_CHECKING:
 def print_summary(
     grades: Sequence[Grade],
     writer: GradeWriter,
-    unknown: Collection[str],
     out: Path,
+    *,
+    unknown: Collection[str],
+    uncorrected: Collection[str],
 ) -> None:
     """Print the table of the grades, and what a teacher has to know of the class.
 
     Args:
         grades: The grades of this run.
         writer: What has written them.
-        unknown: Names of submissions that are not on the roster.
         out: The folder of the grades.
+        unknown: Names of submissions that are not on the roster.
+        uncorrected: Names of submissions that are not graded now, and whose points or comment the
+            roster has changed.
     """
+    from netlet.budgets.points import format_points
     from netlet.classroom.copies import find_copies
     from netlet.classroom.grade_files import GRADES_CSV, format_grades
+    from netlet.classroom.roster import find_correction
 
     print_result(format_grades(grades), lines=True)
     everyone = [*grades, *writer.others]
     for line in find_copies(everyone).describe(everyone):
         print_result(line)
-    for name in writer.missing:
-        print_result(f"{name}: no submission")
+    for name, row in writer.missing.items():
+        given = find_correction(row)
+        points = "" if given.points is None else f", {format_points(given.points)} points"
+        print_result(f"{name}: no submission{points}{given.comment and f'; {given.comment}'}")
+    for name in sorted(writer.renamed):
+        print_result(
+            f"{name}: several students have this name, so the grades have Moodle's longer names; "
+            f"the earlier grade of {name} is dropped, its report stays"
+        )
+    for name in uncorrected:
+        print_result(
+            f"{name}: the roster has new points or a new comment, but this run does not grade it; "
+            "name it, or the whole class, to apply them"
+        )
     names = {grade.name for grade in grades}
     for name in unknown:
         earlier = "" if name in names else f"; its earlier grade stays until {out} is removed"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,8 +30,10 @@ class GradeWriter:
         names: The names of the submissions.
         single: Whether there is only one, whose files are in the folder itself.
         title: The title of the assignment, for the reports.
+        renamed: The earlier names of submissions that have another one now; their grades go.
 
     Attributes:
+        renamed: Those names.
         done: Number of submissions that are graded.
         kept: Number of those whose grade and files are those of an earlier grading.
         skipped: Number of those that were too slow before and not tried again.
@@ -45,20 +48,26 @@ class GradeWriter:
     """
 
     def __init__(
-        self, out: Path, data: Dataset, names: list[str], *, single: bool, title: str = ""
+        self,
+        out: Path,
+        data: Dataset,
+        names: list[str],
+        *,
+        single: bool,
+        title: str = "",
+        renamed: Collection[str] = (),
     ) -> None:
-        from netlet.classroom.grade_files import (
-            REPORT,
-            name_folders,
-            read_grades,
-            read_table_digest,
-        )
+        from netlet.classroom.earlier_grades import read_grades, read_table_digest
+        from netlet.classroom.grade_files import REPORT, name_folders
         from netlet.data.disputed_labels import disputed_labels
 
         self._out, self._split, self._total = out, data.held_out, len(names)
         self._title = title
         self._disputed = disputed_labels(data.checksums, data.held_out.name)
-        self._grades = read_grades(out)
+        self.renamed = renamed
+        self._grades = {
+            name: grade for name, grade in read_grades(out).items() if name not in renamed
+        }
         self._others = self._grades.keys() - set(names)
         everyone = [*self._grades, *(name for name in names if name not in self._grades)]
         self._folders = name_folders(everyone)

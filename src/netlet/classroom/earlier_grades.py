@@ -1,0 +1,91 @@
+"""What an earlier grading has left in its folder, and what a later one must not lose."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from netlet.classroom.grade_files import GRADES_JSON, SCHEMA
+from netlet.classroom.grades import Grade
+from netlet.classroom.journal import read_journal
+from netlet.classroom.roster import find_correction, find_row
+from netlet.classroom.submitted_files import KINDS
+from netlet.errors import GradingError
+from netlet.files import read_regular
+
+_MAX_BYTES = 256 << 20
+
+
+def read_grades(folder: Path) -> dict[str, Grade]:
+    """Return the grades that an earlier grading has written into a folder; none if it has not.
+
+    If it was killed, these are those that it had finished.
+
+    Raises:
+        GradingError: The file there is not one of netlet's.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    unfinished = {grade.name: grade for grade in read_journal(folder)}
+    path = folder / GRADES_JSON
+    if not path.exists():
+        return unfinished
+    content = read_regular(path, _MAX_BYTES, GradingError)
+    try:
+        document = json.loads(content)
+        if document.get("kind") != "grades" or document.get("schema") != SCHEMA:
+            raise ValueError("other kind")
+        found = TypeAdapter(list[Grade]).validate_python(document["grades"])
+    except (ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
+        raise GradingError(
+            f"{path}: holds no grades of this version; name another folder with --out, or remove it"
+        ) from error
+    return {grade.name: grade for grade in found} | unfinished
+
+
+def refuse_missing_roster(graded: Iterable[Grade], folder: Path) -> None:
+    """Check that no earlier grade has the name of a student, which only a roster gives.
+
+    Args:
+        graded: The earlier grades.
+        folder: Where they are.
+
+    Raises:
+        GradingError: One has: names, corrections and missing students would be lost.
+    """
+    if any(grade.student for grade in graded):
+        raise GradingError(
+            f"{folder}: these grades have names and corrections from a roster; name it again with "
+            "--roster, or name another folder with --out"
+        )
+
+
+def find_uncorrected(graded: Iterable[Grade], roster: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Return the names of submissions whose points or comment the roster has changed since.
+
+    Args:
+        graded: Their grades.
+        roster: Its lines, as :func:`~netlet.classroom.roster.read_roster` returns them.
+    """
+    found = []
+    for grade in graded:
+        names = (grade.name, *(f"{grade.name}{kind}" for kind in KINDS))
+        now = find_correction(find_row(roster, *names))
+        corrected = None if grade.points_by_rules is None else grade.points
+        if (now.points, now.comment) != (corrected, grade.comment):
+            found.append(grade.name)
+    return found
+
+
+def read_table_digest(folder: Path) -> str:
+    """Return the digest of ``grades.csv`` as an earlier grading has written it; empty if unknown.
+
+    Raises:
+        GradingError: ``grades.json`` cannot be read.
+    """
+    path = folder / GRADES_JSON
+    if not path.exists():
+        return ""
+    document = json.loads(read_regular(path, _MAX_BYTES, GradingError))
+    return str(document.get("table_digest", ""))

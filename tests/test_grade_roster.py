@@ -1,0 +1,128 @@
+"""A class over time: names, rosters and corrections when only some of it is graded again."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from pathlib import Path
+
+import pytest
+from class_of_students import spot_data, write_submission
+from helpers import Netlet
+
+from netlet.classroom import Grade, list_submissions
+from netlet.classroom.grade_files import format_grades, grades_to_csv, to_gradescope
+from netlet.classroom.submissions import find_renamed
+from netlet.errors import GradingError
+
+ADDED = "assignsubmission_file"
+BROKEN = {"claim.toml": "accuracy = "}  # graded without a sandbox
+
+
+def read_table() -> dict[str, dict[str, str]]:
+    lines = Path("grades/grades.csv").read_text("utf-8-sig").splitlines()
+    return {row["submission"]: row for row in csv.DictReader(lines)}
+
+
+@pytest.fixture
+def two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder with submissions of ann and bob."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("netlet.cli.grade.load_dataset", lambda *_: spot_data())
+    Path("class.toml").write_text("params_below = 8000\n")
+    folder = tmp_path / "submissions"
+    for name in ("ann", "bob"):
+        write_submission(folder, name, BROKEN)
+    return folder
+
+
+def test_names_and_corrections_of_a_roster_are_not_lost_without_it(
+    netlet: Netlet, two: Path
+) -> None:
+    Path("class.csv").write_text(
+        "submission,student,corrected_points,comment\nann,Ann,40,late\nbob,Bob,,\nzoe,Zoe,5,ill\n"
+    )
+    command = ("grade", str(two), "--budget", "class.toml", "--trust")
+    assert netlet(*command)[0] == 1  # no roster yet, so none is missed
+    code, out, _ = netlet(*command, "--roster", "class.csv")
+    assert code == 1
+    assert "zoe: no submission, 5 points; ill\n" in out
+    table = Path("grades/grades.csv").read_bytes()
+    code, out, err = netlet(*command)
+    assert (code, out) == (2, "")
+    assert "name it again with --roster" in err
+    assert Path("grades/grades.csv").read_bytes() == table
+    assert netlet(*command, "--out", "other")[0] == 1
+
+
+def test_a_correction_that_waits_for_its_submission_is_named(netlet: Netlet, two: Path) -> None:
+    roster = Path("class.csv")
+    roster.write_text("submission,corrected_points,comment\nann,,\nbob,,\n")
+    options = ("--budget", "class.toml", "--trust", "--roster", str(roster))
+    netlet("grade", str(two), *options)
+    roster.write_text("submission,corrected_points,comment\nann,30,late\nbob,20,\n")
+    out = netlet("grade", str(two / "ann"), "--single", *options)[1]
+    assert "bob: the roster has new points or a new comment, but this run does not grade it" in out
+    assert "ann: the roster has" not in out
+    assert read_table()["ann"]["points"] == "30"
+    out = netlet("grade", str(two), *options)[1]
+    assert "the roster has" not in out
+    assert read_table()["bob"]["points"] == "20"
+
+
+def test_a_second_student_of_a_name_gets_a_grade_of_their_own(netlet: Netlet, two: Path) -> None:
+    shutil.rmtree(two / "bob")
+    first, second = (f"Cy Ho_{number}_{ADDED}_" for number in (4, 5))
+    write_submission(two, first, BROKEN)
+    options = ("--budget", "class.toml", "--trust")
+    netlet("grade", str(two), *options)
+    assert list(read_table()) == ["Cy Ho", "ann"]
+    write_submission(two, second, BROKEN)
+    out = netlet("grade", str(two), *options)[1]
+    assert "Cy Ho: several students have this name" in out
+    assert "the earlier grade of Cy Ho is dropped" in out
+    assert list(read_table()) == [first, second, "ann"]
+    # One of them alone is not taken for another person.
+    netlet("grade", str(two / second), "--single", *options)
+    assert list(read_table()) == [first, second, "ann"]
+    found = list_submissions([two / second], single=True, graded=[first, "ann"])
+    assert [one.name for one in found] == [second]
+    assert find_renamed(found, ["ann", first]) == set()
+
+
+def test_what_moodle_lets_a_student_type_is_no_second_submission(tmp_path: Path) -> None:
+    for name in (
+        f"Cy_4_{ADDED}_",
+        "Cy_4_assignsubmission_onlinetext_",
+        "Di_6_assignsubmission_onlinetext_",
+    ):
+        (tmp_path / name).mkdir()
+    assert [one.name for one in list_submissions([tmp_path])] == ["Cy", "Di"]
+
+
+def test_the_runs_of_a_study_belong_to_one_submission(tmp_path: Path) -> None:
+    record = tmp_path / "ida" / "runs" / "study" / "seed-0" / "run.json"
+    record.parent.mkdir(parents=True)
+    record.write_text("{}")
+    with pytest.raises(GradingError, match=r"looks like one submission, because it contains runs;"):
+        list_submissions([tmp_path / "ida"])
+
+
+def test_grades_deep_in_the_folder_of_the_class_are_no_submission(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("")
+    out = tmp_path / "results" / "first" / "grades"
+    out.mkdir(parents=True)
+    assert [one.name for one in list_submissions([tmp_path], out=out)] == ["a"]
+    (tmp_path / "results" / "net.py").write_text("")
+    with pytest.raises(GradingError, match=r"results: is a submission, and the grades would be"):
+        list_submissions([tmp_path], out=out)
+
+
+def test_points_are_written_in_full_and_comments_in_one_line() -> None:
+    grade = Grade(name="ann", state="PASS", points=1_234_567.5, max_points=2_000_000)
+    assert "1234567.5/2000000" in format_grades([grade])
+    assert to_gradescope(grade)["output"] == "PASS: 1234567.5 of 2000000 points"
+    row = {"student": "Zoe", "corrected_points": "999999.5", "comment": "ill;\n\n see  mail"}
+    lines = list(csv.DictReader(grades_to_csv([grade], {"zoe": row}).splitlines()))
+    assert [line["points"] for line in lines] == ["1234567.5", "999999.5"]
+    assert lines[1]["reason"] == "no submission; ill; see mail"
