@@ -11,6 +11,7 @@ import pytest
 from helpers import Netlet
 
 from netlet import records
+from netlet.errors import ExportError
 from netlet.experiments import load_trained_net
 from netlet.nets import weights_digest
 from netlet.nets.shipped_weights import WEIGHTS_FOLDER
@@ -66,11 +67,14 @@ def test_flags_need_a_microcontroller(netlet: Netlet) -> None:
     )
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(
+needs_compiler = pytest.mark.skipif(
     shutil.which("arm-none-eabi-gcc") is None,
     reason="needs arm-none-eabi-gcc (Debian: gcc-arm-none-eabi libnewlib-arm-none-eabi)",
 )
+
+
+@pytest.mark.slow
+@needs_compiler
 def test_a_card_for_a_microcontroller_says_what_the_net_needs_there(netlet: Netlet) -> None:
     plain = netlet("card", "speck")[1]
     code, out, _ = netlet("card", "speck", "--target", "cortex-m4", "--flags=-O2")
@@ -87,3 +91,17 @@ def test_a_card_for_a_microcontroller_says_what_the_net_needs_there(netlet: Netl
     assert float32[1] > int8[1] > 1_000
     assert "For cortex-m4 (Cortex-M4 with FPU, such as " in section
     assert "compiled by `arm-none-eabi-gcc` with `-O2`" in section
+
+
+@pytest.mark.slow
+@needs_compiler
+def test_a_card_says_why_a_net_has_no_int8(netlet: Netlet, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise ExportError("conv: its sums do not fit 32 bits; export without --int8")
+
+    monkeypatch.setattr("netlet.export.target_memory.quantize_graph", refuse)
+    code, out, _ = netlet("card", "speck", "--target", "cortex-m4")
+    assert code == 0
+    assert "| float32 |" in out
+    assert "| int8 |" not in out
+    assert "Not in int8: conv: its sums do not fit 32 bits; export without --int8." in out

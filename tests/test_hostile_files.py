@@ -340,6 +340,7 @@ WEIGHT = {"1.weight": torch.zeros(10, 784), "1.bias": torch.zeros(10)}
     [
         ("w.pt", lambda: b"", "is empty; name a file that torch.save wrote"),
         ("w.pt", lambda: b"x", "cannot be read as weights|found a broken file"),
+        ("w.pt", lambda: b"\x80\x02he.", r"cannot be read as weights \(KeyError: 101\)"),
         ("w.pt", lambda: save_safetensors(WEIGHT), r"is a safetensors file; rename it to w\.safe"),
         (
             "w.safetensors",

@@ -172,7 +172,8 @@ def test_a_changed_rung_is_refused_before_anything_is_lost(netlet: Netlet, there
     code, _, err = netlet(*CLIMB)
     assert code == 2
     assert (
-        "ladders/two/light: holds a run with a different net; name another folder with --out" in err
+        "ladders/two/light: holds a run with a different net (code_2 there, code_4 now); name "
+        "another folder with --out" in err
     )
 
 

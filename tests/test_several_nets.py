@@ -11,6 +11,7 @@ from helpers import Netlet
 SMALL = "from torch import nn\nnet = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))\n"
 LARGE = "from torch import nn\nclass Net(nn.Linear):\n    def __init__(self):\n        super().__init__(784, 100)\n"
 NOTEBOOK = json.dumps({"cells": [{"cell_type": "code", "source": SMALL}], "nbformat": 4})
+SIZES = ["7,850", "7,840", "31,400", "3,176"]  # of SMALL
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +32,9 @@ def rows(out: str) -> list[list[str]]:
 def test_a_row_for_each_net_and_the_worst_exit_code(netlet: Netlet) -> None:
     code, out, err = netlet("check", "small.py", "book.ipynb", "swift", "--params-below", "20000")
     assert (code, err) == (0, "")
-    assert rows(out)[0] == ["net", "verdict", "parameters", "budget", "missed"]
+    sizes = ["MACs", "weight", "bytes", "activation", "bytes"]
+    assert rows(out)[0] == ["net", "verdict", "parameters", *sizes, "budget", "missed"]
+    assert rows(out)[2] == ["small.py:net", "PASS", *SIZES, "command-line", "limits"]
     assert [row[:3] for row in rows(out)[2:]] == [
         ["small.py:net", "PASS", "7,850"],
         ["book.ipynb:net", "PASS", "7,850"],
@@ -39,8 +42,9 @@ def test_a_row_for_each_net_and_the_worst_exit_code(netlet: Netlet) -> None:
     ]
     code, out, _ = netlet("check", "small.py", "large.py", "--budget", "eight_k")
     assert code == 1
-    assert rows(out)[2] == ["small.py:net", "NOT", "YET", "7,850", "eight_k"]
-    assert "large.py:Net  FAIL         78,500  eight_k  parameters 78,500 (below 8,000)" in out
+    assert rows(out)[2] == ["small.py:net", "NOT", "YET", *SIZES, "eight_k"]
+    assert rows(out)[3][:3] == ["large.py:Net", "FAIL", "78,500"]
+    assert "eight_k  parameters 78,500 (below 8,000)" in out
 
 
 def test_a_net_that_cannot_be_used_does_not_stop_the_rest(netlet: Netlet) -> None:

@@ -195,16 +195,14 @@ def test_parallel_seeds_give_the_same_weights_as_single_runs(
     assert json.loads(out)["result"]["seeds"] == 4
     for change, what in (
         (("--set", "batch_size=9"), "recipe (batch_size 50 there, 9 now)"),
-        (("--val", "20"), "validation split"),
-        (("--budget", "eight_k"), "budget"),
-        (("--channels", "3"), "number of channels"),
+        (("--val", "20"), "validation split (0 there, 20 now)"),
+        (("--budget", "eight_k"), "budget (epochs_at_most None there, 15 now; "),
+        (("--channels", "3"), "number of channels (1 there, 3 now)"),
     ):
         code, _, err = netlet(*arguments, *change)
         assert code == 2
-        assert (
-            f"code_2-digits.npz: holds a run with a different {what}; name another folder with --out"
-            in err
-        )
+        assert f"code_2-digits.npz: holds a run with a different {what}" in err
+        assert "; name another folder with --out" in err
         assert len(err.splitlines()) == 1
 
 
@@ -299,7 +297,7 @@ def test_studies_of_different_seeds_in_one_folder_lose_none(
     assert (code, out) == (2, "")
     assert re.fullmatch(
         rf"netlet: s: process {os.getpid()} on \S+ \(netlet study since .* UTC\) trains seeds 0 to "
-        r"0 there; wait until it has ended, or train others with --first-seed",
+        r"0 there; wait until it has ended, or train others with --first-seed \(seeds in Python\)",
         err.splitlines()[-1],
     )
 

@@ -72,6 +72,18 @@ def test_layers_of_which_the_result_is_dropped_are_noted() -> None:
     ]
 
 
+def test_what_a_net_returns_beside_its_logits_is_noted() -> None:
+    class Named(TwoHeads):
+        def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:  # type: ignore[override]
+            logits, features = super().forward(x)
+            return {"features": features, "logits": logits}
+
+    taken = "is taken for the logits, and the others are neither scored nor exported"
+    assert f"note: the net returns 2 tensors; the first {taken}" in summary(TwoHeads()).notes
+    assert f"note: the net returns 2 tensors; 'logits' {taken}" in summary(Named()).notes
+    assert not [note for note in summary(Forgetful()).notes if "returns" in note]
+
+
 def test_a_net_cannot_hide_its_layers() -> None:
     class Hides(Forgetful):
         def named_modules(self, *args: Any, **options: Any) -> Iterator[tuple[str, nn.Module]]:

@@ -28,7 +28,7 @@ from netlet.analysis.precision import copy_in_float32, list_precisions
 from netlet.analysis.provenance import Provenance
 from netlet.analysis.structure import describe_structure, list_kinds
 from netlet.analysis.training_run import run_in_training
-from netlet.analysis.unused_results import write_unused_result_notes
+from netlet.analysis.unused_results import write_returned_note, write_unused_result_notes
 from netlet.errors import NetError, check_argument
 from netlet.graph import BATCH, Execution, Graph, ModuleRun, Observer, Tracer
 from netlet.graph.aten_names import BULK_READS
@@ -114,6 +114,7 @@ def _trace(net: nn.Module, shape: Sequence[int]) -> Trace:
         why_unknown="" if graph.output is None else effects[graph.output].why,
         notes=(
             *write_unused_result_notes(net, graph, execution.returned),
+            *write_returned_note(execution.returned),
             *write_left_out_notes(graph, effects),
             *_confirm_end_notes(graph, training),
             *write_evaluation_notes(graph),

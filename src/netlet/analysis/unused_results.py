@@ -1,4 +1,4 @@
-"""Notes on layers that run although nothing depends on what they compute."""
+"""Notes on what a net computes although no prediction depends on it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,23 @@ import torch
 from torch import nn
 
 from netlet.graph import Graph
+from netlet.nets.outputs import count_tensors, name_logits
 from netlet.nets.registered import list_modules
+
+
+def write_returned_note(returned: object) -> list[str]:
+    """Return a note if a net returns more than the logits.
+
+    Args:
+        returned: What the net returns.
+    """
+    number = count_tensors(returned)
+    if number < 2:
+        return []
+    return [
+        f"note: the net returns {number} tensors; {name_logits(returned)} is taken for the logits, "
+        "and the others are neither scored nor exported"
+    ]
 
 
 def write_unused_result_notes(net: nn.Module, graph: Graph, returned: object) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from netlet import catalog
-from netlet.budgets import Budget, NotedVerdict, RuleResult
+from netlet.budgets import Budget, ModelCost, NotedVerdict, RuleResult
 from netlet.cli.options import Classes, Input, Json, Nets, Sandboxed, budget_names
 from netlet.cli.repository import Choice, apply_repository, require_net
 from netlet.cli.results import print_json, print_result
@@ -144,37 +144,48 @@ def check(
     raise typer.Exit(1 if verdict.failed else 0)
 
 
+_COUNTS = ("parameters", "macs", "weight_bytes", "activation_bytes")
+
+
 @dataclasses.dataclass(frozen=True)
 class _Checked:
-    """A net that was checked: its full address, its parameters and the verdict."""
+    """A net that was checked: its full address, its cost and the verdict."""
 
     address: str
-    parameters: int | None
+    cost: ModelCost
     verdict: NotedVerdict
 
 
 def _check_several(checked: Sequence[Outcome[_Checked]], *, json: bool) -> NoReturn:
     """Print a row and the notes of each net, and exit with the code of the worst one."""
     entries: list[dict[str, Any]] = []
-    head = ("net", "verdict", "parameters", "budget", "missed")
+    counts = ("parameters", "MACs", "weight bytes", "activation bytes")
+    head = ("net", "verdict", *counts, "budget", "missed")
     rows, notes = [], []
     for outcome in checked:
         if outcome.value is None:
             entries.append({"name": outcome.name, "error": outcome.error})
-            rows.append((outcome.name, "ERROR", "", "", ""))
+            rows.append((outcome.name, "ERROR", *("" for _ in counts), "", ""))
         else:
             verdict = outcome.value.verdict
-            entries.append({"name": outcome.name, **verdict_to_dict(verdict)})
+            cost = outcome.value.cost
+            sizes = (cost.parameters, cost.macs, cost.weight_bytes, cost.activation_bytes)
+            entries.append(
+                {
+                    "name": outcome.name,
+                    **verdict_to_dict(verdict),
+                    **dict(zip(_COUNTS, sizes, strict=True)),
+                }
+            )
             missed = [r for r in verdict.results if r.state in ("FAIL", "UNKNOWN")]
             text = "; ".join(f"{r.title} {r.found} ({r.limit})" for r in missed)
-            parameters = format_count(outcome.value.parameters)
-            row = (outcome.value.address, verdict.state, parameters, verdict.budget, text)
-            rows.append(row)
+            cells = map(format_count, sizes)
+            rows.append((outcome.value.address, verdict.state, *cells, verdict.budget, text))
             notes += [f"{outcome.name}: {escape_controls(note)}" for note in verdict.notes]
     if json:
         print_json("checks", {"nets": entries})
     else:
-        print_result("\n".join([format_table(head, rows, "llrll"), *notes]), lines=True)
+        print_result("\n".join([format_table(head, rows, "llrrrrll"), *notes]), lines=True)
     failed = any(one.value is not None and one.value.verdict.failed for one in checked)
     raise typer.Exit(2 if any(one.error for one in checked) else int(failed))
 
@@ -228,7 +239,7 @@ def _check(
         outputs,
         batch_size=planned.batch_size if planned else None,
     )
-    return _Checked(net if experiment else found.summary.net, cost.parameters, verdict)
+    return _Checked(net if experiment else found.summary.net, cost, verdict)
 
 
 def verdict_to_dict(verdict: NotedVerdict) -> dict[str, Any]:

@@ -44,7 +44,7 @@ from netlet.records import (
     net_digest,
     to_json_value,
 )
-from netlet.records.config import OTHER_SOURCE, list_changes
+from netlet.records.config import OTHER_SOURCE, describe_difference
 from netlet.text import count_noun
 from netlet.training import clear_finished, load_checkpoint
 
@@ -318,7 +318,8 @@ def _check_same_experiment(config: RunConfig, found: ExperimentConfig, place: Pa
     if what == OTHER_SOURCE:
         raise _other_net(config, place)
     if what:
-        detail = f" ({list_changes(found.recipe, config.recipe)})" if what == "recipe" else ""
+        detail = describe_difference(what, found, config)
+        detail = f" ({detail})" if detail else ""
         raise RecordError(
             f"{place}: holds a run with a different {what}{detail}; name another folder with "
             "--out (folder in Python)"

@@ -58,7 +58,7 @@ def measure_target_memory(
     target = find_target(options.target)
     images = select_verification_images(model, dataset)[1].images
     rows: dict[str, tuple[int | None, ...]] = {}
-    refusals: list[ExportError] = []
+    refusals: dict[str, ExportError] = {}
     for arithmetic in ("float32", "int8"):
         on_progress(f"measuring {arithmetic} for {target.name}")
         try:
@@ -69,12 +69,12 @@ def measure_target_memory(
                 )
             texts = generate_program(model, quantized, options.prefix)
         except ExportError as reason:
-            refusals.append(reason)
+            refusals[arithmetic] = reason
             continue
         memory = measure_size(texts, model.graph, quantized, options, images).memory
         rows[arithmetic] = tuple(memory[key] for key in _KEYS)
     if not rows:
-        raise refusals[0]
+        raise next(iter(refusals.values()))
     stack = "the stack is an upper bound, because the program was not run"
     if has_emulator(target):
         stack = f"stack and instructions were measured in QEMU, on the board {target.board}"
@@ -83,4 +83,6 @@ def measure_target_memory(
         f"`{shlex.join(options.flags)}`. Sizes are in bytes, those of the libraries that the net "
         f"needs included; {stack}."
     )
+    for arithmetic, refusal in refusals.items():
+        how += f" Not in {arithmetic}: {refusal}."
     return TargetMemory(rows, how)

@@ -44,6 +44,21 @@ def first_tensor(output: Any) -> torch.Tensor | None:
     return None
 
 
+def count_tensors(output: Any) -> int:
+    """Return how many tensors are in a module's output, of which one has the logits."""
+    if isinstance(output, torch.Tensor):
+        return 1
+    if isinstance(output, Mapping):
+        output = list(output.values())
+    return sum(map(count_tensors, output)) if isinstance(output, list | tuple) else 0
+
+
+def name_logits(output: Any) -> str:
+    """Return which of several tensors has the logits, in words."""
+    keys = [name for name in _KEYS if name in output] if isinstance(output, Mapping) else []
+    return repr(keys[0]) if keys else "the first"
+
+
 def center_logits(logits: torch.Tensor) -> torch.Tensor:
     """Subtract each image's mean, since log-probabilities are logits minus a constant."""
     return logits - logits.mean(1, keepdim=True)

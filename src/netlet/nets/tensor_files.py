@@ -168,4 +168,6 @@ def _check_sizes(content: bytes) -> None:
 
 
 def _shorten(error: Exception) -> str:
-    return first_line(error)[:200].rstrip(".")
+    text = first_line(error)[:200].rstrip(".")
+    # That of a KeyError is the key alone.
+    return f"{type(error).__name__}: {text}" if isinstance(error, LookupError) else text

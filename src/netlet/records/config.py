@@ -18,6 +18,7 @@ from netlet.records.values import DataDescription, DataSource
 MAX_THREADS = 1_024  # PyTorch crashes with many more
 _MOST_CHANGES = 3  # of settings in a message
 OTHER_SOURCE = "source of the net"  # what two runs may differ in
+_SHOWN = ("name", "net", "validation split", "number of channels")  # whose values people know
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,14 +106,27 @@ def find_difference(one: ExperimentConfig, other: ExperimentConfig) -> str | Non
     return OTHER_SOURCE if len(digests) > 1 else None
 
 
-def list_changes(there: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Return the first settings in which recorded recipes differ, like ``epochs 3 there, 2 now``.
+def describe_difference(what: str, there: ExperimentConfig, now: ExperimentConfig) -> str:
+    """Return what was found and what is asked for, like ``epochs 3 there, 2 now``.
 
     Args:
-        there: The recipe of the record that is there already.
-        now: The one that is asked for.
+        what: What they differ in, as :func:`find_difference` returns it.
+        there: What the record has that is there already.
+        now: What is asked for.
+
+    Returns:
+        Empty if the values say nothing to a person, as digests do.
     """
-    old, new = _list_settings(there), _list_settings(now)
+    if what == "recipe":
+        return _list_changes(_list_settings(there.recipe), _list_settings(now.recipe))
+    if what == "budget":
+        return _list_changes(there.budget or {"name": "none"}, now.budget or {"name": "none"})
+    old, new = (_IDENTITY[what](one) if what in _IDENTITY else "" for one in (there, now))
+    return f"{old} there, {new} now" if what in _SHOWN else ""
+
+
+def _list_changes(old: Mapping[str, object], new: Mapping[str, object]) -> str:
+    """Return the first values that differ; the name only if no other does."""
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     names = [name for name in names if name != "name"] or names
     shown = (f"{name} {old.get(name)} there, {new.get(name)} now" for name in names)
