@@ -1,6 +1,7 @@
 """Count the instructions of exported C for an image on a microcontroller, beside emx-onnx-cgen's.
 
-    python -m benchmarks.mcu_instructions                     all nets with weights, on a Cortex-M4
+    python -m benchmarks.mcu_instructions                     all nets with weights, on a Cortex-M4;
+                                                              emx-onnx-cgen for three of them
     python -m benchmarks.mcu_instructions --nets crest        count for one net
     python -m benchmarks.mcu_instructions --target riscv32    count for another processor
 
@@ -24,7 +25,7 @@ from benchmarks.c_sides import generate_emx_c
 from benchmarks.harness import make_parser, write_record
 
 LEVELS = ("-Os", "-O2", "-O3")
-NETS = ("swift", "crest", "mnistnet_2", "mnistnet_3", "speck")
+COMPARED = ("crest", "mnistnet_2", "speck")  # with emx-onnx-cgen
 TARGET = "cortex-m4"
 _IMAGES = 2
 _EMX_HEADER = "#include <stdint.h>\nint netlet_predict(const uint8_t *image, float *scores);\n"
@@ -68,6 +69,8 @@ def build_programs(name: str, digits: Any) -> Iterator[tuple[str, Any, Any]]:
         Program(generate_program(traced, quantized), "netlet_predict_int", True, classes),
         int8_reference.compute_logits(quantized, images.numpy()),
     )
+    if name not in COMPARED:
+        return
     with contextlib.suppress(ImportError):
         models = (
             ("float32", build_onnx(traced), logits),
@@ -172,12 +175,14 @@ def format_record(record: Mapping[str, Any]) -> str:
 
 
 def main() -> None:
+    from netlet.nets import list_shipped_weights
+
     parser = make_parser(__doc__)
     parser.add_argument(
         "--nets",
         nargs="+",
-        default=list(NETS),
-        help=f"nets to count for (default: {' '.join(NETS)})",
+        default=list_shipped_weights(),
+        help="nets to count for (default: all whose weights come with netlet)",
     )
     parser.add_argument("--target", default=TARGET, help=f"processor (default: {TARGET})")
     given = parser.parse_args()

@@ -6,10 +6,12 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from netlet.report.markdown import markdown_table
-from tools.records import RATIOS, RESULTS
+from netlet import stats
+from netlet.report.markdown import inline_code, markdown_table
+from tools.records import RATIOS, RESULTS, all_studies
 
 HOST, BOARD = "this machine", "cortex-m4"
+_INT8, _LEVEL = "netlet's C, int8", "-O2"
 
 
 def c_latency() -> str:
@@ -77,6 +79,34 @@ def _sizes(size: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def mcu_nets() -> str:
+    """Return what each net needs in int8 on a microcontroller, beside its accuracy."""
+    record = json.loads((RESULTS / "mcu_instructions.json").read_text())
+    studies = all_studies()
+    kinds = ("flash_bytes", "ram_bytes", "stack_bytes")
+    rows = []
+    for net in record["nets"]:
+        study = studies[net["net"]]
+        (row,) = (row for row in net["rows"] if row["side"] == _INT8)
+        at = row["levels"][_LEVEL]
+        rows.append(
+            [
+                inline_code(study.name),
+                f"{stats.mean_percent(study):.2f}%",
+                f"{study.cost['parameters']:,}",
+                *(f"{at[kind]:,}" for kind in kinds),
+                f"{at['instructions'] / 1e6:.2f}",
+            ]
+        )
+    rows.sort(key=lambda row: int(row[3].replace(",", "")))
+    head = ("net", "test accuracy", "parameters", "flash", "RAM", "stack", "instructions")
+    return (
+        f"{markdown_table(head, rows, 'lrrrrrr')}\n\n"
+        f"Bytes, and millions of instructions per image, of the int8 C for {record['target']}, "
+        f"compiled with `{_LEVEL}`; the accuracy is the study's mean, of the float32 nets."
+    )
+
+
 def mcu_instructions() -> str:
     """Return the instructions per image and the memory of each implementation at each level."""
     record = json.loads((RESULTS / "mcu_instructions.json").read_text())
@@ -90,6 +120,7 @@ def mcu_instructions() -> str:
             *(_at_levels(row["levels"], f"{kind}_bytes") for kind in ("flash", "ram", "stack")),
         ]
         for net in record["nets"]
+        if len(net["rows"]) > 2  # another generator's, too
         for row in net["rows"]
     ]
     how = (
@@ -173,6 +204,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "c_latency": c_latency,
     "c_levels": c_levels,
     "mcu_instructions": mcu_instructions,
+    "mcu_nets": mcu_nets,
     "pictures": pictures,
     "unsure": unsure,
 }

@@ -20,6 +20,7 @@ _SOURCES = {
     FIRST_SEARCH: "[first search](frontier.md#the-first-search)",
     "results/trials/ascent": "[comparisons](techniques.md#comparisons) up to 3,762 parameters",
     "results/trials/ascent_large": "[comparisons](techniques.md#comparisons) from 8,000 parameters",
+    "results/trials/ascent_middle": "[comparisons](techniques.md#comparisons) near 10,000 parameters",
 }
 _MUCH_LARGER = 10
 

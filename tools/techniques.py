@@ -24,7 +24,9 @@ from netlet.text import count_noun
 from tools.records import RESULTS, ROOT
 
 # Each is complete once it has led to a choice: the studies of what was chosen record its digest.
-FOLDERS = (RESULTS / "trials" / "ascent", RESULTS / "trials" / "ascent_large")
+SMALL = RESULTS / "trials" / "ascent"
+LARGE = tuple(RESULTS / "trials" / name for name in ("ascent_large", "ascent_middle"))
+FOLDERS = (SMALL, *LARGE)
 _MNIST = Images((1, 28, 28), 10)
 _FEWEST_RUNS = 6  # of an arm, for its interval to say something
 

@@ -8,9 +8,8 @@ from statistics import fmean, median
 from netlet import stats
 from netlet.records import Study
 from netlet.report.markdown import inline_code, markdown_table
-from tools.techniques import FOLDERS, Compared, read_comparisons
+from tools.techniques import LARGE, Compared, read_comparisons
 
-_LARGE = FOLDERS[-1]
 _WANTED = 99.6  # percent, the mean of ten seeds
 
 
@@ -20,7 +19,7 @@ def draw_what_was_tried(studies: dict[str, Study]) -> str:
     Args:
         studies: The recorded studies by name.
     """
-    found = [one for one in read_comparisons() if one.path.parent == _LARGE]
+    found = [one for one in read_comparisons() if one.path.parent in LARGE]
     rows = [_describe_limit(limit, list(group)) for limit, group in groupby(found, _limit_of)]
     study = studies["mnistnet_2"]
     sd, needed = stats.sd_points(study), _WANTED - stats.mean_percent(study)
