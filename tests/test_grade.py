@@ -797,7 +797,9 @@ def test_roster_and_claims_are_read_and_checked(tmp_path: Path) -> None:
     assert rows == {"ann": {"github": "ann", "name": "Ann", "accuracy": "99.41%", "student": "Ann"}}
     assert read_claim(tmp_path, rows["ann"]) == (Claim(accuracy=99.41), ClaimProblems())
     roster.write_text("who\nann\n")
-    with pytest.raises(GradingError, match="has no column 'submission'; its first line has: who"):
+    with pytest.raises(
+        GradingError, match=r"no column submission or file or .*; its first line has: who"
+    ):
         read_roster(roster)
     roster.write_text(f"submission\n{'a' * 200_000}\n")
     with pytest.raises(GradingError, match="is not valid CSV"):
@@ -833,8 +835,8 @@ def test_a_roster_of_another_system_is_read_or_refused(tmp_path: Path) -> None:
     assert find_row(rows, "Jo\u0308rg") == find_row(rows, "J\u00f6rg") == rows["J\u00f6rg"]
     assert read_claim(tmp_path, rows["J\u00f6rg"])[0] == Claim(accuracy=99.41)
     submitted = [Submission("Jo\u0308rg", tmp_path / "Jo\u0308rg.zip")]
-    assert find_missing(rows, submitted, []) == []
-    assert find_unknown(rows, ["Jo\u0308rg", "model"]) == ["model"]
+    assert find_missing(rows, submitted, {}) == []
+    assert find_unknown(rows, {"Jo\u0308rg": "", "model": ""}) == ["model"]
     roster.write_bytes("submission\nann\nJörg\n".encode("cp1252"))
     with pytest.raises(GradingError, match="line 3 is not UTF-8; save it as 'CSV UTF-8'"):
         read_roster(roster)
@@ -889,7 +891,7 @@ def test_folders_of_moodle_are_called_as_the_students(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     (tmp_path / f"Ed_7_{added}_net.py").write_text("")
     names = [one.name for one in list_submissions([tmp_path])]
-    two = [f"Cy_4_{added}_", f"Cy_5_{added}_"]  # two students of one name
+    two = ["Cy_4", "Cy_5"]  # two students of one name
     assert names == ["Ann Lee", "Bo", *two, "Di_6", "Ed"]
 
 

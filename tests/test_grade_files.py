@@ -270,7 +270,7 @@ def test_weights_that_cannot_be_used_lose_no_points_of_the_rules_on_the_net(
     found = grade(tmp_path / "ann", settings)
     assert (found.state, found.points) == (without.state, without.points) == ("NOT YET", 10)
     assert found.rules == without.rules
-    assert found.problem.startswith("no weights that can be used, so only the rules on the net")
+    assert found.problem.startswith("no weights are scored, so only the rules on the net")
     said, page, row = written_for(found)
     assert why in said
     assert str(tmp_path) not in said

@@ -7,13 +7,15 @@ import shutil
 from pathlib import Path
 
 import pytest
-from class_of_students import spot_data, write_submission
+from class_of_students import RIGHT, spot_data, write_submission
 from helpers import Netlet
 
-from netlet.classroom import Grade, list_submissions
+from netlet.budgets import Budget
+from netlet.classroom import Grade, GradingSettings, grade_submissions, list_submissions
 from netlet.classroom.grade_files import format_grades, grades_to_csv, to_gradescope
-from netlet.classroom.submissions import find_renamed
-from netlet.errors import GradingError
+from netlet.classroom.roster import read_roster
+from netlet.classroom.submitted_weights import find_weights
+from netlet.errors import GradingError, NetletWarning
 
 ADDED = "assignsubmission_file"
 BROKEN = {"claim.toml": "accuracy = "}  # graded without a sandbox
@@ -74,20 +76,74 @@ def test_a_second_student_of_a_name_gets_a_grade_of_their_own(netlet: Netlet, tw
     shutil.rmtree(two / "bob")
     first, second = (f"Cy Ho_{number}_{ADDED}_" for number in (4, 5))
     write_submission(two, first, BROKEN)
-    options = ("--budget", "class.toml", "--trust")
+    roster = Path("class.csv")
+    roster.write_text("submission,corrected_points,comment\nCy Ho,18,mail\n")
+    options = ("--budget", "class.toml", "--trust", "--roster", str(roster))
     netlet("grade", str(two), *options)
     assert list(read_table()) == ["Cy Ho", "ann"]
+    # Alone, the second one neither replaces the first nor gets its points.
+    other = two.with_name("late")
+    write_submission(other, second, BROKEN)
+    out = netlet("grade", str(other), *options)[1]
+    assert "Cy Ho: several students have this name; write Cy Ho_5 on the roster\n" in out
+    points = {name: row["points"] for name, row in read_table().items()}
+    assert points == {"Cy Ho": "18", "Cy Ho_5": "0", "ann": "0"}
+    # Together, both have a number.
     write_submission(two, second, BROKEN)
     out = netlet("grade", str(two), *options)[1]
-    assert "Cy Ho: several students have this name" in out
-    assert "the earlier grade of Cy Ho is dropped" in out
-    assert list(read_table()) == [first, second, "ann"]
+    assert "write Cy Ho_4 or Cy Ho_5 on the roster; the earlier grade without a number is" in out
+    assert list(read_table()) == ["Cy Ho_4", "Cy Ho_5", "ann", "Cy Ho"]
+    assert read_table()["Cy Ho"]["verdict"] == "NO SUBMISSION"
+    roster.write_text(f"submission,corrected_points\nCy Ho_4,18\n{second},17\n")
+    out = netlet("grade", str(two), *options)[1]
+    assert "no submission" not in out
+    assert out.count("is not on the roster") == 1  # ann
     # One of them alone is not taken for another person.
     netlet("grade", str(two / second), "--single", *options)
-    assert list(read_table()) == [first, second, "ann"]
-    found = list_submissions([two / second], single=True, graded=[first, "ann"])
-    assert [one.name for one in found] == [second]
-    assert find_renamed(found, ["ann", first]) == set()
+    points = {name: row["points"] for name, row in read_table().items()}
+    assert points == {"Cy Ho_4": "18", "Cy Ho_5": "17", "ann": "0"}
+
+
+def test_a_grade_that_no_longer_counts_is_dropped_alone(netlet: Netlet, two: Path) -> None:
+    Path("class.csv").write_text("submission\nann\nBob\n")
+    options = ("--budget", "class.toml", "--trust", "--roster", "class.csv")
+    netlet("grade", str(two), *options)
+    shutil.rmtree(two / "bob")
+    write_submission(two, "Bob", BROKEN)
+    out = netlet("grade", str(two), *options)[1]
+    assert "bob: is not on the roster; --drop bob drops its earlier grade" in out
+    assert netlet("grade", str(two), *options, "--drop", "bo")[::2] == (
+        2,
+        "netlet: grades: has no grade of 'bo'; did you mean 'bob'? name one of Bob, ann, bob with "
+        "--drop\n",
+    )
+    netlet("grade", str(two), *options, "--drop", "bob")
+    assert list(read_table()) == ["Bob", "ann"]
+
+
+def test_one_who_is_not_on_the_roster_is_named_when_graded_alone(netlet: Netlet, two: Path) -> None:
+    Path("class.csv").write_text("submission\nann\nbob\n")
+    options = ("--budget", "class.toml", "--trust", "--roster", "class.csv")
+    netlet("grade", str(two), *options)
+    write_submission(two.with_name("mail"), "ros", BROKEN)
+    out = netlet("grade", str(two.with_name("mail") / "ros"), "--single", *options)[1]
+    assert "ros: is not on the roster\n" in out
+
+
+@pytest.mark.parametrize(
+    ("title", "meant"), [("points", "corrected_points"), ("Comments", "comment")]
+)
+def test_a_column_that_is_nearly_one_of_the_roster_is_named(
+    tmp_path: Path, title: str, meant: str
+) -> None:
+    roster = tmp_path / "class.csv"
+    roster.write_text(f"submission,First name,Email,{title}\njan,Jan,j@x,15\n")
+    with pytest.warns(NetletWarning) as caught:
+        read_roster(roster)
+    (one,) = caught
+    assert str(one.message) == (
+        f"{roster}: the column {title!r} is not read; did you mean {meant!r}?"
+    )
 
 
 def test_what_moodle_lets_a_student_type_is_no_second_submission(tmp_path: Path) -> None:
@@ -116,6 +172,42 @@ def test_grades_deep_in_the_folder_of_the_class_are_no_submission(tmp_path: Path
     (tmp_path / "results" / "net.py").write_text("")
     with pytest.raises(GradingError, match=r"results: is a submission, and the grades would be"):
         list_submissions([tmp_path], out=out)
+
+
+CLAIM = 'net = "nets.py:Second"\n'
+TWO_NETS = f"{RIGHT}\nFirst = Net\nclass Second(Net):\n    pass\n"
+
+
+CLAIMS: dict[str, tuple[str, bytes]] = {
+    "mark": ("claim.toml", b"\xef\xbb\xbf" + CLAIM.encode()),  # as Windows writes it
+    "text": ("claim.toml.txt", CLAIM.encode()),
+    "class": ("claim.toml", b'net = "Second"\n'),
+    "stem": ("claim.toml", b'net = "nets:Second"\n'),
+    "wide": ("claim.toml", CLAIM.encode("utf-16")),
+}
+
+
+def test_a_claim_counts_however_it_was_saved_or_is_named_first(tmp_path: Path) -> None:
+    for name, (file, content) in CLAIMS.items():
+        write_submission(tmp_path, name, {"nets.py": TWO_NETS, file: content})
+    settings = GradingSettings(budget=Budget(params_below=10**6), trust=True)
+    found = grade_submissions(list_submissions([tmp_path]), settings, spot_data(), workers=2)
+    grades = {one.name: one for one in found}
+    wide = grades.pop("wide")
+    assert wide.state == "ERROR"
+    assert wide.problem.startswith("claim.toml: is saved as UTF-16; save it as UTF-8; 2 nets ")
+    nets = {name: (one.state, one.net) for name, one in grades.items()}
+    assert nets == dict.fromkeys(grades, ("PASS", "nets.py:Second"))
+
+
+def test_weights_in_the_folder_hand_in_are_those_that_count(tmp_path: Path) -> None:
+    for place in ("studies/net/seed-0", "hand-in"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "weights.safetensors").write_bytes(place.encode())
+    assert find_weights(tmp_path, None) == "hand-in/weights.safetensors"
+    (tmp_path / "hand-in" / "old.pt").write_bytes(b"old")
+    with pytest.raises(GradingError, match="3 files of weights"):
+        find_weights(tmp_path, None)
 
 
 def test_points_are_written_in_full_and_comments_in_one_line() -> None:

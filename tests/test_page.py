@@ -364,6 +364,21 @@ def test_receptive_fields_of_a_graph_are_those_of_the_net(name: str) -> None:
     assert tuple(grid.extent for grid in folded) == measured.size
 
 
+def test_after_a_norm_over_the_whole_map_the_receptive_field_no_longer_grows() -> None:
+    net = nn.Sequential(
+        nn.Conv2d(1, 4, 5, 2, 2),
+        nn.GroupNorm(2, 4),
+        nn.Conv2d(4, 4, 3, 1, 1),
+        nn.Conv2d(4, 4, 3, 2, 1),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(4, 10),
+    ).eval()
+    field = receptive_fields(build_inference_graph(net, (1, 28, 28), 0.13, 0.31))[-1]
+    assert field is not None
+    assert tuple(grid.extent for grid in field) == receptive_field(net).size == (31, 31)
+
+
 @pytest.mark.parametrize("name", ["braid", "smooth"])
 def test_a_value_depends_on_its_receptive_field_and_nothing_else(name: str) -> None:
     graph, image = model_of(name).graph, images()[:1].double()

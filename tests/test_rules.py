@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from netlet.budgets import Budget, ModelCost, RuleResult
 from netlet.budgets.families import FAMILIES
 from netlet.budgets.layer_names import LAYERS, find_slip
 from netlet.budgets.rule_parser import parse_rule
+from netlet.budgets.rules import AfterRule
 from netlet.errors import BudgetError
 
 Head = Callable[["Net", torch.Tensor], torch.Tensor]
@@ -565,11 +567,20 @@ def test_a_hidden_layer_is_told_from_the_last_one() -> None:
         {"forbids": ("hidden Linear",)},
         {"requires": ("at most 0 hidden Linear",)},
         {"requires": ("no Linear before the last Linear",)},
+        {"requires": ("no Linear except the last layer",)},
+        {"requires": ("no Linear but as the last layer",)},
     ],
 )
 def test_the_form_that_forbids_hidden_layers_is_named(words: dict[str, Any]) -> None:
     with pytest.raises(BudgetError, match="write 'no hidden Linear' in requires"):
         Budget(**words)
+
+
+def test_at_least_one_after_each_is_one_after_each() -> None:
+    words = ("", "at least one ", "at least a ", ">= 1 ")
+    rules = [parse_rule(f"{word}BatchNorm after each convolution") for word in words]
+    assert all(isinstance(rule, AfterRule) for rule in rules)
+    assert len({dataclasses.replace(rule, text="") for rule in rules}) == 1
 
 
 def test_a_module_that_may_be_hidden_makes_the_rule_unknown() -> None:

@@ -34,7 +34,10 @@ _NOUN = re.compile(
 )
 _EXACT = re.compile(r"(?:nn\.|torch\.nn\.|=)\s*([A-Za-z_]\w*)")
 _WORD = re.compile(r"[A-Za-z_]\w*")
-_HIDDEN = re.compile(r"hidden (.+)|(.+?) before (?:the )?(?:last|final) .+", re.I)
+_HIDDEN = re.compile(
+    r"hidden (.+)|(.+?) (?:before|except|but|other than) (?:in |as |the )*(?:last|final)\b.*", re.I
+)
+_AT_LEAST_ONE = re.compile(r"^(?:at least (?:1|one|an?)|>= ?1) ", re.I)
 _SEPARATOR = re.compile(r"\s*\|\s*|\s*/\s*|\s*,\s*(?:or\s+)?|\s+or\s+", re.I)
 _ENDS_WITH_OR = re.compile(r"[\s,]or\s[^,|/]*$", re.I)  # a list like 'Dropout, BatchNorm or GAP'
 _COMPARISONS: tuple[tuple[str, Strictness, int], ...] = (
@@ -240,7 +243,8 @@ def _parse_hidden(text: str, match: re.Match[str]) -> Rule:
 
 
 def _parse_after(text: str, match: re.Match[str]) -> Rule:
-    return AfterRule(text, parse_terms(match["terms"]), parse_terms(match["each"]))
+    terms = _AT_LEAST_ONE.sub("", match["terms"])
+    return AfterRule(text, parse_terms(terms), parse_terms(match["each"]))
 
 
 def _parse_distance(text: str, match: re.Match[str]) -> Rule:

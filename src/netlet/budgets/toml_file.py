@@ -39,6 +39,7 @@ _MEANT = {
     "parameters": "params_below",
     "max_params": "params_below",
     "params": "params_below",
+    **dict.fromkeys(("params_at_most", "parameters_at_most", "parameters_below"), "params_below"),
     "epochs": "epochs_at_most",
     "max_epochs": "epochs_at_most",
     "accuracy": "accuracy_at_least",

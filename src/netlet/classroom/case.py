@@ -24,7 +24,7 @@ from netlet.errors import GradingError, NetError
 from netlet.recipes import Recipe
 from netlet.sandbox import Limits, SandboxTask
 
-UNUSABLE = "no weights that can be used, so only the rules on the net are judged: "
+UNUSABLE = "no weights are scored, so only the rules on the net are judged: "
 _FUNCTION = "netlet.classroom.inside:examine"
 _ANSWER_BYTES = 256 << 20
 _NOT_RETRAINED = "not retrained, so only the rules on the net are judged: "

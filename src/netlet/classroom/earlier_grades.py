@@ -10,8 +10,8 @@ from netlet.classroom.grade_files import GRADES_JSON, SCHEMA
 from netlet.classroom.grades import Grade
 from netlet.classroom.journal import read_journal
 from netlet.classroom.roster import find_correction, find_row
-from netlet.classroom.submitted_files import KINDS
-from netlet.errors import GradingError
+from netlet.classroom.submissions import list_names
+from netlet.errors import GradingError, did_you_mean
 from netlet.files import read_regular
 
 _MAX_BYTES = 256 << 20
@@ -61,6 +61,26 @@ def refuse_missing_roster(graded: Iterable[Grade], folder: Path) -> None:
         )
 
 
+def drop_grades(graded: dict[str, Grade], names: Iterable[str], folder: Path) -> None:
+    """Remove earlier grades that no longer count.
+
+    Args:
+        graded: The earlier grades by name.
+        names: Those to remove.
+        folder: Where they are.
+
+    Raises:
+        GradingError: There is no such grade.
+    """
+    for name in names:
+        if name not in graded:
+            raise GradingError(
+                f"{folder}: has no grade of {name!r}; {did_you_mean(name, graded)}name one of "
+                f"{', '.join(sorted(graded)) or 'none'} with --drop"
+            )
+        del graded[name]
+
+
 def find_uncorrected(graded: Iterable[Grade], roster: Mapping[str, Mapping[str, str]]) -> list[str]:
     """Return the names of submissions whose points or comment the roster has changed since.
 
@@ -70,8 +90,7 @@ def find_uncorrected(graded: Iterable[Grade], roster: Mapping[str, Mapping[str, 
     """
     found = []
     for grade in graded:
-        names = (grade.name, *(f"{grade.name}{kind}" for kind in KINDS))
-        now = find_correction(find_row(roster, *names))
+        now = find_correction(find_row(roster, *list_names(grade.name, grade.source)))
         corrected = None if grade.points_by_rules is None else grade.points
         if (now.points, now.comment) != (corrected, grade.comment):
             found.append(grade.name)

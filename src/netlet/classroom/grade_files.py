@@ -16,6 +16,7 @@ from netlet.classroom.copies import find_copies
 from netlet.classroom.grades import Grade, Used, check_claim, format_earned
 from netlet.classroom.journal import JOURNAL
 from netlet.classroom.roster import find_correction
+from netlet.classroom.submissions import compose
 from netlet.files import safe_name
 from netlet.text import dump_json, escape_controls, format_count, format_table
 
@@ -250,7 +251,7 @@ def name_folders(names: Sequence[str]) -> dict[str, str]:
     """Return a name for the folder of each submission; no two are the same on any system."""
     taken, found = {GRADES_CSV, GRADES_JSON, JOURNAL}, {}
     for name in names:
-        folder = safe_name(name)
+        folder = safe_name(compose(name))
         if not folder or folder.lower() in taken:
             mark = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:8]
             folder = f"{folder or 'submission'}-{mark}"

@@ -125,6 +125,8 @@ class Grade(Displayed):
     Attributes:
         name: The name of the submission.
         student: The name of the student in the roster; empty without a roster.
+        source: The name of the file or folder that was handed in; empty in grades of earlier
+            versions.
         state: The verdict, such as PASS; REVIEW if a person has to look at it; ERROR without one.
         points: The points earned, of ``max_points``.
         points_by_rules: Those by the rules, if the teacher gives others; None if not.
@@ -163,6 +165,7 @@ class Grade(Displayed):
     points_by_rules: float | None = None
     comment: str = ""
     student: str = ""
+    source: str = ""
     net: str = ""
     problem: str = ""
     warnings: tuple[str, ...] = ()

@@ -195,9 +195,11 @@ class _Job:
 
     name: str
     case: Case | None  # None: it could not be prepared
+    source: str  # the name of its file or folder
     row: Mapping[str, str]
     digest: str
     seconds: float  # that it took so far
+    of_claim: tuple[str, ...] = ()  # what is wrong with its claim
     tries: int = 0
 
     @property
@@ -240,14 +242,16 @@ class _Grader:
             if earlier is not None and digest and earlier.digest == digest:
                 remove_copy(target)
                 return Examination(earlier), True
-            case = self._examiner.prepare(name, target, *read_claim(target, row))
+            claim, problems = read_claim(target, row)
+            case = self._examiner.prepare(name, target, claim, problems)
         except Exception as error:  # whatever a file makes netlet do, the others are graded
             remove_copy(target)
             if isinstance(error, OSError):
                 digest = ""  # the same submission is graded again: the next time it may be gone
-            job = _Job(name, None, row, digest, time.perf_counter() - start)
+            job = _Job(name, None, submission.path.name, row, digest, time.perf_counter() - start)
             return self._complete(job, self._fail(name, _explain(error))), False
-        return _Job(name, case, row, digest, time.perf_counter() - start)
+        spent = time.perf_counter() - start
+        return _Job(name, case, submission.path.name, row, digest, spent, problems.found)
 
     def finish(self, job: _Job, future: Future[SandboxAnswer]) -> Examination | None:
         """Return the examination of a job whose task has ended; None: it has to be repeated.
@@ -268,7 +272,7 @@ class _Grader:
             try:
                 examination = self._examiner.judge(job.case, answer)
             except GradingError as reason:
-                examination = self._fail(job.name, str(reason))
+                examination = self._fail(job.name, "; ".join([*job.of_claim, str(reason)]))
         elif isinstance(error, SandboxError) and error.reason == "missing":
             raise error  # the others would end the same way
         elif job.tries < count_tries(error):
@@ -277,7 +281,8 @@ class _Grader:
             if not isinstance(error, SandboxError) or error.reason in _NOT_ITS_FAULT:
                 job.digest = ""
             problem = explain_failure(error, job.task.limits)
-            examination = self._fail(job.name, shorten_problem(problem, job.case.folder))
+            problem = "; ".join([*job.of_claim, shorten_problem(problem, job.case.folder)])
+            examination = self._fail(job.name, problem)
             if was_too_slow(error):
                 slow = examination.grade.replace(exceeded_s=self._settings.seconds_per_seed)
                 examination = Examination(slow)
@@ -288,6 +293,7 @@ class _Grader:
     def _complete(self, job: _Job, examination: Examination) -> Examination:
         grade = examination.grade.replace(
             student=job.row.get("student", ""),
+            source=job.source,
             digest=job.digest,
             graded_on=date.today().isoformat(),  # where the teacher is
             seconds=round(job.seconds, 1),

@@ -255,13 +255,28 @@ def _resolve(folder: Path, pattern: str) -> str:
     matches = [
         path
         for path in _files(folder)
-        if fnmatch.fnmatch(path.relative_to(folder).as_posix(), place)
-        or fnmatch.fnmatch(path.relative_to(folder).as_posix(), f"*/{place}")
+        if any(
+            fnmatch.fnmatch(path.relative_to(folder).as_posix(), f"{start}{place}{end}")
+            for start in ("", "*/")
+            for end in ("", path.suffix)
+        )
     ]
+    if not matches and (files := _find_files_of(folder, pattern)):
+        return f"{files[0]}:{pattern}"
     if not matches:
         here = ", ".join(path.relative_to(folder).as_posix() for path in _files(folder)[:5])
         raise NetError(f"no file {place!r}; there are: {here or 'no Python file or notebook'}")
     return f"{matches[0]}:{name}" if name else complete_address(str(matches[0]))
+
+
+def _find_files_of(folder: Path, name: str) -> list[Path]:
+    """Return the files that define a net of a name, which a student may give without its file."""
+    found = []
+    for file in _files(folder)[:_MAX_CANDIDATES]:
+        with contextlib.suppress(NetError, SyntaxError, ValueError, RecursionError):
+            if name in list_definitions(read_source(file).tree):
+                found.append(file)
+    return found
 
 
 def _candidates(folder: Path, problems: list[str], broken: list[str]) -> list[str]:

@@ -12,10 +12,9 @@ from typing import Any
 from netlet import catalog, recipes
 from netlet.classroom.grades import GradingSettings
 from netlet.classroom.roster import Claim, ClaimProblems
-from netlet.classroom.submitted_files import RECORD, REPOSITORY
+from netlet.classroom.submitted_files import RECORD, REPOSITORY, read_text
 from netlet.classroom.submitted_weights import find_weights
 from netlet.errors import GradingError, NetletError
-from netlet.files import read_regular
 from netlet.nets import is_user_code
 from netlet.recipes import Recipe
 from netlet.records import WEIGHTS, Run
@@ -93,7 +92,7 @@ def _read_record(folder: Path, weights: str | None) -> dict[str, Any]:
     if len(files) != 1:
         return {}
     name = files[0].relative_to(folder).as_posix()
-    text = read_regular(files[0], _MAX_RECORD_BYTES, GradingError).decode("utf-8", "replace")
+    text = read_text(files[0], _MAX_RECORD_BYTES)
     run = Run.from_json(text, name)
     recipe = recipes.recipe_from_json(run.recipe)
     stated: dict[str, Any] = {
@@ -118,7 +117,7 @@ def _read_settings(folder: Path, *, with_recipe: bool) -> dict[str, Any]:
     files = sorted(folder.rglob(REPOSITORY), key=lambda file: len(file.parts))
     if not files or (len(files) > 1 and len(files[0].parts) == len(files[1].parts)):
         return {}
-    text = read_regular(files[0], _MAX_BYTES, GradingError).decode("utf-8", "replace")
+    text = read_text(files[0], _MAX_BYTES)
     values = parse_toml(text, REPOSITORY, GradingError, "repair it", max_dots=_MAX_DOTS)
     place = PurePosixPath(files[0].relative_to(folder).parent.as_posix())
     stated: dict[str, Any] = _place_net(values.get("net"), folder, place)

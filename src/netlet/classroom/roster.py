@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +14,9 @@ from typing import Any
 
 from netlet import catalog, recipes
 from netlet.classroom.submissions import compose
-from netlet.classroom.submitted_files import CLAIMS
+from netlet.classroom.submitted_files import CLAIMS, read_text
 from netlet.display import Displayed
-from netlet.errors import GradingError, NetletError
+from netlet.errors import GradingError, NetletError, NetletWarning, did_you_mean
 from netlet.files import read_regular
 from netlet.recipes import Recipe
 from netlet.toml_files import parse_toml
@@ -27,6 +28,8 @@ _MAX_DOTS = 100
 _NAME_COLUMNS = ("submission", "file", "id", "login", "username", "github")
 _STUDENT_COLUMNS = ("student", "name", "full_name")
 _POINTS, _COMMENT = "corrected_points", "comment"
+_CLAIMED = ("accuracy", "parameters", "epochs")
+_STATED = (*_CLAIMED, _POINTS, _COMMENT)
 _MOST_POINTS = 1_000_000
 
 
@@ -96,8 +99,13 @@ def read_roster(path: Path) -> dict[str, dict[str, str]]:
     key = next((titles[name] for name in _NAME_COLUMNS if name in titles), None)
     if key is None:
         raise GradingError(
-            f"{path}: has no column 'submission'; its first line has: {', '.join(titles) or '-'}"
+            f"{path}: has no column {' or '.join(_NAME_COLUMNS)}, which names the submissions; its "
+            f"first line has: {', '.join(filter(None, titles.values())) or '-'}"
         )
+    for title in titles.keys() - _STATED:
+        if hint := did_you_mean(_POINTS if title == "points" else title, _STATED):
+            text = f"{path}: the column {titles[title]!r} is not read; {hint.strip()}"
+            warnings.warn(text, NetletWarning, stacklevel=2)
     student = next((titles[name] for name in _STUDENT_COLUMNS if name in titles), key)
     found: dict[str, dict[str, str]] = {}
     for number, row in enumerate(lines, start=2):
@@ -191,9 +199,7 @@ def read_claim(folder: Path, row: Mapping[str, str]) -> tuple[Claim, ClaimProble
     Returns:
         The claim without what cannot be used, and what that is.
     """
-    values: dict[str, Any] = {
-        key: _number(row[key], key) for key in ("accuracy", "parameters", "epochs") if row.get(key)
-    }
+    values: dict[str, Any] = {key: _number(row[key], key) for key in _CLAIMED if row.get(key)}
     files = [f for name in CLAIMS for f in sorted(folder.rglob(name), key=lambda f: len(f.parts))]
     try:
         if files:
@@ -232,7 +238,7 @@ def _keep_valid(values: Mapping[str, Any], problems: dict[str, str]) -> dict[str
 
 
 def _parse(file: Path) -> dict[str, Any]:
-    text = read_regular(file, _MAX_CLAIM_BYTES, GradingError).decode("utf-8", "replace")
+    text = read_text(file, _MAX_CLAIM_BYTES)
     if file.suffix == ".toml":
         return parse_toml(text, file.name, GradingError, "repair it", max_dots=_MAX_DOTS)
     try:

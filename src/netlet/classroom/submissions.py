@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from netlet.classroom.submitted_files import CLAIMS, KINDS, LEFT_OUT, PACKED, RE
 from netlet.display import Displayed
 from netlet.errors import GradingError
 
-# What Moodle adds to the name of a student's folder, or to that of a file.
-_MOODLE = re.compile(r"_\d+_assignsubmission_(file|onlinetext)_?.*$", re.S)
+# A folder or file in Moodle's download: the student's name, which others may have, and a number.
+_MOODLE = re.compile(r"(.+)_(\d+)_assignsubmission_(?:file|onlinetext)_?.*", re.S)
 _TYPED = "_assignsubmission_onlinetext_"  # Moodle's folder of what a student has typed
 _RUNS = "runs"  # the folder of the runs of netlet train
 _RECORDS = (f"*/{RECORD}", f"*/*/{RECORD}")  # of its runs, and those of a study
@@ -25,7 +25,8 @@ class Submission(Displayed):
     """What one student has handed in.
 
     Attributes:
-        name: The name of the file without its ending, or of the folder; without what Moodle adds.
+        name: The name of the file without its ending, or of the folder; without what Moodle adds,
+            but with its number, as in *Ann Lee_12*, where several students have one name.
         path: A Python file, a notebook, a folder or a zip file.
     """
 
@@ -38,7 +39,7 @@ def list_submissions(
     *,
     single: bool = False,
     out: Path | None = None,
-    graded: Iterable[str] = (),
+    graded: Mapping[str, str] | None = None,
 ) -> list[Submission]:
     """Return the submissions that some paths mean.
 
@@ -47,7 +48,8 @@ def list_submissions(
             several of these themselves.
         single: Whether the path is itself one submission.
         out: The folder for the grades, which is not a submission if it lies among them.
-        graded: The names of submissions that have a grade there.
+        graded: For the name of each submission that has a grade there, that of its file or folder;
+            empty if it is not known.
 
     Returns:
         The submissions, those of a folder sorted by name.
@@ -70,33 +72,73 @@ def list_submissions(
             )
         paths = _list_folder(paths[0], out)
     _refuse_output(paths, out)
-    names = [path.name for path in paths]
-    # Moodle's number tells students of one name apart. A grade that has it is of one of them.
-    numbered = {_cut_moodle(name) for name in graded if _cut_moodle(name) != name}
-    for shorten in (_stem, lambda path: _cut_moodle(_stem(path))):
-        short = [shorten(path) for path in paths]
-        often = Counter(short) + Counter(numbered)
-        names = [new if often[new] == 1 else old for new, old in zip(short, names, strict=True)]
-    if len(set(names)) < len(names):
-        names = [str(path) for path in paths]
+    names = _name_all(paths, graded or {})
     return [Submission(name, path) for name, path in zip(names, paths, strict=True)]
 
 
-def find_renamed(submissions: Sequence[Submission], graded: Iterable[str]) -> set[str]:
+def _name_all(paths: Sequence[Path], graded: Mapping[str, str]) -> list[str]:
+    """Return the shortest names that tell submissions apart, also from those that have a grade."""
+    names = [path.name for path in paths]
+    for shorten in (_stem, _number, _student):
+        short = [shorten(path) for path in paths]
+        often = Counter(short)
+        names = [new if often[new] == 1 else old for new, old in zip(short, names, strict=True)]
+    names = [
+        _number(path) if name == _student(path) and _is_of_another(name, path, graded) else name
+        for name, path in zip(names, paths, strict=True)
+    ]
+    return names if len(set(names)) == len(names) else [str(path) for path in paths]
+
+
+def _is_of_another(name: str, path: Path, graded: Mapping[str, str]) -> bool:
+    """Return whether a student's name alone means, or may mean, another one who has a grade."""
+    own = _split_moodle(_stem(path))
+    if own is None or (graded.get(name) and _split_moodle(graded[name]) == own):
+        return False
+    others = [_split_moodle(source) for source in graded.values()]
+    return any(other and other[0] == own[0] and other != own for other in others)
+
+
+def find_namesakes(submissions: Sequence[Submission]) -> dict[str, list[str]]:
+    """Return the students whose name others have, too, and the names of their submissions."""
+    found: dict[str, list[str]] = {}
+    for one in submissions:
+        if (split := _split_moodle(_stem(one.path))) and one.name != split[0]:
+            found.setdefault(split[0], []).append(one.name)
+    return found
+
+
+def find_renamed(submissions: Sequence[Submission], graded: Mapping[str, str]) -> set[str]:
     """Return the earlier names of submissions that have a longer one now.
 
     A student's name alone is that of a submission until a second student of this name hands in.
 
     Args:
         submissions: What is graded now.
-        graded: The names of submissions that have a grade.
+        graded: As in :func:`list_submissions`.
     """
-    longer = {_cut_moodle(one.name) for one in submissions if _cut_moodle(one.name) != one.name}
-    return longer & set(graded)
+    found = set()
+    for one in submissions:
+        split = _split_moodle(_stem(one.path))
+        if split and one.name != split[0] and split[0] in graded:
+            source = graded[split[0]]
+            if not source or _split_moodle(source) == split:
+                found.add(split[0])
+    return found
 
 
-def _cut_moodle(name: str) -> str:
-    return _MOODLE.sub("", name)
+def _split_moodle(name: str) -> tuple[str, str] | None:
+    """Return the student and the number in the name of a folder of Moodle; None if it is none."""
+    match = _MOODLE.fullmatch(name)
+    return (match[1], match[2]) if match else None
+
+
+def _number(path: Path) -> str:
+    return "_".join(_split_moodle(_stem(path)) or [_stem(path)])
+
+
+def _student(path: Path) -> str:
+    return (_split_moodle(_stem(path)) or [_stem(path)])[0]
 
 
 def compose(name: str) -> str:
@@ -105,34 +147,44 @@ def compose(name: str) -> str:
 
 
 def find_missing(
-    rows: Iterable[str], submissions: Sequence[Submission], graded: Iterable[str]
+    rows: Iterable[str], submissions: Sequence[Submission], graded: Mapping[str, str]
 ) -> list[str]:
     """Return the names on a roster for which there is neither a submission nor a grade, sorted.
 
     Args:
         rows: The names on the roster: of a submission, or of its file.
         submissions: What is graded now.
-        graded: The names of submissions that have a grade.
+        graded: As in :func:`list_submissions`.
     """
     handed_in = {name for one in submissions for name in (one.name, one.path.name)}
-    for name in graded:
-        handed_in |= {name, *(f"{name}{kind}" for kind in KINDS)}
+    for name, source in graded.items():
+        handed_in |= {*list_names(name, source)}
     return sorted(set(rows) - set(map(compose, handed_in)))
 
 
-def find_unknown(rows: Iterable[str], names: Iterable[str]) -> list[str]:
+def find_unknown(rows: Iterable[str], graded: Mapping[str, str]) -> list[str]:
     """Return the names of submissions that are not on a roster, sorted.
 
     Args:
         rows: The names on the roster: of a submission, or of its file.
-        names: The names of submissions that have a grade.
+        graded: As in :func:`list_submissions`.
     """
     known = set(rows)
     return sorted(
         name
-        for name in names
-        if not known & {compose(name), *(compose(f"{name}{kind}") for kind in KINDS)}
+        for name, source in graded.items()
+        if known.isdisjoint(map(compose, list_names(name, source)))
     )
+
+
+def list_names(name: str, source: str = "") -> list[str]:
+    """Return the names by which a roster may know a submission.
+
+    Args:
+        name: Its name.
+        source: That of its file or folder; empty if it is not known.
+    """
+    return [name, *([source] if source else []), *(f"{name}{kind}" for kind in KINDS)]
 
 
 def _list_folder(folder: Path, out: Path | None) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import hashlib
 import io
@@ -15,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
 
 from netlet.errors import GradingError
+from netlet.files import read_regular
 
 if TYPE_CHECKING:
     from netlet.classroom.submissions import Submission
@@ -23,6 +25,7 @@ SOURCES = (".py", ".ipynb")
 WEIGHTS = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
 CLAIMS = ("claim.toml", "claim.json")
 REPOSITORY, RECORD = "netlet.toml", "run.json"
+HAND_IN = "hand-in"  # the folder of what a student has chosen, as ``netlet init`` names it
 _STATING = (*CLAIMS, REPOSITORY, RECORD)  # what the student says of the net
 KINDS = (*SOURCES, ".zip")
 LEFT_OUT = ("__pycache__", "__MACOSX", "node_modules", "venv", "env", "site-packages")
@@ -48,6 +51,18 @@ PACKED = (
     ".zst",
     ".zipx",
 )  # which nothing here unpacks
+
+
+def read_text(path: Path, max_bytes: int) -> str:
+    """Return the text of a small file of a student; Windows may write a byte order mark.
+
+    Raises:
+        GradingError: It is too large, or is not UTF-8.
+    """
+    content = read_regular(path, max_bytes, GradingError)
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise GradingError(f"{path.name}: is saved as UTF-16; save it as UTF-8")
+    return content.decode("utf-8-sig", "replace")
 
 
 def copy_submission(submission: Submission, target: Path) -> None:
@@ -113,7 +128,7 @@ class _Copier:
         if self._files > _MAX_FILES:
             raise GradingError(f"more than {_MAX_FILES:,} files; hand in only the net's")
         # What grades a submission knows ".py", and a student may hand in NET.PY or Claim.toml.
-        name = inside.name.lower()
+        name = _name_stating(inside)
         stating = name in _STATING
         given = inside.name
         inside = inside.with_name(name) if stating else inside.with_suffix(inside.suffix.lower())
@@ -143,7 +158,13 @@ def _is_wanted(inside: PurePosixPath) -> bool:
         return False
     if any(part.startswith(".") or part in LEFT_OUT for part in inside.parts):
         return False
-    return inside.suffix.lower() in (*SOURCES, *WEIGHTS) or inside.name.lower() in _STATING
+    return inside.suffix.lower() in (*SOURCES, *WEIGHTS) or _name_stating(inside) in _STATING
+
+
+def _name_stating(inside: PurePosixPath) -> str:
+    """Return the usual name of a file that states something, such as ``Claim.toml.txt``."""
+    name = inside.name.lower()
+    return name.removesuffix(".txt") if name.removesuffix(".txt") in CLAIMS else name
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, PurePosixPath]]:

@@ -10,11 +10,11 @@ import torch
 
 from netlet.budgets import Score
 from netlet.classroom.roster import Claim
-from netlet.classroom.submitted_files import RECORD, WEIGHTS
+from netlet.classroom.submitted_files import HAND_IN, RECORD, WEIGHTS
 from netlet.data import Split
 from netlet.errors import GradingError
 from netlet.evaluation import score_logits
-from netlet.evaluation.normalization import COMMON, GOOD_PERCENT
+from netlet.evaluation.normalization import COMMON, GOOD_PERCENT, TRAINED_PERCENT
 from netlet.recipes import Recipe
 
 # Enough to tell a normalization that fits from one that does not; all images would take as long
@@ -28,7 +28,7 @@ def find_weights(folder: Path, pattern: str | None) -> str | None:
     Args:
         folder: The folder of the submission.
         pattern: A pattern of the path, like ``*.pt``; None: the only such file, of which there may
-            be copies.
+            be copies, or the only one in a folder ``hand-in``.
 
     Raises:
         GradingError: None matches, or nothing says which of several is meant.
@@ -50,7 +50,9 @@ def find_weights(folder: Path, pattern: str | None) -> str | None:
             there = ", ".join(names[:5]) or "-"
             raise GradingError(f"no weights {pattern[:200]!r}; there are: {there}")
         names = matches[:1]
-    if len(names) > 1 and not pattern and not _are_copies(files):
+    if not pattern and len(chosen := [n for n in names if Path(n).parent.name == HAND_IN]) == 1:
+        names = chosen
+    elif len(names) > 1 and not pattern and not _are_copies(files):
         raise GradingError(
             f"{len(names)} files of weights ({', '.join(names[:5])}); name one in claim.toml, "
             f'like weights = "{names[0]}", or with --weights'
@@ -95,7 +97,8 @@ def suggest_normalization(
         order: The numbers of these images, int64, in the order of the logits.
 
     Returns:
-        The sentence; empty if the score is good, or no other normalization fits better.
+        The sentence; empty if the score is good, no other normalization fits better, or the net
+        is hardly trained.
     """
     used = choose_normalization(claim)
     if score.percent >= GOOD_PERCENT or not tried:
@@ -105,7 +108,7 @@ def suggest_normalization(
     scores = [score_logits(one, images, one.shape[1]).score for one in tried]
     found = zip(scores, list_other_normalizations(used), strict=True)
     best, (mean, std) = max(found, key=lambda pair: pair[0].correct)
-    if best.interval()[0] <= score.interval()[1]:
+    if best.interval()[0] <= score.interval()[1] or best.percent < TRAINED_PERCENT:
         return ""
     origin = "the default; the claim names none"
     if claim.mean is not None or claim.std is not None:

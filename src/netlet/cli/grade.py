@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -12,16 +12,27 @@ from netlet import catalog
 from netlet.budgets import Budget, is_budget_file
 from netlet.budgets.class_file import CLAIMED_RECIPE, ClassFile, read_class_file
 from netlet.cli.datasets import check_outside_dataset, load_dataset
-from netlet.cli.options import (
-    MAX_SEED,
-    MAX_SEEDS,
-    DataDir,
-    DatasetOfBudget,
-    Json,
-    budget_names,
-    recipe_names,
-    workers_option,
+from netlet.cli.grade_options import (
+    Again,
+    BudgetName,
+    Drop,
+    FirstSeed,
+    NetPattern,
+    Out,
+    Points,
+    Retrain,
+    Roster,
+    Seeds,
+    Single,
+    SkipSlow,
+    Submissions,
+    TimeLimit,
+    Trust,
+    WeightsPattern,
+    Where,
+    Workers,
 )
+from netlet.cli.options import DataDir, DatasetOfBudget, Json
 from netlet.cli.progress import show_progress
 from netlet.cli.results import print_json, say
 from netlet.errors import GradingError
@@ -39,150 +50,26 @@ _WORKERS_ELSEWHERE = 16  # at the same time; each has 25 MB of images
 
 
 def grade(
-    submissions: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="SUBMISSIONS",
-            help="Folder with a .py file, notebook, folder or .zip per student; or name these.",
-        ),
-    ],
-    budget: Annotated[
-        str,
-        typer.Option(
-            "--budget",
-            metavar="NAME",
-            help="Budget that judges every submission: a name ('netlet list --budgets') or a TOML "
-            "file.",
-            autocompletion=budget_names,
-        ),
-    ],
-    roster: Annotated[
-        Path | None,
-        typer.Option(
-            "--roster",
-            metavar="FILE",
-            help="CSV file with the columns submission and student, and optionally the claims "
-            "accuracy, parameters and epochs.",
-        ),
-    ] = None,
-    net: Annotated[
-        str | None,
-        typer.Option(
-            "--net",
-            metavar="PATTERN",
-            help="Where the net is, like model.py:Net; searched for if not given.",
-        ),
-    ] = None,
-    weights: Annotated[
-        str | None,
-        typer.Option(
-            "--weights",
-            metavar="PATTERN",
-            help="Which file holds the weights, like *.pt; the only such file if not given.",
-        ),
-    ] = None,
-    retrain: Annotated[
-        str | None,
-        typer.Option(
-            "--retrain",
-            metavar="RECIPE",
-            help="Retrain every net with this recipe ('netlet list --recipes') instead of scoring "
-            "the submitted weights; 'claim' takes the recipe from the submission's claim.toml, "
-            "run.json or netlet.toml.",
-            autocompletion=lambda: [CLAIMED_RECIPE, *recipe_names()],
-        ),
-    ] = None,
-    seeds: Annotated[
-        int | None,
-        typer.Option(
-            "--seeds",
-            metavar="N",
-            min=1,
-            max=MAX_SEEDS,
-            help="Number of seeds to retrain with; 1 if not given.",
-        ),
-    ] = None,
-    first_seed: Annotated[
-        int | None,
-        typer.Option(
-            "--first-seed",
-            metavar="S",
-            min=0,
-            max=MAX_SEED - MAX_SEEDS,
-            help="Retrain with seeds S, S+1, S+2, ...; S is 0 if not given. The run of median "
-            "accuracy counts.",
-        ),
-    ] = None,
-    points: Annotated[
-        int | None,
-        typer.Option(
-            "--points",
-            metavar="N",
-            min=1,
-            max=1_000_000,
-            help="Points for meeting all limits and rules; 100 if not given. Each is worth the "
-            "same, unless [grade.points] of the budget's file says otherwise.",
-        ),
-    ] = None,
-    time_limit: Annotated[
-        int | None,
-        typer.Option(
-            "--time-limit",
-            metavar="SECONDS",
-            min=5,
-            max=86_400,
-            help="Time for each submission and seed; 120 if not given, 1800 to retrain.",
-        ),
-    ] = None,
-    out: Annotated[
-        Path,
-        typer.Option("--out", "-o", metavar="DIR", help="Folder for the grades and the reports."),
-    ] = Path("grades"),
-    workers: Annotated[
-        int | None,
-        workers_option(
-            "Number of submissions to grade at the same time, each with 4.25 GiB of free memory; "
-            "if not given, one per CPU core as far as memory allows, or with --on ray up to 16."
-        ),
-    ] = None,
-    on: Annotated[
-        str | None,
-        typer.Option(
-            "--on",
-            metavar="WHERE",
-            help="Where to run the submissions: local (this machine; the default), or ray or "
-            "ray://HOST:PORT for a Ray cluster whose nodes also have a sandbox (docs/grading.md).",
-        ),
-    ] = None,
+    submissions: Submissions,
+    budget: BudgetName,
+    roster: Roster = None,
+    net: NetPattern = None,
+    weights: WeightsPattern = None,
+    retrain: Retrain = None,
+    seeds: Seeds = None,
+    first_seed: FirstSeed = None,
+    points: Points = None,
+    time_limit: TimeLimit = None,
+    out: Out = Path("grades"),
+    workers: Workers = None,
+    on: Where = None,
     dataset: DatasetOfBudget = None,
     data_dir: DataDir = None,
-    single: Annotated[
-        bool,
-        typer.Option(
-            "--single",
-            help="SUBMISSIONS is one submission; DIR/results.json is what Gradescope reads. If DIR "
-            "has the grades of a class, the submission is graded as one of that class.",
-        ),
-    ] = False,
-    again: Annotated[
-        bool, typer.Option("--again", help="Also regrade unchanged submissions.")
-    ] = False,
-    skip_slow: Annotated[
-        bool,
-        typer.Option(
-            "--skip-slow",
-            help="Skip unchanged submissions that already exceeded this --time-limit or a longer "
-            "one.",
-        ),
-    ] = False,
-    trust: Annotated[
-        bool,
-        typer.Option(
-            "--trust",
-            help="Run the submissions without a sandbox; their code can then read and delete your "
-            "files.",
-        ),
-    ] = False,
+    single: Single = False,
+    again: Again = False,
+    skip_slow: SkipSlow = False,
+    drop: Drop = None,
+    trust: Trust = False,
     json: Json = False,
 ) -> None:
     """Grade the nets of a class against a budget, each in a sandbox.
@@ -203,7 +90,12 @@ def grade(
     from netlet import classroom
     from netlet.analysis import refuse_unknown_names
     from netlet.classroom import earlier_grades, grade_files
-    from netlet.classroom.submissions import find_missing, find_renamed, find_unknown
+    from netlet.classroom.submissions import (
+        find_missing,
+        find_namesakes,
+        find_renamed,
+        find_unknown,
+    )
     from netlet.cli.grade_summary import print_summary
     from netlet.cli.grade_writer import GradeWriter
     from netlet.experiments.execution import check_executor
@@ -212,7 +104,9 @@ def grade(
     check_executor(on)
     refuse_unknown_names(chosen)
     graded = earlier_grades.read_grades(out)
-    found = classroom.list_submissions(submissions, single=single, out=out, graded=graded)
+    earlier_grades.drop_grades(graded, drop or [], out)
+    sources = {name: grade.source for name, grade in graded.items()}
+    found = classroom.list_submissions(submissions, single=single, out=out, graded=sources)
     if roster is None:
         earlier_grades.refuse_missing_roster(graded.values(), out)
     rows = classroom.read_roster(roster) if roster else {}
@@ -223,10 +117,11 @@ def grade(
     images = load_dataset(dataset, data_dir)
     with lock_folder(out, "netlet grade"):
         names = [one.name for one in found]
-        renamed = find_renamed(found, graded)
-        writer = GradeWriter(out, images, names, single=single, title=chosen.title, renamed=renamed)
+        renamed = find_renamed(found, sources)
+        dropped = {*renamed, *(drop or ())}
+        writer = GradeWriter(out, images, names, single=single, title=chosen.title, dropped=dropped)
         alone = single and not writer.in_class
-        missing = [] if alone else find_missing(rows, found, writer.known)
+        missing = [] if alone else find_missing(rows, found, writer.sources)
         writer.missing = {name: rows[name] for name in missing}
         grades = _grade_class(
             found,
@@ -243,9 +138,15 @@ def grade(
         values = grade_files.grades_to_dict(grades, writer.missing, writer.others)
         print_json("grades", {**values, "folder": str(out)})
     else:
-        unknown = find_unknown(rows, writer.known) if rows and not single else []
-        uncorrected = earlier_grades.find_uncorrected(writer.others, rows)
-        print_summary(grades, writer, out, unknown=unknown, uncorrected=uncorrected)
+        print_summary(
+            grades,
+            writer,
+            out,
+            unknown=find_unknown(rows, writer.sources) if rows and not alone else [],
+            uncorrected=earlier_grades.find_uncorrected(writer.others, rows),
+            namesakes=find_namesakes(found),
+            renamed=renamed,
+        )
     raise typer.Exit(0 if all(one.state in ("PASS", "NOT YET") for one in grades) else 1)
 
 

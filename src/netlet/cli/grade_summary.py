@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import shlex
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ def print_summary(
     *,
     unknown: Collection[str],
     uncorrected: Collection[str],
+    namesakes: Mapping[str, Sequence[str]],
+    renamed: Collection[str],
 ) -> None:
     """Print the table of the grades, and what a teacher has to know of the class.
 
@@ -31,6 +34,8 @@ def print_summary(
         unknown: Names of submissions that are not on the roster.
         uncorrected: Names of submissions that are not graded now, and whose points or comment the
             roster has changed.
+        namesakes: Students whose name others have, too, and the names of their submissions.
+        renamed: Students whose submission has a longer name since a namesake has handed in.
     """
     from netlet.budgets.points import format_points
     from netlet.classroom.copies import find_copies
@@ -45,10 +50,11 @@ def print_summary(
         given = find_correction(row)
         points = "" if given.points is None else f", {format_points(given.points)} points"
         print_result(f"{name}: no submission{points}{given.comment and f'; {given.comment}'}")
-    for name in sorted(writer.renamed):
+    for student, called in sorted(namesakes.items()):
+        dropped = "; the earlier grade without a number is dropped, its report stays"
         print_result(
-            f"{name}: several students have this name, so the grades have Moodle's longer names; "
-            f"the earlier grade of {name} is dropped, its report stays"
+            f"{student}: several students have this name; write {' or '.join(called)} on the "
+            f"roster{dropped if student in renamed else ''}"
         )
     for name in uncorrected:
         print_result(
@@ -57,7 +63,7 @@ def print_summary(
         )
     names = {grade.name for grade in grades}
     for name in unknown:
-        earlier = "" if name in names else f"; its earlier grade stays until {out} is removed"
+        earlier = "" if name in names else f"; --drop {shlex.quote(name)} drops its earlier grade"
         print_result(f"{name}: is not on the roster{earlier}")
     if writer.kept:
         kept = count_noun(writer.kept, "submission")

@@ -30,10 +30,9 @@ class GradeWriter:
         names: The names of the submissions.
         single: Whether there is only one, whose files are in the folder itself.
         title: The title of the assignment, for the reports.
-        renamed: The earlier names of submissions that have another one now; their grades go.
+        dropped: The names of earlier grades that no longer count.
 
     Attributes:
-        renamed: Those names.
         done: Number of submissions that are graded.
         kept: Number of those whose grade and files are those of an earlier grading.
         skipped: Number of those that were too slow before and not tried again.
@@ -55,7 +54,7 @@ class GradeWriter:
         *,
         single: bool,
         title: str = "",
-        renamed: Collection[str] = (),
+        dropped: Collection[str] = (),
     ) -> None:
         from netlet.classroom.earlier_grades import read_grades, read_table_digest
         from netlet.classroom.grade_files import REPORT, name_folders
@@ -64,9 +63,8 @@ class GradeWriter:
         self._out, self._split, self._total = out, data.held_out, len(names)
         self._title = title
         self._disputed = disputed_labels(data.checksums, data.held_out.name)
-        self.renamed = renamed
         self._grades = {
-            name: grade for name, grade in read_grades(out).items() if name not in renamed
+            name: grade for name, grade in read_grades(out).items() if name not in dropped
         }
         self._others = self._grades.keys() - set(names)
         everyone = [*self._grades, *(name for name in names if name not in self._grades)]
@@ -91,6 +89,11 @@ class GradeWriter:
     def known(self) -> dict[str, Grade]:
         """The grades so far by the name of the submission, earlier ones included."""
         return dict(self._grades)
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """For the name of each submission that has a grade, that of its file or folder."""
+        return {name: grade.source for name, grade in self._grades.items()}
 
     @property
     def others(self) -> list[Grade]:

@@ -141,7 +141,9 @@ def _field_after(layer: Layer, inputs: Sequence[Field], before: Shape) -> Field:
     if isinstance(layer, Activation | ChannelSlope) or _is_per_pixel(layer):
         return field
     if isinstance(layer, Normalization):
-        return field and tuple(grid.spread(range(grid.length)) for grid in field)
+        return field and tuple(
+            replace(grid, size=0).spread(range(grid.length), grid) for grid in field
+        )
     if isinstance(layer, Rearrangement | Resampling):
         return field and _move_grids(layer, field, before)
     return _join_fields(inputs, shape)
