@@ -279,6 +279,8 @@ FRONTIER = (
     "massif",
     "spire",
     "crest",
+    "ridge",
+    "cairn",
     "mnistnet_2",
     "pebble",
     "mnistnet_3",
@@ -286,6 +288,9 @@ FRONTIER = (
     "speck",
     "mote",
 )
+
+
+MISSED = ("cairn",)  # what trials have chosen, and ten seeds have not confirmed
 
 
 def test_the_frontier_is_all_that_trials_chose() -> None:
@@ -309,7 +314,8 @@ def test_a_frontier_study_has_ten_seeds_that_no_trial_used_and_its_sources(name:
     assert not found.environment["commit"].endswith("+")
     verdict = stats.study_verdict(found)
     assert verdict is not None
-    assert verdict.state == "PASS", verdict
+    assert verdict.state == ("FAIL" if name in MISSED else "PASS"), verdict
+    assert (name in SHIPPED) == (name not in MISSED)
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -348,7 +354,7 @@ def test_shipped_weights_score_what_the_card_says(name: str, mnist: Dataset) -> 
 
 
 def test_shipped_weights_work_without_training(netlet: Netlet, digits_file: Path) -> None:
-    assert set(SHIPPED) == {*FRONTIER, DEFAULT}
+    assert set(SHIPPED) == {*FRONTIER, DEFAULT} - {*MISSED}
     code, out, _ = netlet("evaluate", SHIPPED[0], "--dataset", str(digits_file))
     assert code == 0
     assert SHIPPED[0] in out

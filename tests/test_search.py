@@ -257,6 +257,14 @@ def test_a_last_line_that_is_damaged_but_not_cut_off_is_refused_and_stays(
         ({"correct": 9.5}, "correct is 9.5, expected a whole number"),
         ({"correct": True}, "correct is true, expected a whole number"),
         ({"correct": 11, "total": 10}, "11 of 10 images are correct, which is impossible"),
+        (
+            {"correct": 9, "correct_by_epoch": [4, 6]},
+            "contradicts itself: correct is 9, and 6 after the last epoch",
+        ),
+        (
+            {"loss": 0.5, "loss_by_epoch": [2.0, 0.7]},
+            "contradicts itself: loss is 0.5, and 0.7 after the last epoch",
+        ),
         ({"total": 10, "correct_by_epoch": [3, 11]}, "11 of 10 images are correct"),
         ({"correct_by_epoch": [None]}, "correct_by_epoch is a list of 1, expected a list of num"),
         ({"params": [1]}, "params is a list of 1, expected an object"),

@@ -8,15 +8,18 @@ from collections.abc import Iterable, Sequence
 
 import torch
 from torch import nn
+from torch.fx import GraphModule
 
 from netlet.analysis.net_end import describe_node
 from netlet.budgets import (
+    FAILS_ALONE,
     ONE_IMAGE,
     RuleResult,
     describe_one_image,
     drops_the_batch,
     one_image_remedy,
 )
+from netlet.errors import NetletError
 from netlet.graph import Graph, Node
 from netlet.graph.operations import BatchNorm, Dropout
 from netlet.nets.code_state import CodeState
@@ -64,15 +67,19 @@ def find_one_image_output(
         code: The functions that the net must leave as they are.
 
     Returns:
-        The shape; None if the output is ``1 K``, as for several images.
+        The shape; None if the output is ``1 K``, as for several images, and ``FAILS_ALONE`` if the
+        net raises an exception.
     """
     with eval_mode(net), torch.random.fork_rng(devices=[]), torch.no_grad():
         try:
             # What the net warns of is in the notes already, from the run on several images.
             with Isolation(strict=True, code=code), warnings.catch_warnings(action="ignore"):
                 alone = extract_logits(net(images[:1]))
-        except Exception:  # some nets run only on the batch that they were traced on
+        except NetletError:  # the net changes something outside it, which is said elsewhere
             return None
+        except Exception:
+            # What torch.export wrote may run only on as many images as it was traced on.
+            return None if isinstance(net, GraphModule) else FAILS_ALONE
     shape = tuple(alone.shape)
     if output.dim() != 2 or len(output) != len(images):
         return None if len(shape) == 2 and len(alone) == 1 else shape
@@ -87,7 +94,7 @@ def write_one_image_note(shape: Sequence[int]) -> str:
         shape: The shape of what it returns.
     """
     what = f"for a single image, the net returns {describe_one_image(shape)}"
-    if drops_the_batch(shape):
+    if drops_the_batch(shape) or tuple(shape) == FAILS_ALONE:
         return f"note: {what}, which training and scoring refuse; {one_image_remedy(shape)}"
     needed = "not the row of class scores that training and scoring need"
     return f"note: {what}, {needed}; to classify, {one_image_remedy(shape)}"

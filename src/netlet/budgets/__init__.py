@@ -20,6 +20,7 @@ from netlet.budgets.named import (
     TWENTY_K,
 )
 from netlet.budgets.one_image import (
+    FAILS_ALONE,
     ONE_IMAGE,
     describe_one_image,
     drops_the_batch,
@@ -39,6 +40,7 @@ __all__ = [
     "DOCUMENT_003",
     "DOCUMENT_004",
     "EIGHT_K",
+    "FAILS_ALONE",
     "GENERAL_BUDGETS",
     "HIDDEN",
     "OLD_BUDGET_NAMES",

@@ -10,6 +10,7 @@ from netlet.budgets.verdict import RuleResult
 from netlet.text import format_shape
 
 ONE_IMAGE = "output for one image"
+FAILS_ALONE = (0,)  # in place of the shape: the net raises an exception
 
 
 def drops_the_batch(shape: Sequence[int]) -> bool:
@@ -27,6 +28,8 @@ def one_image_remedy(shape: Sequence[int]) -> str:
     Args:
         shape: The shape of the output, which is not ``1 K``.
     """
+    if tuple(shape) == FAILS_ALONE:
+        return "squeeze() also drops the batch of one image: use flatten(1), or name the dimension"
     if drops_the_batch(shape):
         return "squeeze() also drops the batch of one image: use flatten(1)"
     if prod(shape) == 1:
@@ -45,16 +48,20 @@ def one_image_remedy(shape: Sequence[int]) -> str:
 def check_one_image(cost: ModelCost, *, scored: bool) -> list[RuleResult]:
     """Return a rule that FAILs if a net returns no row of scores for a single image.
 
-    Training and prediction refuse such a net. One that drops the batch fails whatever a budget
-    asks for; one that returns maps, for instance, may do so for a purpose, unless it is scored.
+    Training and prediction refuse such a net. One that drops the batch, or raises an exception,
+    fails whatever a budget asks for; one that returns maps, for instance, may do so for a
+    purpose, unless it is scored.
 
     Args:
         cost: The cost of the net.
         scored: Whether the budget asks for an accuracy.
     """
     shape = cost.one_image
-    if shape is None or not (scored or drops_the_batch(shape)):
+    if shape is None or not (scored or drops_the_batch(shape) or shape == FAILS_ALONE):
         return []
+    if shape == FAILS_ALONE:
+        remedy = one_image_remedy(shape)
+        return [RuleResult(ONE_IMAGE, "exactly 1 row", "an error", "-", "FAIL", (), remedy)]
     rows = shape[0] if len(shape) == 2 and shape[1] > 1 else 0
     found = f"{rows} rows: {describe_one_image(shape)}"
     return [RuleResult(ONE_IMAGE, "exactly 1 row", found, "-", "FAIL", (), one_image_remedy(shape))]
@@ -66,6 +73,8 @@ def describe_one_image(shape: Sequence[int]) -> str:
     Args:
         shape: The shape of the output, which is not ``1 K``.
     """
+    if tuple(shape) == FAILS_ALONE:
+        return "nothing, but raises an exception"
     returned = format_shape(tuple(shape)) or "a number"
     expected = f" instead of {format_shape((1, prod(shape)))}" if drops_the_batch(shape) else ""
     return returned + expected

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from netlet.cli.progress import DownloadBar, show_progress
 from netlet.cli.results import say
 from netlet.errors import DataError, MissingDataError, OutputError
+from netlet.records import locate_weights
 
 if TYPE_CHECKING:
     from netlet import experiments
+    from netlet.cli.option_groups import WeightOptions
     from netlet.data import Dataset
 
 
@@ -47,6 +49,25 @@ def load_dataset(
     for text in loaded.left_out:
         say(f"netlet: warning: {loaded.name}: left out {text}")
     return loaded.with_channels(channels) if channels else loaded
+
+
+def load_net(
+    net: str, using: WeightOptions, dataset: str | None, data_dir: Path | None
+) -> experiments.TrainedNet:
+    """Return a net with its weights, for the images of a data set.
+
+    Args:
+        net: NET as given on the command line.
+        using: Its weights. Those of a file say nothing of their images.
+        dataset: The data set that was named, which does; None: MNIST.
+        data_dir: Folder with a public data set's files.
+    """
+    from netlet.experiments import find_run
+
+    if not dataset or using.weights is None or find_run(locate_weights(net)):
+        return using.load(net)
+    images = load_dataset(dataset, data_dir)
+    return using.load(net, shape=images.shape, class_names=images.class_names)
 
 
 def load_images_of(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from netlet.cli.datasets import load_dataset
+from netlet.cli.datasets import load_dataset, load_net
 from netlet.cli.evaluate import load_images_of_run
 from netlet.cli.option_groups import OWN_WEIGHTS, WeightOptions
 from netlet.cli.options import (
@@ -99,7 +99,7 @@ def explain(
 
     from netlet.report import explain_page, write
 
-    trained = using.load(net)
+    trained = load_net(net, using, dataset, data_dir)
     chosen = _read(images, trained, dataset, data_dir, raw=raw)
     if len(chosen) > MOST_IMAGES:
         raise DataError(

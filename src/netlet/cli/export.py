@@ -12,7 +12,7 @@ import typer
 
 from netlet.cli.card import find_card
 from netlet.cli.confidence import find_confidence
-from netlet.cli.datasets import load_images_of
+from netlet.cli.datasets import load_images_of, load_net
 from netlet.cli.locate import input_files
 from netlet.cli.normalization import suggest_normalization
 from netlet.cli.option_groups import OWN_WEIGHTS, WeightOptions
@@ -122,7 +122,7 @@ def export(
     chosen = program.for_export("netlet") if to is Target.C else None
     if out and chosen:
         _check_files(out, export.list_c_files(chosen), inputs, chosen.prefix)
-    trained = using.load(net)
+    trained = load_net(net, using, dataset, data_dir)
     model = export.trace_model(trained)
     path = out or _default_path(model.stem, to, int8=int8)
     if not out:

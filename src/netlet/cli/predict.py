@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from netlet.cli.confidence import calibrate_on, find_confidence
+from netlet.cli.datasets import load_net
 from netlet.cli.option_groups import OWN_WEIGHTS, WeightOptions
 from netlet.cli.options import NET_WITH_WEIGHTS, DataDir, Json, Raw
 from netlet.cli.picture_files import check_pictures_fit, read_picture, sees_characters
@@ -63,7 +64,7 @@ def predict(
     most likely class. Exit code 1 if a picture cannot be read.
     """
     _check_show(show, files)
-    trained = using.load(net)
+    trained = load_net(net, using, dataset, data_dir)
     check_pictures_fit(trained, raw=raw)
     pictures, errors = _read(files, trained, raw=raw)
     confidence = None

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from netlet.errors import ExportError
+from netlet.export.input_words import describe_pixels
 from netlet.outputs import TEXT_MARK
 from netlet.text import escape_controls
 
@@ -148,7 +149,14 @@ def emit_header(prefix: str, model: TracedModel, arena_bytes: int, score_scale: 
     if score_scale:
         scale = f"#define {macro}_SCORE_SCALE {score_scale}\n"
         functions = _TWO_FUNCTIONS
-    for name, value in (("prefix", prefix), ("macro", macro), ("image", image), ("k", classes)):
+    pixels = describe_pixels(model.source.shape[0])
+    for name, value in (
+        ("prefix", prefix),
+        ("macro", macro),
+        ("image", image),
+        ("k", classes),
+        ("pixels", pixels),
+    ):
         functions = functions.replace(f"@{name}@", str(value))
     return f"""/* A trained net, {TEXT_MARK.decode()}.
 {about}   arithmetic: {"int8" if score_scale else "float32"} */
@@ -191,14 +199,14 @@ def comment_safe(text: str) -> str:
 
 _FUNCTION = """\
 /* Return the predicted class of an image, and write the logit of each class to scores.
-   image: gray levels 0 to 255, bright on dark, row by row, one channel after the other.
+   image: @pixels@.
    Not thread-safe: all feature maps share one static arena. */
 int @prefix@_predict(const uint8_t image[@image@], float scores[@k@]);
 """
 _TWO_FUNCTIONS = """\
 /* Return the predicted class of an image, and write the score of each class to scores: the logit is
    @macro@_SCORE_SCALE times the score. No floating point is used.
-   image: gray levels 0 to 255, bright on dark, row by row, one channel after the other.
+   image: @pixels@.
    Not thread-safe: all feature maps share one static arena. */
 int @prefix@_predict_int(const uint8_t image[@image@], int32_t scores[@k@]);
 

@@ -10,6 +10,7 @@ from netlet.data import Split
 from netlet.export import reference
 from netlet.export.c_interface import comment_safe
 from netlet.export.inference_graph import InferenceGraph
+from netlet.export.input_words import describe_pixels
 from netlet.export.verification import STAND_IN
 from netlet.outputs import TEXT_MARK
 
@@ -51,8 +52,8 @@ def write_images_header(image_set: str, split: Split) -> str:
     if split.name == STAND_IN:
         labels = "the classes that the net finds in PyTorch"
     return (
-        f"/* Images of {comment_safe(image_set)}, {TEXT_MARK.decode()}: gray levels 0 to 255,\n"
-        f"   row by row, one channel after the other; then the numbers of {labels}. */\n"
+        f"/* Images of {comment_safe(image_set)}, {TEXT_MARK.decode()}:\n"
+        f"   {describe_pixels(split.images.shape[1])};\n   then the numbers of {labels}. */\n"
         "#include <stdint.h>\n\n"
         f"{format_images(split.images.numpy())}"
         f"static const int16_t image_classes[IMAGES] = {{{classes}}};\n"

@@ -7,6 +7,7 @@ from pathlib import Path
 from netlet.data import Dataset
 from netlet.errors import ExportError, check_argument
 from netlet.export.image_selection import select_calibration_images, select_verification_images
+from netlet.export.input_words import describe_levels
 from netlet.export.onnx_model import InputType, build_onnx
 from netlet.export.onnx_runtime import OnnxPredictor, quantize_onnx
 from netlet.export.progress import OnProgress, ignore_progress
@@ -54,9 +55,10 @@ def export_onnx(
         raise ExportError("an int8 model takes gray levels 0 to 255; leave out input_type='float'")
     on_progress("building the ONNX model")
     proto = build_onnx(model, input_type)
+    levels = describe_levels(model.graph.shape[0], 255 if input_type == "uint8" else 1)
     notes = [
-        f"image {input_type} N x {format_shape(model.graph.shape)}, gray levels 0 to "
-        f"{255 if input_type == 'uint8' else 1}; logits float32 N x {model.graph.classes}"
+        f"image {input_type} N x {format_shape(model.graph.shape)}, {levels}; logits float32 N x "
+        f"{model.graph.classes}"
     ]
     if int8:
         image_set, images = select_calibration_images(model, dataset)

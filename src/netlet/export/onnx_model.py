@@ -26,6 +26,7 @@ from netlet.export.inference_graph import (
     Shape,
     Sum,
 )
+from netlet.export.input_words import describe_levels
 from netlet.export.map_layers import Constant
 from netlet.export.onnx_nodes import OnnxNode, map_layer_nodes
 from netlet.export.traced_model import TracedModel
@@ -74,8 +75,9 @@ def build_onnx(model: TracedModel, input_type: InputType = "uint8") -> onnx.Mode
         ir_version=_IR_VERSION + with_gelu,
         producer_name="netlet",
     )
-    levels = "0 to 255 (uint8)" if input_type == "uint8" else "0 to 1 (float32)"
-    description = f"N x {format_shape(graph.shape)}, gray levels {levels}, unprocessed"
+    highest, kind = (255, "uint8") if input_type == "uint8" else (1, "float32")
+    levels = f"{describe_levels(graph.shape[0], highest)} ({kind})"
+    description = f"N x {format_shape(graph.shape)}, {levels}, unprocessed"
     helper.set_model_props(proto, model.metadata | {"input": description})
     package.checker.check_model(proto, full_check=True)
     return proto

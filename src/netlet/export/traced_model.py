@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,17 +15,18 @@ from netlet.analysis import cost
 from netlet.budgets import ModelCost, Verdict
 from netlet.data.batches import normalize
 from netlet.display import Displayed
-from netlet.errors import ExportError, check_argument
+from netlet.errors import ExportError, NetletWarning, check_argument
 from netlet.experiments import TrainedNet
 from netlet.export import reference
 from netlet.export.build_graph import build_inference_graph
 from netlet.export.fold import fold_graph
 from netlet.export.inference_graph import FinalSoftmax, InferenceGraph
+from netlet.export.input_words import describe_levels
 from netlet.export.progress import OnProgress, ignore_progress
 from netlet.files import safe_name
 from netlet.nets import weights_digest
 from netlet.nets.copying import copy_to_cpu
-from netlet.nets.outputs import extract_logits
+from netlet.nets.outputs import count_tensors, extract_logits, name_logits
 from netlet.text import dump_json, escape_controls, format_shape
 
 _NOISE_IMAGES = 16
@@ -73,7 +75,8 @@ class TracedModel(Displayed):
             "parameters": str(self.cost.parameters),
             "digest": self.digest,
             "labels": dump_json(self.labels),
-            "input": f"{format_shape(self.source.shape)}, gray levels 0 to 255, not normalized",
+            "input": f"{format_shape(self.source.shape)}, "
+            f"{describe_levels(self.source.shape[0])}, not normalized",
             "normalization": f"{self.source.normalization} of gray levels 0 to 1, inside",
             "output": f"{self.graph.classes} logits"
             + (f", without the net's final {softmax}" if softmax else ""),
@@ -135,7 +138,14 @@ def _check_graph(graph: InferenceGraph, trained: TrainedNet) -> None:
     )
     noise[::2] *= (noise[::2, :, :1] > 127).to(torch.uint8)  # dark columns in every other image
     with torch.inference_mode():
-        outputs = extract_logits(trained.net(normalize(noise, trained.recipe)))
+        returned = trained.net(normalize(noise, trained.recipe))
+    outputs = extract_logits(returned)
+    if (number := count_tensors(returned)) > 1:
+        text = (
+            f"{trained.name}: returns {number} tensors; only {name_logits(returned)}, which is "
+            "taken for the logits, is exported"
+        )
+        warnings.warn(text, NetletWarning, stacklevel=3)
     expected = outputs_to_compare(outputs, graph.final_softmax)
     actual = reference.compute_logits(graph, noise)
     actual = logits_to_compare(actual, graph.final_softmax)

@@ -28,7 +28,26 @@ def locate_weights(net: str) -> str:
     is_study = (folder / STUDY).is_file() or (
         not (folder / RECORD).is_file() and any(folder.glob(f"*/{RECORD}"))
     )
-    return str(median_run(folder, find_study(net))) if is_study else net
+    if not is_study:
+        return net
+    if not (folder / STUDY).is_file():
+        _refuse_several_experiments(folder)
+    return str(median_run(folder, find_study(net)))
+
+
+def _refuse_several_experiments(folder: Path) -> None:
+    """Check that the runs in a folder are those of one experiment.
+
+    Raises:
+        RecordError: They are not, so that none of them is its median.
+    """
+    runs = sorted(path.parent for path in folder.glob(f"*/{RECORD}"))
+    names = {load_run(run).name for run in runs}
+    if len(names) > 1:
+        raise RecordError(
+            f"{folder}: has {len(runs)} runs of {len(names)} experiments; name one of them, like "
+            f"{runs[0]}"
+        )
 
 
 def median_run(folder: Path, study: Study) -> Path:

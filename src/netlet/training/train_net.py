@@ -16,11 +16,12 @@ from netlet.backends import find_device, use_repeatable_kernels
 from netlet.budgets import Budget
 from netlet.data import Dataset, count_steps
 from netlet.errors import NetletWarning, check_argument, check_type
+from netlet.nets.addresses import is_user_code
 from netlet.nets.compiled_nets import unwrap
 from netlet.nets.device_errors import explain_device_errors
 from netlet.nets.first_weights import find_origin, remember_training, was_trained
 from netlet.nets.isolation import guard_net
-from netlet.nets.net_code import NetCode
+from netlet.nets.net_code import NetCode, find_code
 from netlet.nets.registered import find_device as find_net_device
 from netlet.nets.registry import check_seed
 from netlet.progress import shows_progress
@@ -90,7 +91,8 @@ def fit(
             so that no decision depends on ``test``.
         name: The name of the experiment, for the record; by default the net's class.
         net_name: The name of the net, for the record; by default its class.
-        code: The source code of the net, for the record, if it does not come with netlet.
+        code: The source code of the net, for the record, if it does not come with netlet; by
+            default that of ``net_name``, if this is an address like ``notebook.ipynb:Net``.
         initial_weights_digest: The digest of the initial weights, if not the seed but a file
             determined them; for the record.
         callbacks: Objects that receive the events of the training, in this order.
@@ -221,7 +223,7 @@ def iterate_fit(
         initial_weights_digest=initial_weights_digest,
         started_at=(resume.started_at if resume else "")
         or datetime.now(UTC).isoformat(timespec="seconds"),
-        code=code,
+        code=code or (find_code(net_name) if net_name and is_user_code(net_name) else None),
     )
     start = time.perf_counter() - (resume.elapsed_s if resume else 0)
     data = data.hold_out(val) if val else data

@@ -78,7 +78,8 @@ def connect(options: RayOptions, workers: int | None, threads: int) -> Callable[
             ) from error
         raise TrainingError(
             f"the Ray cluster at {address} cannot be used: {first_line(error)}; see that it runs "
-            "('ray start --head' on its first node), and that it has this version of Ray and Python"
+            "('ray start --head' on its first node), that it has this version of Ray and Python, "
+            "and that RAY_AUTH_MODE is the same here as there"
         ) from error
     return _let_sigterm_interrupt(handler)
 

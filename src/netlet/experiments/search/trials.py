@@ -195,6 +195,13 @@ def _check_values(line: Mapping[str, Any], where: str) -> None:
         raise RecordError(
             f"{where}: {max(counts)} of {total} images are correct, which is impossible; {_REMEDY}"
         )
+    for name in ("correct", "loss"):
+        by_epoch = line.get(f"{name}_by_epoch")
+        if by_epoch and line.get(name) is not None and by_epoch[-1] != line[name]:
+            raise RecordError(
+                f"{where}: contradicts itself: {name} is {line[name]}, and {by_epoch[-1]} after "
+                f"the last epoch; {_REMEDY}"
+            )
 
 
 def _is_count(value: object) -> bool:

@@ -1,0 +1,126 @@
+"""Weights of one's own: the data set says which images they are for, and the code which net."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers import Netlet
+from torch import nn
+
+import netlet as package
+from netlet.data import Dataset
+from netlet.errors import NetError
+from netlet.nets import find_net, load
+from netlet.recipes import Recipe
+from netlet.training import Recorder
+
+PARTS = """
+import torch
+from torch import nn
+
+class Parts(nn.Module):
+    def __init__(self, in_channels=3, num_classes=5):
+        super().__init__()
+        self.stem = nn.Conv2d(in_channels, 6, 5, stride=2)
+        self.fc = nn.Linear(6, num_classes)
+    def forward(self, x):
+        return self.fc(torch.relu(self.stem(x)).mean((2, 3)))
+
+class TwoHeads(Parts):
+    def forward(self, x):
+        return super().forward(x), x.mean((1, 2, 3))
+"""
+
+
+@pytest.fixture
+def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a file of color images of five classes; the net and weights for them lie beside it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(PARTS)
+
+    torch.save(find_net("mine.py:Parts").builder().state_dict(), "parts.pt")
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (1_500, 3, 20, 24), dtype=np.uint8)
+    labels, few = np.arange(1_500) % 5, slice(0, 20)
+    np.savez(
+        "parts.npz",
+        images=images,
+        labels=labels,
+        test_images=images[few],
+        test_labels=labels[few],
+    )
+    return tmp_path / "parts.npz"
+
+
+@pytest.mark.parametrize("command", ["export", "predict", "explain"])
+def test_weights_are_for_the_images_of_the_data_set_that_is_named(
+    netlet: Netlet, parts: Path, command: str
+) -> None:
+    arguments = {
+        "export": ("export", "mine.py:Parts", "--to", "page", "-o", "p.html"),
+        "predict": ("predict", "--net", "mine.py:Parts", "picture.png"),
+        "explain": ("explain", "mine.py:Parts", "test:0"),
+    }[command]
+    from PIL import Image
+
+    Image.new("RGB", (24, 20), "red").save("picture.png")
+    code, _, err = netlet(*arguments, "--weights", "parts.pt", "--dataset", str(parts))
+    assert code == 0, err
+    code, _, err = netlet(*arguments, "--weights", "parts.pt")
+    assert code == 2
+    assert "stem.weight is 6x3x5x5, in the net 6x1x5x5" in err
+
+
+def test_an_export_says_that_it_has_the_logits_only(netlet: Netlet, parts: Path) -> None:
+    options = ("--weights", "parts.pt", "--dataset", str(parts), "--to", "page", "-o", "p.html")
+    code, _, err = netlet("export", "mine.py:TwoHeads", *options)
+    assert code == 0
+    assert (
+        "mine.py:TwoHeads: returns 2 tensors; only the first, which is taken for the logits, is "
+        "exported" in err
+    )
+
+
+def test_a_folder_of_several_experiments_has_no_median_run(
+    netlet: Netlet, digits_file: Path
+) -> None:
+    fast = ("--dataset", str(digits_file), "--epochs", "1")
+    for net in ("4 P 8", "4 P 9"):
+        code, _, err = netlet("train", net, *fast)
+        assert code in (0, 1), err
+    code, out, err = netlet("evaluate", "runs", "--dataset", str(digits_file))
+    assert (code, out) == (2, "")
+    assert err.startswith("netlet: runs: has 2 runs of 2 experiments; name one of them, like runs/")
+
+
+def test_a_net_of_a_notebook_whose_code_has_changed_is_refused(
+    netlet: Netlet, blob_data: Dataset, tmp_path: Path
+) -> None:
+    code = "from torch import nn\nclass Net(nn.Sequential):\n    def __init__(self):\n"
+    code += "        super().__init__(nn.Flatten(), nn.Linear(784, 10))\n"
+    (tmp_path / "mine.py").write_text(code)
+
+    class Net(nn.Sequential):
+        def __init__(self) -> None:
+            super().__init__(nn.Flatten(), nn.Linear(784, 10))
+
+    run = package.fit(
+        Net(), blob_data, Recipe(epochs=1), net_name="mine.py:Net", callbacks=[Recorder("run")]
+    )
+    assert run.source_path == str(tmp_path / "mine.py")
+    (tmp_path / "mine.py").write_text(f"{code}        self.append(nn.Tanh())\n")
+    with pytest.raises(NetError, match="has changed since"):
+        load("run", trust=True)
+
+
+def test_a_net_that_fails_for_a_single_image_does_not_pass(netlet: Netlet, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        PARTS.replace(".mean((2, 3)))", ".mean((2, 3)).squeeze().flatten(1))", 1)
+    )
+    code, out, _ = netlet("check", "mine.py:Parts", "--params-below", "8000")
+    assert code == 1
+    assert "output for one image  exactly 1 row  an error" in out
+    assert "squeeze() also drops the batch of one image: use flatten(1), or name the dim" in out
