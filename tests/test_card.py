@@ -59,6 +59,12 @@ def test_no_weights_no_card(netlet: Netlet) -> None:
     assert len(err.splitlines()) == 1
 
 
+def test_a_data_set_calibrates_for_a_microcontroller(netlet: Netlet) -> None:
+    code, out, err = netlet("card", "speck", "--dataset", "scribble")
+    assert (code, out) == (2, "")
+    assert err == "netlet: --dataset is for int8 on a microcontroller; name one with --target\n"
+
+
 def test_flags_need_a_microcontroller(netlet: Netlet) -> None:
     code, out, err = netlet("card", "speck", "--flags=-O3")
     assert (code, out) == (2, "")
@@ -91,6 +97,10 @@ def test_a_card_for_a_microcontroller_says_what_the_net_needs_there(netlet: Netl
     assert float32[1] > int8[1] > 1_000
     assert "For cortex-m4 (Cortex-M4 with FPU, such as " in section
     assert "compiled by `arm-none-eabi-gcc` with `-O2`" in section
+    # Other images calibrate other scales, of the same size.
+    named = netlet("card", "speck", "--target", "cortex-m4", "--flags=-O2", "--dataset", "scribble")
+    assert named[0] == 0
+    assert "| int8 |" in named[1]
 
 
 @pytest.mark.slow

@@ -42,7 +42,13 @@ def notes(net: nn.Module | type[nn.Module]) -> list[str]:
             (slips.SoftmaxEnd, [f"note: the net ends in softmax (softmax); {TRAINS_BADLY}"]),
             (slips.ViewedSoftmax, [f"note: the net ends in softmax; {TRAINS_BADLY}"]),
             (slips.ClampedProbabilities, [f"note: the net ends in softmax; {TRAINS_BADLY}"]),
-            (slips.SoftmaxTwice, [f"note: the net ends in softmax; {TRAINS_BADLY}"]),
+            (
+                slips.SoftmaxTwice,
+                [
+                    "note: softmax comes before log_softmax, which makes probabilities itself, so the "
+                    "net learns slowly; leave softmax out"
+                ],
+            ),
             (slips.ExpOfLogSoftmax, [f"note: the net ends in log_softmax; {TRAINS_BADLY}"]),
             (
                 slips.SoftmaxOverImages,

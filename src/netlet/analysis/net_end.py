@@ -121,6 +121,7 @@ class _Walk:
         """Return a text for each slip."""
         found: list[str] = []
         follows = ""  # the function that is applied to the value
+        later = ""  # the log_softmax that comes after
         value = self.graph.output or 0
         while value:
             node = self.graph.nodes[value - 1]
@@ -132,7 +133,8 @@ class _Walk:
                     before = self.graph.shape_of(node.inputs[0])
                     self.pooled |= prod(before[1:]) > prod(node.shape[1:])
             elif isinstance(operation, Softmax):
-                ends = self._note_softmax(node, follows)
+                ends = self._note_softmax(node, follows, later)
+                later = describe_node(node) if operation.function == "log_softmax" else ""
                 # What acts on probabilities does not act on logits.
                 found = ends if operation.function == "softmax" else found + ends
             elif isinstance(operation, Elementwise) and operation.function in ("log", "exp"):
@@ -153,7 +155,7 @@ class _Walk:
             value = node.inputs[0]
         return found
 
-    def _note_softmax(self, node: Node, follows: str) -> list[str]:
+    def _note_softmax(self, node: Node, follows: str, later: str) -> list[str]:
         operation = node.operation
         assert isinstance(operation, Softmax)
         found, name = list[str](), describe_node(node)
@@ -166,7 +168,12 @@ class _Walk:
             probabilities = False
         elif follows == "exp":
             probabilities = True
-        if probabilities and not self.pooled:
+        if probabilities and later and not self.pooled:
+            found.append(
+                f"{name} comes before {later}, which makes probabilities itself, so the net "
+                f"learns slowly; leave {name} out"
+            )
+        elif probabilities and not self.pooled:
             found.append(
                 f"the net ends in {name}; with the cross-entropy of training, which expects "
                 "logits, it learns slowly: leave it out, or use log_softmax"

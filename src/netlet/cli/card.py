@@ -12,7 +12,7 @@ from netlet import records
 from netlet.cli.datasets import load_images_of
 from netlet.cli.locate import input_files
 from netlet.cli.option_groups import WeightOptions
-from netlet.cli.options import Json, RecordedNet, Trust
+from netlet.cli.options import DataDir, DatasetOfNet, Json, RecordedNet, Trust
 from netlet.cli.program_options import CompilerFlags, ProgramOptions, TargetOfCard
 from netlet.cli.progress import show_phases
 from netlet.cli.results import print_json, print_result, say
@@ -28,6 +28,8 @@ def card(
     ] = None,
     target: TargetOfCard = None,
     flags: CompilerFlags = None,
+    dataset: DatasetOfNet = None,
+    data_dir: DataDir = None,
     trust: Trust = False,
     json: Json = False,
 ) -> None:
@@ -39,11 +41,14 @@ def card(
     program = ProgramOptions(target=target, flags=flags)
     if flags and not target:
         raise NetError("--flags is for the compiler of a microcontroller; name one with --target")
+    if dataset and not target:
+        raise NetError("--dataset is for int8 on a microcontroller; name one with --target")
     if out is not None:
         check_output(out, inputs=input_files(net))
     text = read_card(net)
     if target:
-        text = f"{text.rstrip()}\n\n{_microcontroller_section(net, program, trust=trust)}\n"
+        section = _microcontroller_section(net, program, dataset, data_dir, trust=trust)
+        text = f"{text.rstrip()}\n\n{section}\n"
     if out is not None:
         write_output(out, text)
     if json:
@@ -112,7 +117,9 @@ def _card_of_record(net: str) -> str:
     return report.model_card(study, record.seed, weights.name, sha256).markdown
 
 
-def _microcontroller_section(net: str, program: ProgramOptions, *, trust: bool) -> str:
+def _microcontroller_section(
+    net: str, program: ProgramOptions, dataset: str | None, data_dir: Path | None, *, trust: bool
+) -> str:
     """Return what the net needs on a target, in float32 and in int8.
 
     Raises:
@@ -123,7 +130,7 @@ def _microcontroller_section(net: str, program: ProgramOptions, *, trust: bool) 
 
     options = program.for_export("netlet")
     trained = WeightOptions(trust=trust).load(net)
-    images = load_images_of(trained, None, None)
+    images = load_images_of(trained, dataset, data_dir)
     with show_phases() as on_progress:
         needs = export.measure_target_memory(
             export.trace_model(trained), images, options, on_progress

@@ -92,7 +92,10 @@ def link_size(program: Program, target: Target, flags: Sequence[str]) -> LinkedS
             listings.append(list_sections(compiler, folder / "program.elf"))
     before, after = listings
     if ".text" not in after:
-        raise ExportError(f"{target.prefix}size does not read what {target.compiler} wrote")
+        raise ExportError(
+            f"{target.prefix}size, which belongs to {target.compiler}, is missing or does not read "
+            f"what it wrote; install {target.packages}"
+        )
     return LinkedSize(
         sum_sections(after, FLASH_SECTIONS) - sum_sections(before, FLASH_SECTIONS),
         sum_sections(after, RAM_SECTIONS) - sum_sections(before, RAM_SECTIONS),

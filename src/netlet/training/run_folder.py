@@ -153,7 +153,8 @@ class RunFolder:
                     if self._next_free_name:
                         continue
                     raise TrainingError(
-                        f"{folder}: already exists; choose another folder"
+                        f"{folder}: already exists; choose another folder, or pass "
+                        "next_free_name=True to have a number added to the name"
                     ) from error
                 raise TrainingError(
                     f"{folder}: cannot be created ({error.strerror}); choose another with --out "
