@@ -190,9 +190,14 @@ CLAIMS: dict[str, tuple[str, bytes]] = {
 def test_a_claim_counts_however_it_was_saved_or_is_named_first(tmp_path: Path) -> None:
     for name, (file, content) in CLAIMS.items():
         write_submission(tmp_path, name, {"nets.py": TWO_NETS, file: content})
+    files = {"nets.py": TWO_NETS, "old.py": TWO_NETS, "claim.toml": b'net = "Second"\n'}
+    write_submission(tmp_path, "both", files)
     settings = GradingSettings(budget=Budget(params_below=10**6), trust=True)
     found = grade_submissions(list_submissions([tmp_path]), settings, spot_data(), workers=2)
     grades = {one.name: one for one in found}
+    both = grades.pop("both")
+    assert both.state == "ERROR"
+    assert "2 files define 'Second': nets.py, old.py; name one of them, like net = " in both.problem
     wide = grades.pop("wide")
     assert wide.state == "ERROR"
     assert wide.problem.startswith("claim.toml: is saved as UTF-16; save it as UTF-8; 2 nets ")

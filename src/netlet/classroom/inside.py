@@ -262,6 +262,12 @@ def _resolve(folder: Path, pattern: str) -> str:
         )
     ]
     if not matches and (files := _find_files_of(folder, pattern)):
+        if len(files) > 1:
+            places = [path.relative_to(folder).as_posix() for path in files[:5]]
+            raise NetError(
+                f"{len(files)} files define {pattern!r}: {', '.join(places)}; name one of "
+                f'them, like net = "{places[0]}:{pattern}"'
+            )
         return f"{files[0]}:{pattern}"
     if not matches:
         here = ", ".join(path.relative_to(folder).as_posix() for path in _files(folder)[:5])
