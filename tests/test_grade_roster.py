@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,64 @@ def test_a_second_student_of_a_name_gets_a_grade_of_their_own(netlet: Netlet, tw
     netlet("grade", str(two / second), "--single", *options)
     points = {name: row["points"] for name, row in read_table().items()}
     assert points == {"Cy Ho_4": "18", "Cy Ho_5": "17", "ann": "0"}
+
+
+def test_a_number_once_given_stays(netlet: Netlet, two: Path) -> None:
+    shutil.rmtree(two)
+    first, second = (f"Cy Ho_{number}_{ADDED}_" for number in (4, 5))
+    Path("class.csv").write_text("submission,corrected_points\nCy Ho,77\n")
+    options = ("--budget", "class.toml", "--trust", "--roster", "class.csv")
+    for folder, name in (("one", first), ("late", second)):
+        write_submission(Path(folder), name, BROKEN)
+        netlet("grade", folder, *options)
+    netlet("grade", "late", *options, "--drop", "Cy Ho")
+    points = {name: row["points"] for name, row in read_table().items()}
+    assert points == {"Cy Ho_5": "0", "Cy Ho": "77"}
+    assert read_table()["Cy Ho"]["verdict"] == "NO SUBMISSION"
+
+
+def test_the_report_of_another_is_not_taken_for_ones_own(netlet: Netlet, two: Path) -> None:
+    options = ("--budget", "class.toml", "--trust")
+    write_submission(two, "ann_lee", BROKEN)
+    netlet("grade", str(two), *options)
+    write_submission(two, "ann lee", {"claim.toml": "epochs = "})
+    for _ in range(2):
+        netlet("grade", str(two), *options)
+        reports = [file.read_text() for file in Path("grades").glob("ann_lee*/report.md")]
+        for name in ("ann_lee", "ann lee"):
+            assert any(f"Submission `{name}`" in report for report in reports)
+
+
+def test_accents_may_be_composed_or_not(tmp_path: Path) -> None:
+    for form, number in (("NFC", 4), ("NFD", 5)):
+        name = unicodedata.normalize(form, "Jos\u00e9")
+        (tmp_path / f"{name}_{number}_{ADDED}_").mkdir()
+    names = [one.name for one in list_submissions([tmp_path])]
+    assert sorted(names) == ["Jos\u00e9_4", "Jos\u00e9_5"]
+
+
+def test_only_names_that_are_alike_get_longer(tmp_path: Path) -> None:
+    for name in ("alice.py", "alice.py.zip", "alice.zip", "bob.py"):
+        (tmp_path / name).write_text("")
+    names = [one.name for one in list_submissions([tmp_path])]
+    assert names == ["alice.py", "alice.py.zip", "alice.zip", "bob"]
+
+
+def test_a_row_counts_for_any_kind_of_hand_in(netlet: Netlet, two: Path) -> None:
+    Path("class.csv").write_text("submission,corrected_points\nann.py,50\nbob,\n")
+    netlet(*("grade", str(two), "--budget", "class.toml", "--trust", "--roster", "class.csv"))
+    assert read_table()["ann"]["points"] == "50"
+
+
+def test_what_is_stated_of_other_weights_does_not_count(tmp_path: Path) -> None:
+    run = tmp_path / "one" / "runs" / "a"
+    run.mkdir(parents=True)
+    for folder in (run, tmp_path / "one"):
+        (folder / "weights.safetensors").write_bytes(str(folder).encode())
+    (run / "run.json").write_text("{}")
+    assert find_weights(tmp_path / "one", "weights.safetensors") == "weights.safetensors"
+    (tmp_path / "one" / "b[1].pt").write_bytes(b"b")
+    assert find_weights(tmp_path / "one", "b[1].PT") == "b[1].pt"
 
 
 def test_a_grade_that_no_longer_counts_is_dropped_alone(netlet: Netlet, two: Path) -> None:

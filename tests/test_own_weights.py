@@ -123,4 +123,6 @@ def test_a_net_that_fails_for_a_single_image_does_not_pass(netlet: Netlet, tmp_p
     code, out, _ = netlet("check", "mine.py:Parts", "--params-below", "8000")
     assert code == 1
     assert "output for one image  exactly 1 row  an error" in out
-    assert "squeeze() also drops the batch of one image: use flatten(1), or name the dim" in out
+    assert (
+        "let forward run for a batch of one: squeeze() without a dimension drops the batch" in out
+    )

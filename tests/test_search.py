@@ -257,6 +257,8 @@ def test_a_last_line_that_is_damaged_but_not_cut_off_is_refused_and_stays(
         ({"correct": 9.5}, "correct is 9.5, expected a whole number"),
         ({"correct": True}, "correct is true, expected a whole number"),
         ({"correct": 11, "total": 10}, "11 of 10 images are correct, which is impossible"),
+        ({"total": 0}, "total is 0, which is impossible"),
+        ({"nll": -1.0}, "nll is -1.0, which is impossible"),
         (
             {"correct": 9, "correct_by_epoch": [4, 6]},
             "contradicts itself: correct is 9, and 6 after the last epoch",

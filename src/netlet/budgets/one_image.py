@@ -29,7 +29,7 @@ def one_image_remedy(shape: Sequence[int]) -> str:
         shape: The shape of the output, which is not ``1 K``.
     """
     if tuple(shape) == FAILS_ALONE:
-        return "squeeze() also drops the batch of one image: use flatten(1), or name the dimension"
+        return "let forward run for a batch of one: squeeze() without a dimension drops the batch"
     if drops_the_batch(shape):
         return "squeeze() also drops the batch of one image: use flatten(1)"
     if prod(shape) == 1:

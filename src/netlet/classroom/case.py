@@ -91,8 +91,11 @@ class CaseMaker:
         if not any(path.suffix in SOURCES for path in folder.rglob("*")):
             raise NetError(NO_SOURCES)
         settings, problems = self._settings, problems or ClaimProblems()
-        claim, problems = complete_claim(claim, problems, folder, settings)
-        recipe, weights, unusable = self._choose(folder, claim, problems)
+        weights, unusable = self._choose_weights(folder, claim, problems)
+        claim, problems = complete_claim(claim, problems, folder, weights)
+        recipe = None
+        if settings.retrain:
+            recipe, unusable = self._choose_recipe(claim, problems)
         used = choose_normalization(claim)
         images = draw_images(self._data.held_out)
         request = {
@@ -119,23 +122,27 @@ class CaseMaker:
         warnings = tuple(one for one in problems.found if one not in unusable)
         return Case(name, folder, claim, recipe, images, task, unusable, warnings)
 
-    def _choose(
-        self, folder: Path, claim: Claim, problems: ClaimProblems
-    ) -> tuple[Recipe | None, str | None, str]:
-        """Return the recipe to retrain by or the path of the weights, or why there are neither."""
+    def _choose_recipe(self, claim: Claim, problems: ClaimProblems) -> tuple[Recipe | None, str]:
+        """Return the recipe to retrain by, or why there is none."""
         chosen = self._settings.retrain
         if isinstance(chosen, Recipe):
-            return chosen.for_net(in_catalog=False), None, ""
-        if chosen:
-            if claim.recipe is not None:
-                return claim.recipe.for_net(in_catalog=False), None, ""
-            return None, None, _NOT_RETRAINED + (problems.of_recipe or _NO_RECIPE)
+            return chosen.for_net(in_catalog=False), ""
+        if claim.recipe is not None:
+            return claim.recipe.for_net(in_catalog=False), ""
+        return None, _NOT_RETRAINED + (problems.of_recipe or _NO_RECIPE)
+
+    def _choose_weights(
+        self, folder: Path, claim: Claim, problems: ClaimProblems
+    ) -> tuple[str | None, str]:
+        """Return the path of the weights, or why there are none."""
+        if self._settings.retrain:
+            return None, ""
         if problems.of_weights:
-            return None, None, UNUSABLE + problems.of_weights
+            return None, UNUSABLE + problems.of_weights
         try:
-            return None, find_weights(folder, claim.weights or self._settings.weights), ""
+            return find_weights(folder, claim.weights or self._settings.weights), ""
         except GradingError as error:
-            return None, None, UNUSABLE + str(error)
+            return None, UNUSABLE + str(error)
 
 
 def shorten_problem(message: str, folder: Path) -> str:

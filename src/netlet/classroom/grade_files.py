@@ -243,7 +243,11 @@ def to_gradescope(grade: Grade) -> dict[str, Any]:
         "output_format": "text",
         "stdout_visibility": "hidden",
         "tests": tests,
-        "extra_data": {"digest": grade.digest, "netlet_schema": SCHEMA},
+        "extra_data": {
+            "submission": grade.name,
+            "digest": grade.digest,
+            "netlet_schema": SCHEMA,
+        },
     }
 
 

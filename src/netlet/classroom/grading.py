@@ -22,7 +22,7 @@ from netlet.classroom.examine import Examination, Examiner
 from netlet.classroom.failed_tasks import count_tries, explain_failure, was_too_slow
 from netlet.classroom.grades import Grade, GradingSettings
 from netlet.classroom.roster import find_correction, find_row, read_claim
-from netlet.classroom.submissions import Submission
+from netlet.classroom.submissions import Submission, list_names
 from netlet.classroom.submitted_files import copy_submission, digest_files, remove_copy
 from netlet.data import Dataset
 from netlet.errors import GradingError, NetletError, NetletWarning, SandboxError
@@ -232,7 +232,7 @@ class _Grader:
             submission: The submission.
         """
         start, name = time.perf_counter(), submission.name
-        row = find_row(self._roster, name, submission.path.name)
+        row = find_row(self._roster, *list_names(name, submission.path.name))
         target, digest = self._folder / f"submission-{number}", ""
         target.mkdir()
         try:

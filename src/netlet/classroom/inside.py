@@ -12,7 +12,7 @@ import fnmatch
 import io
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -252,10 +252,14 @@ def _resolve(folder: Path, pattern: str) -> str:
     place, _, name = pattern.rpartition(":")
     if not place:
         place, name = name, ""
+    written = PurePosixPath(place)
+    if written.suffix.lower() in _SOURCES:  # as the copies of files are called
+        place = written.with_suffix(written.suffix.lower()).as_posix()
     matches = [
         path
         for path in _files(folder)
-        if any(
+        if path.relative_to(folder).as_posix() == place
+        or any(
             fnmatch.fnmatch(path.relative_to(folder).as_posix(), f"{start}{place}{end}")
             for start in ("", "*/")
             for end in ("", path.suffix)

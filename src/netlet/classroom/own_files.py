@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import glob
 from collections.abc import Mapping, Sequence
@@ -10,10 +9,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from netlet import catalog, recipes
-from netlet.classroom.grades import GradingSettings
 from netlet.classroom.roster import Claim, ClaimProblems
 from netlet.classroom.submitted_files import RECORD, REPOSITORY, read_text
-from netlet.classroom.submitted_weights import find_weights
 from netlet.errors import GradingError, NetletError
 from netlet.nets import is_user_code
 from netlet.recipes import Recipe
@@ -26,7 +23,7 @@ _MAX_LETTERS = 300  # of the address of a net
 
 
 def complete_claim(
-    claim: Claim, problems: ClaimProblems, folder: Path, settings: GradingSettings
+    claim: Claim, problems: ClaimProblems, folder: Path, weights: str | None
 ) -> tuple[Claim, ClaimProblems]:
     """Return a claim and its problems with those of netlet's own files; see :func:`fill_claim`.
 
@@ -34,12 +31,8 @@ def complete_claim(
         claim: What the student claims.
         problems: What is wrong with the claim.
         folder: The folder of the submission, a copy.
-        settings: How the class is graded.
+        weights: The path of the weights that are scored; None if none are.
     """
-    weights = None
-    if not settings.retrain:
-        with contextlib.suppress(GradingError):  # said where they are chosen
-            weights = find_weights(folder, claim.weights or settings.weights)
     claim, unread = fill_claim(claim, folder, weights)
     of_recipe = problems.of_recipe or "; ".join(unread)
     return claim, dataclasses.replace(

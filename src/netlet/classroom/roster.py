@@ -200,7 +200,8 @@ def read_claim(folder: Path, row: Mapping[str, str]) -> tuple[Claim, ClaimProble
         The claim without what cannot be used, and what that is.
     """
     values: dict[str, Any] = {key: _number(row[key], key) for key in _CLAIMED if row.get(key)}
-    files = [f for name in CLAIMS for f in sorted(folder.rglob(name), key=lambda f: len(f.parts))]
+    files = [file for name in CLAIMS for file in folder.rglob(name)]
+    files.sort(key=lambda file: (len(file.parts), CLAIMS.index(file.name), file))
     try:
         if files:
             values |= _parse(files[0])

@@ -71,6 +71,8 @@ def list_submissions(
                 f"{out}: has the submissions; name another folder for the grades with --out"
             )
         paths = _list_folder(paths[0], out)
+    given = {path.name for path in paths}
+    paths = [path for path in paths if not _is_typed_beside_files(path.name, given)]
     _refuse_output(paths, out)
     names = _name_all(paths, graded or {})
     return [Submission(name, path) for name, path in zip(names, paths, strict=True)]
@@ -87,12 +89,20 @@ def _name_all(paths: Sequence[Path], graded: Mapping[str, str]) -> list[str]:
         _number(path) if name == _student(path) and _is_of_another(name, path, graded) else name
         for name, path in zip(names, paths, strict=True)
     ]
-    return names if len(set(names)) == len(names) else [str(path) for path in paths]
+    for longer in (lambda path: path.name, str):
+        often = Counter(names)
+        names = [
+            name if often[name] == 1 else longer(path)
+            for name, path in zip(names, paths, strict=True)
+        ]
+    return names
 
 
 def _is_of_another(name: str, path: Path, graded: Mapping[str, str]) -> bool:
     """Return whether a student's name alone means, or may mean, another one who has a grade."""
     own = _split_moodle(_stem(path))
+    if own is not None and _number(path) in graded:
+        return True  # it has had a number before
     if own is None or (graded.get(name) and _split_moodle(graded[name]) == own):
         return False
     others = [_split_moodle(source) for source in graded.values()]
@@ -129,7 +139,7 @@ def find_renamed(submissions: Sequence[Submission], graded: Mapping[str, str]) -
 
 def _split_moodle(name: str) -> tuple[str, str] | None:
     """Return the student and the number in the name of a folder of Moodle; None if it is none."""
-    match = _MOODLE.fullmatch(name)
+    match = _MOODLE.fullmatch(compose(name))
     return (match[1], match[2]) if match else None
 
 
@@ -196,8 +206,6 @@ def _list_folder(folder: Path, out: Path | None) -> list[Path]:
         and (path.is_dir() or path.suffix.lower() in (*KINDS, *PACKED))
         and (out is None or not _holds_only(path, out.resolve()))
     ]
-    names = {path.name for path in paths}
-    paths = [path for path in paths if not _is_typed_beside_files(path.name, names)]
     if not paths:
         raise GradingError(
             f"{folder}: has no submissions; put a .py file, notebook, folder or .zip for each "
@@ -259,4 +267,5 @@ def _refuse_output(paths: Sequence[Path], out: Path | None) -> None:
 def _stem(path: Path) -> str:
     path = path if path.name else path.resolve()
     name = path.name.removesuffix(path.suffix) if path.is_file() else path.name
-    return (name.removesuffix(".tar") if path.suffix.lower() in PACKED else name) or "submission"
+    name = name.removesuffix(".tar") if path.suffix.lower() in PACKED else name
+    return compose(name) or "submission"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import filecmp
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import torch
 
@@ -37,7 +37,9 @@ def find_weights(folder: Path, pattern: str | None) -> str | None:
     # Of copies, the one beside the record of its run counts, which says how it was trained.
     files.sort(key=lambda file: (not (file.parent / RECORD).exists(), len(file.parts), file))
     names = [file.relative_to(folder).as_posix() for file in files]
-    if pattern:
+    if pattern and (exact := _find_exact(names, pattern)):
+        names = [exact]
+    elif pattern:
         try:
             matches = [
                 name
@@ -58,6 +60,13 @@ def find_weights(folder: Path, pattern: str | None) -> str | None:
             f'like weights = "{names[0]}", or with --weights'
         )
     return names[0] if names else None
+
+
+def _find_exact(names: Sequence[str], written: str) -> str | None:
+    """Return the path that a student has written, whose ending may have had capitals."""
+    path = PurePosixPath(written.removeprefix("./"))
+    lower = path.with_suffix(path.suffix.lower()).as_posix() if path.name else ""
+    return lower if lower in names else None
 
 
 def _are_copies(files: Sequence[Path]) -> bool:

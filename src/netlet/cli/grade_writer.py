@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import json
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,16 @@ if TYPE_CHECKING:
     from netlet.classroom import Grade
     from netlet.classroom.examine import Examination
     from netlet.data import Dataset
+
+
+def _has_results_of(path: Path, grade: Grade) -> bool:
+    """Return whether a file has the results of a grade, and not those of another submission."""
+    try:
+        found = json.loads(path.read_bytes())["extra_data"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    same = found.get("submission", grade.name) == grade.name
+    return bool(same and found.get("digest") == grade.digest)
 
 
 class GradeWriter:
@@ -117,7 +128,7 @@ class GradeWriter:
         folder = self._out / self._folders[grade.name]
         slow = kept and grade.exceeded_s is not None
         self.skipped += slow
-        if kept and (folder / REPORT).exists() and (folder / RESULTS).exists():
+        if kept and (folder / REPORT).exists() and _has_results_of(folder / RESULTS, grade):
             self.kept += not slow
             return
         folder.mkdir(parents=True, exist_ok=True)

@@ -55,8 +55,11 @@ def count_tensors(output: Any) -> int:
 
 def name_logits(output: Any) -> str:
     """Return which of several tensors has the logits, in words."""
-    keys = [name for name in _KEYS if name in output] if isinstance(output, Mapping) else []
-    return repr(keys[0]) if keys else "the first"
+    if isinstance(output, Mapping):
+        for name in _KEYS:
+            if name in output and first_tensor(output[name]) is not None:
+                return repr(name)
+    return "the first"
 
 
 def center_logits(logits: torch.Tensor) -> torch.Tensor:

@@ -191,6 +191,9 @@ def _check_values(line: Mapping[str, Any], where: str) -> None:
                 )
     total = line.get("total")
     counts = [line.get("correct", 0), *line.get("correct_by_epoch", ())]
+    if total == 0 or (line.get("nll") or 0) < 0:
+        name = "total" if total == 0 else "nll"
+        raise RecordError(f"{where}: {name} is {line[name]}, which is impossible; {_REMEDY}")
     if total is not None and max(counts) > total:
         raise RecordError(
             f"{where}: {max(counts)} of {total} images are correct, which is impossible; {_REMEDY}"
