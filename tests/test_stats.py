@@ -224,6 +224,12 @@ def test_a_few_seeds_of_the_same_kind_show_no_difference() -> None:
     assert found.conclusion == "no significant difference between a and b over seeds or images"
     same = stats.compare(a, dataclasses.replace(a, name="c", net="c"))
     assert (same.over_seeds.p, same.over_images.p) == (None, 1.0)
+    assert same.over_seeds.about == "the weights are the same, seed by seed"
+    trained_again = tuple(
+        dataclasses.replace(seed, weights_digest=f"{seed.seed + 9:064x}") for seed in a.seeds
+    )
+    as_good = stats.compare(a, dataclasses.replace(a, name="d", net="d", seeds=trained_again))
+    assert as_good.over_seeds.about == "the differences between the seeds do not vary"
     assert same.conclusion.startswith("no significant difference between a and c")
 
 

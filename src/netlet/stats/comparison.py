@@ -169,13 +169,21 @@ def _over_seeds(a: Study, b: Study) -> SignificanceTest:
         else [p - x[0] for p in x] + [q - y[0] for q in y]
     )
     if max(changing) - min(changing) < ALIKE:
-        return SignificanceTest(name, None, None, "the seeds do not vary")
+        return SignificanceTest(name, None, None, _explain_no_variation(a, b, paired=paired))
     from scipy import stats  # slow to import
 
     result = stats.ttest_rel(x, y) if paired else stats.ttest_ind(x, y, equal_var=False)
     low, high = result.confidence_interval(0.95)
     about = f"{len(x)} pairs of seeds" if paired else f"{len(y)} and {len(x)} seeds"
     return SignificanceTest(name, float(result.pvalue), (float(low), float(high)), about)
+
+
+def _explain_no_variation(a: Study, b: Study, *, paired: bool) -> str:
+    if not paired:
+        return "the seeds do not vary"
+    if [seed.weights_digest for seed in a.seeds] == [seed.weights_digest for seed in b.seeds]:
+        return "the weights are the same, seed by seed"
+    return "the differences between the seeds do not vary"
 
 
 def _over_images(a: Study, b: Study) -> SignificanceTest:
