@@ -121,8 +121,10 @@ def describe_difference(what: str, there: ExperimentConfig, now: ExperimentConfi
         return _list_changes(_list_settings(there.recipe), _list_settings(now.recipe))
     if what == "budget":
         return _list_changes(there.budget or {"name": "none"}, now.budget or {"name": "none"})
-    old, new = (_IDENTITY[what](one) if what in _IDENTITY else "" for one in (there, now))
-    return f"{old} there, {new} now" if what in _SHOWN else ""
+    if what not in _SHOWN:
+        return ""
+    old, new = (_IDENTITY[what](one) for one in (there, now))
+    return f"{old} there, {new} now"
 
 
 def _list_changes(old: Mapping[str, object], new: Mapping[str, object]) -> str:
