@@ -1,6 +1,6 @@
 """Measure the latency and size of exported C, beside ONNX Runtime and emx-onnx-cgen.
 
-    python -m benchmarks.c_latency                  mnistnet_1 (trained here), all nets with weights
+    python -m benchmarks.c_latency                  mnistnet_1 (trained here) and six nets with weights
     python -m benchmarks.c_latency --run RUN        take mnistnet_1's weights from a run
     python -m benchmarks.c_latency --nets crest     measure one net
     python -m benchmarks.c_latency --flags=-O2      compile C with other flags
@@ -42,7 +42,7 @@ from benchmarks.harness import make_parser, write_record
 
 REFERENCE = "ONNX Runtime, float32"
 FAST = ("-O3", "-march=native")
-NETS = ("mnistnet_1", "swift", "crest", "mnistnet_2", "mnistnet_3", "speck")
+NETS = ("mnistnet_1", "swift", "crest", "ridge", "mnistnet_2", "mnistnet_3", "speck")
 
 
 def build_sides(name: str, digits: Any, flags: Sequence[str]) -> list[Side]:

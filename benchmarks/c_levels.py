@@ -1,6 +1,6 @@
 """Compare exported C in int8 with that in float32, by compiler flags.
 
-    python -m benchmarks.c_levels                       all nets with weights, and mnistnet_1
+    python -m benchmarks.c_levels                       the nets of c_latency
     python -m benchmarks.c_levels --run RUN             take mnistnet_1's weights from a run
     python -m benchmarks.c_levels --levels "-O3" "-Os"  other sets of compiler flags
 
