@@ -1,6 +1,6 @@
 """Measure the latency and size of exported C, beside ONNX Runtime and emx-onnx-cgen.
 
-    python -m benchmarks.c_latency                  mnistnet_1 (trained here) and six nets with weights
+    python -m benchmarks.c_latency                  mnistnet_1, trained here, and six with weights
     python -m benchmarks.c_latency --run RUN        take mnistnet_1's weights from a run
     python -m benchmarks.c_latency --nets crest     measure one net
     python -m benchmarks.c_latency --flags=-O2      compile C with other flags

@@ -562,6 +562,46 @@ def test_a_hidden_layer_is_told_from_the_last_one() -> None:
 
 
 @pytest.mark.parametrize(
+    "head",
+    [
+        lambda net, x: net.pair(x, x),
+        lambda net, x: -torch.cdist(x, net.rows),
+        lambda net, x: (x[:, None] * net.rows).sum(2),
+        lambda net, x: (x[:, :, None] * net.rows.T).mean(1),
+    ],
+)
+def test_a_last_layer_of_any_kind_makes_the_one_before_it_hidden(head: Head) -> None:
+    linear, pair = nn.Linear(16, 16), nn.Bilinear(16, 16, 10)
+    layers = {"hidden": linear, "pair": pair, "rows": weight(10, 16)}
+    result = judge("no hidden Linear", lambda n, x: head(n, n.hidden(x.mean((2, 3)))), **layers)
+    assert (result.state, result.largest_layers) == ("FAIL", ("hidden",))
+    assert judge("no hidden Linear", lambda n, x: head(n, x.mean((2, 3))), **layers).state == "PASS"
+
+
+def test_a_product_that_scales_is_no_linear_layer() -> None:
+    def weighted(net: Net, x: torch.Tensor) -> torch.Tensor:
+        return (x * net.places).sum((2, 3)) * net.scales
+
+    def stretched(net: Net, x: torch.Tensor) -> torch.Tensor:
+        return (x.mean((2, 3), keepdim=True) * net.places).sum((2, 3))
+
+    def dense(net: Net, x: torch.Tensor) -> torch.Tensor:
+        return (x.mean((2, 3))[:, None] * net.rows).sum(2)
+
+    parts = {"places": weight(7, 7), "scales": weight(16), "rows": weight(10, 16)}
+    states = [judge("at least 1 Linear", head, **parts).state for head in (weighted, stretched)]
+    assert states == ["FAIL", "FAIL"]
+    assert judge("at least 1 Linear", dense, **parts).state == "PASS"
+
+
+def test_a_bilinear_layer_is_found_by_its_name() -> None:
+    def head(net: Net, x: torch.Tensor) -> torch.Tensor:
+        return net.pair(x.mean((2, 3)), x.amax((2, 3)))
+
+    assert judge("at least 1 Bilinear", head, pair=nn.Bilinear(16, 16, 10)).state == "PASS"
+
+
+@pytest.mark.parametrize(
     "words",
     [
         {"forbids": ("hidden Linear",)},

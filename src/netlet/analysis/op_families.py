@@ -17,6 +17,7 @@ from netlet.budgets.families import (
     RATE_IS_ZERO,
 )
 from netlet.graph import Node, Weight
+from netlet.graph.dependence import Distances
 from netlet.graph.operations import (
     Activation,
     AdaptivePooling,
@@ -98,16 +99,21 @@ def find_families(node: Node, rank: int, *, over_images: bool) -> Membership:
     """
     operation = node.operation
     unsure = isinstance(operation, Opaque) and "::" in operation.function
-    if isinstance(operation, Opaque) and operation.like is not None:
-        operation = operation.like
+    if isinstance(operation, Opaque):
+        if families := _opaque(operation.function):
+            return Membership(families)
+        operation = operation.like or operation
     if isinstance(operation, Convolution):
         return _convolution(operation)
     if isinstance(operation, Linear):
-        return _dense(operation.weight, operation.bias)
+        return describe_dense(operation.weight, operation.bias)
     if isinstance(operation, MatrixProduct):
-        weights = [w for w in operation.operands[-2:] if w is not None and (w.name or w.source)]
+        weights = [w for w in operation.operands[-2:] if w is not None and _identify(w)]
         addend = operation.operands[0] if len(operation.operands) > 2 else None
-        return _dense(weights[0], addend) if weights else Membership()
+        return describe_dense(weights[0], addend) if weights else Membership()
+    if isinstance(operation, Distances):
+        weights = [w for w in operation.operands if w is not None and _identify(w)]
+        return Membership((LAYER,), weights=_identify(weights[0])) if weights else Membership()
     if isinstance(operation, BatchNorm):
         if over_images:
             return Membership(("InstanceNorm", ANY_NORM))
@@ -144,7 +150,8 @@ def _input_channels(operation: Convolution) -> int:
     return int(shape[0] if operation.transposed else shape[1] * operation.groups)
 
 
-def _dense(weight: Weight, bias: Weight | None) -> Membership:
+def describe_dense(weight: Weight, bias: Weight | None = None) -> Membership:
+    """Return what a dense layer with a weight is, however the net computes it."""
     biases = (BIAS, LINEAR_BIAS) if bias is not None else ()
     families = ("Linear", "nn.Linear", LAYER, *biases)
     return Membership(families, weights=_identify(weight))
@@ -189,8 +196,6 @@ def _families_of_function(operation: Operation, *, joins: bool) -> tuple[str, ..
         return ("concatenation",) if joins else ()
     if isinstance(operation, Attention):
         return ("attention",)
-    if isinstance(operation, Opaque):
-        return _opaque(operation.function)
     return ()
 
 

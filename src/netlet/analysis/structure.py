@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from netlet.analysis.fields import field_size
 from netlet.analysis.map_axes import follow_axes
 from netlet.analysis.module_rows import is_atomic, name_reader
 from netlet.analysis.net_end import describe_node
-from netlet.analysis.op_families import Membership, find_families
+from netlet.analysis.op_families import Membership, describe_dense, find_families
 from netlet.budgets.families import (
     ANY_ACTIVATION,
     ANY_NORM,
@@ -26,7 +27,7 @@ from netlet.budgets.families import (
     TO_ONE_PLACE,
 )
 from netlet.budgets.structure import Element, Layout, Structure
-from netlet.graph import Execution, Graph, ModuleRun, Node
+from netlet.graph import Execution, Graph, ModuleRun, Node, Weight
 from netlet.graph.operations import Arithmetic, BatchNorm, Reduction, Reshape
 from netlet.nets.registered import list_modules
 
@@ -206,6 +207,8 @@ class _Reader:
             member = find_families(node, rank, over_images=over_images)
         if self._joins_values(number, node):
             member = Membership(("residual connection",))
+        if weight := self._sums_products(node):
+            member = describe_dense(weight)
         if _adds_weight(node) and inputs and all(LAYER in elements[i].families for i in inputs):
             biases = _name_biases([elements[i] for i in inputs])
             member = replace(member, families=(*member.families, *biases))
@@ -275,6 +278,27 @@ class _Reader:
         return all(full_shape(self._graph, value) == shape for value in read) and not any(
             self._reduces(one, other) for one, other in (read, read[::-1])
         )
+
+    def _sums_products(self, node: Node) -> Weight | None:
+        """Return the weight matrix if a node sums the products of features with its rows.
+
+        Other products with a weight scale a value: they have as many elements as before, or are
+        summed over places at which the value does not differ.
+        """
+        operation = node.operation
+        if not isinstance(operation, Reduction) or operation.function not in ("sum", "mean"):
+            return None
+        product = self._graph.nodes[node.inputs[0] - 1] if any(node.inputs) else node
+        if not isinstance(product.operation, Arithmetic) or product.operation.function != "mul":
+            return None
+        weight = product.operation.constant
+        if not isinstance(weight, Weight) or not (weight.name or weight.source):
+            return None
+        after = full_shape(self._graph, node.inputs[0])
+        read = full_shape(self._graph, product.inputs[0])
+        read = (1,) * (len(after) - len(read)) + read
+        larger = math.prod(after) > math.prod(read)
+        return weight if larger and any(read[dim] > 1 for dim in operation.dims) else None
 
     def _reduces(self, value: int, other: int) -> bool:
         """Return whether a value is a reduction of another one."""
