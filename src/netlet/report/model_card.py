@@ -104,9 +104,8 @@ def _describe_training(study: Study) -> list[str]:
         f"{inline_code(study.data['digest'][:16])}.",
         f"Recipe: {escape_markdown(study.recipe['name'])}, "
         f"{describe_epochs(study.recipe)}{trials}.",
-        f"Source code: commit {inline_code(commit)}."
-        if commit
-        else f"Source code: netlet {study.environment['netlet']}; its commit was not recorded.",
+        f"Trained with netlet {study.environment['netlet']}, "
+        + (f"commit {inline_code(commit)}." if commit else "whose commit was not recorded."),
     ]
 
 
