@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -150,6 +151,21 @@ def test_the_build_files_know_every_target(tmp_path: Path) -> None:
             assert board_name(target) in text
             assert " ".join(target.flags) in text
             assert " ".join(target.emulator) in text
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_an_example_is_built_with_the_flags_of_the_export(tmp_path: Path) -> None:
+    flags = ("-O2", "-DX=a b", "-DY=$(x)#")
+    for name, text in write_example("tiny", True, "test", CHOSEN, flags).items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (tmp_path / "tiny.c").touch()
+    (tmp_path / "tiny.h").touch()
+    for options, expected in (([], shlex.join(flags)), (["OPT=-O3"], "-O3")):
+        out = run("make", "-n", "build/m4/classify.elf", *options, folder=tmp_path)
+        (link,) = (line for line in out.splitlines() if "--gc-sections" in line)
+        assert f"--specs=nano.specs {expected} -Wl" in link
+    assert f"set(OPT [[{shlex.join(flags)}]] CACHE" in (tmp_path / "CMakeLists.txt").read_text()
 
 
 def test_an_example_has_the_first_image_of_each_class() -> None:

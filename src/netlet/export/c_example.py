@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from importlib import resources
 
 from netlet.data import Split
 from netlet.export.board_files import read_board_file, read_board_files
+from netlet.export.c_options import SMALLEST
 from netlet.export.example_images import write_images_header
 from netlet.export.targets import TARGETS, Target
 
@@ -14,7 +17,9 @@ EXAMPLE_FILES = ("main.c", "images.h", *_COPIED, "Makefile", "CMakeLists.txt")
 STACK_SCRIPT = "board/stack.cmake"
 
 
-def write_example(prefix: str, int8: bool, image_set: str, split: Split) -> dict[str, str]:
+def write_example(
+    prefix: str, int8: bool, image_set: str, split: Split, flags: Sequence[str] = (SMALLEST,)
+) -> dict[str, str]:
     """Return the files of the example, by their paths within the folder of the program.
 
     Args:
@@ -22,6 +27,7 @@ def write_example(prefix: str, int8: bool, image_set: str, split: Split) -> dict
         int8: Whether the program computes in integers.
         image_set: The name of the images to classify.
         split: The images.
+        flags: For the compiler, on a board.
     """
     boards = {
         f"board/{name}": text
@@ -32,8 +38,8 @@ def write_example(prefix: str, int8: bool, image_set: str, split: Split) -> dict
         "main.c": fill_template("main.c", prefix, int8),
         "images.h": write_images_header(image_set, split),
         **{name: _read(name) for name in _COPIED},
-        "Makefile": _write_makefile(prefix),
-        "CMakeLists.txt": _write_cmake(prefix),
+        "Makefile": _write_makefile(prefix, flags),
+        "CMakeLists.txt": _write_cmake(prefix, flags),
         **boards,
         STACK_SCRIPT: read_board_file("stack.cmake"),
     }
@@ -72,7 +78,7 @@ def board_name(target: Target) -> str:
     return target.name.removeprefix("cortex-")
 
 
-def _write_makefile(prefix: str) -> str:
+def _write_makefile(prefix: str, flags: Sequence[str]) -> str:
     boards = {board_name(target): target for target in TARGETS.values()}
     settings = [f"BOARDS = {' '.join(boards)}"]
     for name, target in boards.items():
@@ -87,14 +93,16 @@ def _write_makefile(prefix: str) -> str:
         ]
     words = {
         "PREFIX": prefix,
+        # Make reads # as the start of a comment, and $ as that of a variable.
+        "OPT": shlex.join(flags).replace("$", "$$").replace("#", r"\#"),
         "BOARDS": ", ".join(f"run-{name}" for name in boards if name != "m4"),
         "SETTINGS": "\n".join(settings),
     }
     return _fill(_read("Makefile"), words)
 
 
-def _write_cmake(prefix: str) -> str:
-    lines = ["if(BOARD STREQUAL host)", "    set(DEFAULT_BUILD_TYPE Release)"]
+def _write_cmake(prefix: str, flags: Sequence[str]) -> str:
+    lines = ["if(BOARD STREQUAL host)"]
     for target in TARGETS.values():
         lines += [
             f"elseif(BOARD STREQUAL {board_name(target)})  # {target.about}",
@@ -106,6 +114,7 @@ def _write_cmake(prefix: str) -> str:
         ]
     words = {
         "PREFIX": prefix,
+        "OPT": shlex.join(flags),
         "BOARDS": " ".join(board_name(target) for target in TARGETS.values()),
         "SETTINGS": "\n".join(lines),
     }

@@ -11,7 +11,7 @@ from netlet.data import Dataset, Split
 from netlet.errors import check_argument
 from netlet.export.c_build import library_predictor, load_library, try_predictor
 from netlet.export.c_example import list_example_files, write_example
-from netlet.export.c_options import DEFAULT_OPTIONS, COptions
+from netlet.export.c_options import DEFAULT_OPTIONS, SMALLEST, COptions
 from netlet.export.c_program import generate_program
 from netlet.export.c_size import MeasuredSize, measure_size
 from netlet.export.example_images import choose_images, label_by_net
@@ -98,7 +98,9 @@ def export_c(
     )
     example: dict[str, str] = {}
     if options.example:
-        example = write_example(options.prefix, int8, made.image_set, made.example_images)
+        # Without a target, the flags are for this machine's processor.
+        flags = options.flags if options.target else (SMALLEST,)
+        example = write_example(options.prefix, int8, made.image_set, made.example_images, flags)
     return write_program(folder, made.texts, example, made)
 
 

@@ -8,7 +8,7 @@ from netlet.display import Displayed
 from netlet.export.c_interface import DEFAULT_PREFIX, check_prefix
 from netlet.export.targets import find_target
 
-_SMALLEST = "-Os"
+SMALLEST = "-Os"
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,12 @@ class COptions(Displayed):
     prefix: str = DEFAULT_PREFIX
     example: bool = False
     target: str | None = None
-    flags: tuple[str, ...] = (_SMALLEST,)
+    flags: tuple[str, ...] = (SMALLEST,)
 
     def __post_init__(self) -> None:
         """Add a level of optimization: an unoptimized build is not what anyone ships."""
         if not any(flag.startswith("-O") for flag in self.flags):
-            object.__setattr__(self, "flags", (_SMALLEST, *self.flags))
+            object.__setattr__(self, "flags", (SMALLEST, *self.flags))
 
     def check(self) -> None:
         """Check the prefix, and that there is a compiler for the target.
