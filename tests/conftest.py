@@ -138,9 +138,8 @@ def blob_data(blob_folder: Path, blob_source: Source) -> Dataset:
 def few(blob_data: Dataset) -> Dataset:
     """Return a data set of a few images."""
     train = blob_data.train.take(torch.arange(250))
-    return dataclasses.replace(
-        blob_data, train=train, held_out=blob_data.held_out.take(torch.arange(50))
-    )
+    held_out = blob_data.held_out.take(torch.arange(50))
+    return dataclasses.replace(blob_data, train=train, held_out=held_out, counts=(250, 50))
 
 
 @pytest.fixture

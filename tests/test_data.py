@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import shutil
 from pathlib import Path
@@ -19,11 +20,12 @@ from netlet.data import (
     cache_folder,
     find_source,
     load,
+    prepare_for_record,
     read_idx,
     source_files,
     write_idx,
 )
-from netlet.errors import DataError, NetletError
+from netlet.errors import DataError, NetletError, NetletWarning
 
 
 @pytest.fixture
@@ -286,6 +288,55 @@ def test_a_validation_split_of_the_wrong_size_is_refused(blob_data: Dataset, ima
         DataError, match=rf"val={images} of 600 training images is out of range; choose 10 to 590"
     ):
         blob_data.hold_out(images)
+
+
+def test_fewer_training_images_keep_the_proportions_of_the_classes(blob_data: Dataset) -> None:
+    few = blob_data.take(100)
+    assert (len(few.train), few.held_out) == (100, blob_data.held_out)
+    assert few.name == "mnist, 100 training images"
+    shares = blob_data.train.labels.bincount() * 100 / len(blob_data.train)
+    assert (few.train.labels.bincount() - shares).abs().max() < 1
+    assert few.digest == blob_data.take(100).digest != blob_data.digest
+    val = blob_data.hold_out(50)
+    assert torch.equal(val.take(100).held_out.images, val.held_out.images)
+    for images in (1, len(blob_data.train)):
+        with pytest.raises(DataError, match="out of range"):
+            blob_data.take(images)
+
+
+def test_images_of_ones_own_have_a_digest_of_their_own(blob_data: Dataset) -> None:
+    names = blob_data.class_names
+    own = Dataset("own", blob_data.train, blob_data.held_out, names)
+    assert own.checksums == {
+        "train": blob_data.train.sha256(),
+        "test": blob_data.held_out.sha256(),
+    }
+    held_out = blob_data.held_out.take(torch.arange(50))
+    assert Dataset("own", blob_data.train, held_out, names).digest != own.digest
+
+
+def test_other_images_are_not_recorded_as_a_public_data_set(blob_data: Dataset) -> None:
+    train, test = blob_data.train, blob_data.held_out
+    on_test = Split("train", test.images, test.labels)
+    for other, why in (
+        (Dataset("mnist", on_test, test, blob_data.class_names), "was not read from its files"),
+        (dataclasses.replace(blob_data, train=on_test), "has 100 train images instead of 600"),
+        (
+            dataclasses.replace(blob_data, held_out=test.take(torch.arange(9))).hold_out(50),
+            "has 9 test images instead of 100",
+        ),
+    ):
+        with pytest.warns(NetletWarning, match=f"called mnist, but {why}; it is recorded"):
+            recorded = prepare_for_record(other)
+        assert recorded.name == "mnist, changed"
+        assert recorded.digest not in (blob_data.digest, "")
+    for same in (blob_data, blob_data.hold_out(50), Dataset("mine", on_test, test, ("0",) * 10)):
+        assert prepare_for_record(same) is same
+    none = dataclasses.replace(blob_data, held_out=test.take(torch.arange(0)))
+    assert prepare_for_record(none) is none
+    for splits in ((test, test), (train, train), (test, train)):
+        with pytest.raises(DataError, match="call the images to train on 'train'"):
+            prepare_for_record(Dataset("mnist", *splits, blob_data.class_names))
 
 
 def test_a_split_checks_types_and_shapes() -> None:

@@ -11,6 +11,7 @@ from netlet.data.loading import DATASET_NAMES, SCRIBBLE, check_name, load
 from netlet.data.mnist_frame import prepare_digit
 from netlet.data.npz import save_npz
 from netlet.data.pictures import read_digits, read_raw_picture
+from netlet.data.recorded_data import prepare_for_record
 from netlet.data.scribble import load_scribble, make_scribble
 from netlet.data.source_files import cache_folder, find_source
 from netlet.data.sources import MNIST, SOURCES, Source
@@ -43,6 +44,7 @@ __all__ = [
     "load_user_images",
     "make_scribble",
     "prepare_digit",
+    "prepare_for_record",
     "read_digits",
     "read_idx",
     "read_raw_picture",

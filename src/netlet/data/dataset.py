@@ -15,6 +15,7 @@ from netlet.text import count_noun, to_unicode
 
 # Fixed, so that "val" means the same images in every record.
 HOLD_OUT_SEED = 5_000
+_TAKE_SEED = 6_000
 
 
 @dataclass(frozen=True)
@@ -87,9 +88,11 @@ class Dataset(Displayed):
         held_out: The images that give the score.
         class_names: The names of the classes, in the order of the labels.
         checksums: MD5 of each file's raw content, or SHA-256 of each split if there are no such
-            files.
+            files. If there are none, those of the splits are computed.
         before_hold_out: The data set from which a validation split was held out, if one was.
         left_out: The entries of a folder besides its images, one text for each kind.
+        counts: Number of images for training and for scoring in the files of a public data set;
+            None: it was not read from these files.
     """
 
     name: str
@@ -99,6 +102,7 @@ class Dataset(Displayed):
     checksums: Mapping[str, str] = field(default_factory=dict)
     before_hold_out: Dataset | None = field(default=None, repr=False, compare=False)
     left_out: tuple[str, ...] = field(default=(), repr=False, compare=False)
+    counts: tuple[int, int] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Make the names valid Unicode, and check that each label belongs to a class.
@@ -106,6 +110,9 @@ class Dataset(Displayed):
         Raises:
             DataError: With the split and the range of its labels.
         """
+        if not self.checksums:
+            checksums = {split.name: split.sha256() for split in (self.train, self.held_out)}
+            object.__setattr__(self, "checksums", checksums)
         object.__setattr__(self, "name", to_unicode(self.name))
         object.__setattr__(self, "class_names", tuple(map(to_unicode, self.class_names)))
         for split in (self.train, self.held_out):
@@ -211,13 +218,31 @@ class Dataset(Displayed):
                 f"choose {self.classes} to {n - self.classes:,}, "
                 f"for instance {max(self.classes, n // 12):,}"
             )
-        shuffled = self._shuffle(HOLD_OUT_SEED + draw)
-        labels = self.train.labels.cpu()[shuffled]
-        counts = torch.bincount(labels, minlength=self.classes)
-        shares = _allocate_shares(counts, images)
-        return self._hold_out(
-            torch.cat([shuffled[labels == k][: shares[k]] for k in range(self.classes)])
-        )
+        return self._hold_out(self._choose(images, HOLD_OUT_SEED + draw))
+
+    def take(self, images: int) -> Dataset:
+        """Return a data set with fewer training images, for quick trials.
+
+        Args:
+            images: Number of images to keep of ``train``, in the same proportions of the classes.
+                The same number keeps the same images.
+
+        Returns:
+            It; its name says how many they are, so that no budget for the whole data set judges it.
+
+        Raises:
+            DataError: The number of images is out of range.
+        """
+        n = len(self.train)
+        if not self.classes <= images < n:
+            raise DataError(
+                f"{images} of {n:,} training images is out of range; "
+                f"choose {self.classes} to {n - 1:,}"
+            )
+        kept = self._choose(images, _TAKE_SEED).sort().values
+        name = f"{self.name}, {images:,} training images"
+        train = self.train.take(kept)
+        return replace(self, name=name, train=train, checksums={}, before_hold_out=None)
 
     def hold_out_fold(self, fold: int, folds: int) -> Dataset:
         """Hold one of several disjoint parts out of ``train``; it replaces ``test``.
@@ -249,6 +274,13 @@ class Dataset(Displayed):
         # Dealt class by class, like cards.
         by_class = shuffled[self.train.labels[shuffled].argsort(stable=True)]
         return self._hold_out(by_class[fold::folds])
+
+    def _choose(self, images: int, seed: int) -> torch.Tensor:
+        """Return the indices of images of ``train``, in the proportions of the classes."""
+        shuffled = self._shuffle(seed)
+        labels = self.train.labels.cpu()[shuffled]
+        shares = _allocate_shares(torch.bincount(labels, minlength=self.classes), images)
+        return torch.cat([shuffled[labels == k][: shares[k]] for k in range(self.classes)])
 
     def _shuffle(self, seed: int) -> torch.Tensor:
         """Return the indices of ``train`` in a random order."""

@@ -95,6 +95,7 @@ def read_source(source: Source, folder: Path, *, read_test: bool = True) -> Data
         ),
         class_names=source.class_names,
         checksums=checksums,
+        counts=(source.train.count, source.test.count if read_test else 0),
     )
 
 

@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 
 from netlet.budgets import budget_from_json
-from netlet.data import DATASET_NAMES, Dataset, load
+from netlet.data import DATASET_NAMES, Dataset, load, prepare_for_record
 from netlet.errors import DataError, DefinitionsWarning
 from netlet.experiments.experiment import Experiment
 from netlet.experiments.named import find_experiment
@@ -41,8 +41,9 @@ def configure_run(
         initial_weights_digest: Digest of the weights to start from, if they are from a file.
 
     Raises:
-        DataError: ``val`` is out of range.
+        DataError: ``val`` is out of range, or the splits are not called ``train`` and ``test``.
     """
+    data = prepare_for_record(data)
     own = dataset is not None and dataset not in DATASET_NAMES
     return RunConfig(
         name=experiment.name,

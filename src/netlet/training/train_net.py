@@ -14,7 +14,7 @@ from torch import nn
 from netlet.analysis import cost_from_trace, refuse_unknown_names
 from netlet.backends import find_device, use_repeatable_kernels
 from netlet.budgets import Budget
-from netlet.data import Dataset, count_steps
+from netlet.data import Dataset, count_steps, prepare_for_record
 from netlet.errors import NetletWarning, check_argument, check_type
 from netlet.nets.addresses import is_user_code
 from netlet.nets.compiled_nets import unwrap
@@ -113,7 +113,7 @@ def fit(
         TrainingError: The training diverged, the net has nothing to train or cannot be trained in
             the form of the recipe, or it is not the net of the checkpoint.
         NetError: The net does not fit the data, or the device fails or runs out of memory.
-        DataError: ``val`` is out of range.
+        DataError: ``val`` is out of range, or the splits are not called ``train`` and ``test``.
         BudgetError: The budget forbids or requires a kind of layer that does not exist.
         RecipeError: There is no such teacher as the recipe names, or the recipe has random starts
             and the net does not come from ``netlet.build``.
@@ -134,7 +134,7 @@ def fit(
     return finish(
         iterate_fit(
             net,
-            data,
+            prepare_for_record(data),
             recipe,
             seed=seed,
             budget=budget,
