@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import multiprocessing
@@ -15,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -25,13 +27,14 @@ import netlet
 from netlet import nets, records
 from netlet.cli import main
 from netlet.data import SOURCES, Dataset, Source
-from netlet.errors import TrainingError
+from netlet.errors import NetletWarning, TrainingError
 from netlet.recipes import Recipe
 from netlet.records import RunConfig
 from netlet.records.upgrade import OLD_LAYER_NAMES
 from netlet.training import (
     Callback,
     Checkpoint,
+    Plan,
     Progress,
     Recorder,
     fit,
@@ -340,6 +343,7 @@ def write_as_version_0_1(path: Path, net: str) -> None:
             for name, value in state[tensors].items()
         }
     state["optimiser"] = state.pop("optimizer")
+    del state["setting"]
     state["optimiser"]["taken"] = state["optimiser"].pop("steps")
     config = json.loads((FIXTURES / "records" / "checkpoint_config.json").read_text())
     torch.save({"format": 2, "assignment": config | {"net": net}, "checkpoint": state}, path)
@@ -651,3 +655,75 @@ def test_checkpoint_can_be_resumed_twice(blob_data: Dataset, tmp_path: Path) -> 
         for _ in range(2)
     }
     assert len(digests) == 1
+
+
+def test_a_run_that_python_started_is_resumed_by_its_folder(
+    blob_data: Dataset, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    command: Netlet = request.getfixturevalue("netlet")
+    folder = tmp_path / "run"
+    whole = fit(netlet.build(flat_net, 0), blob_data, FAST)
+    with pytest.raises(KeyboardInterrupt) as stop:
+        fit(
+            netlet.build(flat_net, 0),
+            blob_data,
+            FAST,
+            callbacks=[StopsAfter(2), Recorder(folder)],
+        )
+    call = 'netlet.fit(..., resume="run")'
+    assert stop.value.__notes__ == [
+        f'netlet.fit(..., resume="{folder}") continues after the last complete epoch'
+    ]
+    code, out, err = command("runs", ".")
+    assert (code, f"unfinished runs resume with '{call}'" in out) == (0, True), err
+    code, _, err = command("train", "--resume", "run")
+    assert (code, err.strip().endswith(call)) == (2, True), err
+    with pytest.raises(TrainingError, match=r'exists; pass resume=".*run" to go on, choose'):
+        fit(netlet.build(flat_net, 0), blob_data, FAST, callbacks=[Recorder(folder)])
+    resumed = fit(netlet.build(flat_net, 0), blob_data, FAST, resume=str(folder))
+    assert resumed.weights_digest == whole.weights_digest
+    assert records.load_run(folder) == resumed
+    with pytest.raises(TrainingError, match="nothing to resume, the run is finished"):
+        fit(netlet.build(flat_net, 0), blob_data, FAST, resume=folder)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "difference"),
+    [
+        ({"seed": 5}, "seed 0 there, 5 now"),
+        ({"recipe": FAST.replace(peak_lr=0.5)}, f"peak_lr {FAST.peak_lr} there, 0.5 now"),
+        ({"val": 50}, "600 train images and 100 test images there, 550 train images and 50 val"),
+        ({"data": "other"}, "other images of mnist"),
+    ],
+)
+def test_another_training_does_not_continue_a_checkpoint(
+    blob_data: Dataset, arguments: dict[str, Any], difference: str
+) -> None:
+    class Keeps(Callback):
+        def on_checkpoint(self, checkpoint: Checkpoint) -> None:
+            self.last = checkpoint
+
+    keeps = Keeps()
+    fit(netlet.build(flat_net, 0), blob_data, FAST, callbacks=[keeps])
+    other = dataclasses.replace(blob_data, checksums={"train": "0" * 64})
+    if "data" in arguments:
+        arguments = arguments | {"data": other}
+    given = {"data": blob_data, "recipe": FAST} | arguments
+    with pytest.raises(TrainingError, match=f"was another one \\({re.escape(difference)}"):
+        fit(netlet.build(flat_net, 0), **given, resume=keeps.last)
+
+
+def test_a_net_that_was_stopped_before_its_first_step_is_as_new(
+    blob_data: Dataset, recwarn: pytest.WarningsRecorder
+) -> None:
+    class StopsAtOnce(Callback):
+        def on_start(self, plan: Plan) -> None:
+            raise KeyboardInterrupt
+
+    net = netlet.build(flat_net, 0)
+    with pytest.raises(KeyboardInterrupt):
+        fit(net, blob_data, FAST, callbacks=[StopsAtOnce()])
+    fit(net, blob_data, FAST)
+    assert not [one for one in recwarn if issubclass(one.category, NetletWarning)]
+    with pytest.warns(NetletWarning, match="has been trained before"):
+        fit(net, blob_data, FAST)

@@ -73,20 +73,34 @@ def unfinished_rows(root: Path) -> tuple[list[Row], list[str]]:
     return rows, problems
 
 
+def find_resume_command(folder: Path) -> str:
+    """Return what resumes an unfinished run."""
+    from netlet.training import Recorder, load_checkpoint
+
+    return Recorder(folder, load_checkpoint(folder)[1]).resume_command
+
+
 def _unfinished_row(folder: Path) -> Row:
     from netlet.training import load_checkpoint
 
     checkpoint, values = load_checkpoint(folder)
-    config = records.RunConfig.from_dict(values, folder)
     held_out = [epoch.held_out for epoch in checkpoint.epochs]
+    if values or not checkpoint.setting:
+        config = records.RunConfig.from_dict(values, folder)
+        name, net, data, budget = config.name, config.net, config.data["name"], config.budget
+        seed, recipe = config.seed, config.recipe
+    else:  # started from Python
+        there = checkpoint.setting
+        name, net, data, budget = there["name"], there["name"], there["data"], None
+        seed, recipe = there["seed"], there["recipe"]
     return {
-        "name": config.name,
-        "net": config.net,
-        "data": config.data["name"],
-        "seed": config.seed,
+        "name": name,
+        "net": net,
+        "data": data,
+        "seed": seed,
         "parameters": None,
-        "epochs": count_epochs(config.recipe),
-        "recipe": config.recipe["name"],
+        "epochs": count_epochs(recipe),
+        "recipe": recipe["name"],
         "split": held_out[-1].split if held_out else None,
         "last_percent": held_out[-1].percent if held_out else None,
         "best_percent": max(score.percent for score in held_out) if held_out else None,
@@ -94,7 +108,7 @@ def _unfinished_row(folder: Path) -> Row:
         "train_s": sum(epoch.train_s for epoch in checkpoint.epochs),
         "weights_digest": None,
         "verdict": None,
-        "budget": config.budget["name"] if config.budget else None,
+        "budget": budget["name"] if budget else None,
         "path": str(folder),
         "state": "unfinished",
         "epochs_done": len(held_out),

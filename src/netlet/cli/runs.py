@@ -16,11 +16,12 @@ from netlet.cli.run_rows import (
     Row,
     comparison_cells,
     comparison_rows,
+    find_resume_command,
     row_cells,
     unfinished_rows,
 )
 from netlet.errors import RecordError, did_you_mean
-from netlet.text import count_noun, format_table, quote_shell, round_percentages
+from netlet.text import count_noun, format_table, round_percentages
 
 _SORTS = {
     "path": "path",
@@ -198,6 +199,6 @@ def _print(rows: Sequence[Row], *, compare: bool, jsonl: bool, json: bool, nothi
     else:
         print_result(format_table(*row_cells(rows)), lines=True)
         if resumable := [row["path"] for row in rows if row["state"] == "unfinished"]:
-            command = f"netlet train --resume {quote_shell(resumable[0])}"
+            command = find_resume_command(Path(resumable[0]))
             print_result("")
             print_result(f"unfinished runs resume with '{command}'")

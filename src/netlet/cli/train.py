@@ -34,6 +34,7 @@ from netlet.cli.repository import (
     default_folder,
 )
 from netlet.cli.results import print_json, print_result, say
+from netlet.cli.resume import resume_run
 from netlet.cli.run_summary import summarize_run
 from netlet.errors import TrainingError
 from netlet.outputs import check_output_folder
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 
     from netlet.data import Dataset
     from netlet.experiments import Experiment
-    from netlet.records import Run, RunConfig
+    from netlet.records import Run
 
 _BUSY_PROCESSORS = 0.5  # by other programs; with fewer the number of threads stays as it is
 _BESIDE_RESUME = ("resume", "threads", "log", "trust", "json")  # all other options are the run's
@@ -123,7 +124,7 @@ def train(
     """
     if resume:
         _refuse_beside_resume(ctx, net)
-        folder, run = resume, _resume(resume, threads, net, check_log(log), trust=trust)
+        folder, run = resume, resume_run(resume, threads, net, check_log(log), trust=trust)
     else:
         load = None if threads else ProcessorLoad()
         choice = apply_repository(
@@ -278,73 +279,3 @@ def _check_folder(folder: Path, *, numbered: bool) -> None:
             f"{folder}: is not empty; --out is the run's own folder, name a new one, like "
             f"{folder / 'seed-0'}"
         )
-
-
-def _resume(
-    folder: Path, threads: int | None, net: str | None, log: Sequence[str], *, trust: bool
-) -> Run:
-    """Finish an interrupted run; return the record if it is finished already."""
-    from netlet import records
-    from netlet.locks import lock_folder
-    from netlet.training import clear_finished, load_checkpoint
-
-    record = folder / records.RECORD
-    if not record.is_file():
-        if not (folder / records.CHECKPOINT_FILE).is_file():
-            load_checkpoint(folder)  # raises, and says what is missing
-        with lock_folder(folder, "netlet train"):
-            if not record.is_file():  # another process may just have finished it
-                return _continue(folder, threads, net, log, trust=trust)
-    run = records.load_run(folder)
-    clear_finished(folder)
-    say(f"{folder}: the run is finished")
-    return run
-
-
-def _continue(
-    folder: Path, threads: int | None, net: str | None, log: Sequence[str], *, trust: bool
-) -> Run:
-    """Resume a run whose folder is locked."""
-    import torch
-
-    from netlet.cli.training_progress import TrainingProgress
-    from netlet.experiments import load_data, load_experiment
-    from netlet.records import RunConfig
-    from netlet.training import Recorder, load_checkpoint
-
-    checkpoint, values = load_checkpoint(folder)
-    config = RunConfig.from_dict(values, folder)
-    trust = trust or (net is not None and _is_net_of(config, net, folder))
-    experiment, images = load_experiment(config, trust=trust), load_data(config)
-    torch.set_num_threads(threads or config.threads)
-    say(f"resuming {folder} after {len(checkpoint.epochs)} of {experiment.recipe.epochs} epochs")
-    recorder = Recorder(folder, values, resumed=True)
-    progress, logs = TrainingProgress(), log_callbacks(log, recorder)
-    with progress.hint_at_resume(recorder):
-        run = experiment.run(
-            images,
-            config.seed,
-            val=config.val,
-            initial_weights_digest=config.initial_weights_digest,
-            resume=checkpoint,
-            callbacks=[progress, recorder, *logs],
-            progress=False,
-        )
-    say_logs(logs)
-    return run
-
-
-def _is_net_of(config: RunConfig, net: str, folder: Path) -> bool:
-    """Return True if a run was started from this code.
-
-    Raises:
-        TrainingError: It was started from another net.
-    """
-    from netlet.nets import full_address
-
-    if full_address(net) != full_address(config.net_source):
-        raise TrainingError(
-            f"{folder}: was started from {config.net_source}, not from {full_address(net)}; "
-            "name that net, or leave NET out"
-        )
-    return True

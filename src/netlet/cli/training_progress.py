@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from netlet import records
 from netlet.analysis import check, trace
 from netlet.backends import explain_short_training
 from netlet.budgets import describe_teacher
@@ -213,7 +212,7 @@ class TrainingProgress(Callback):
             yield
         except KeyboardInterrupt:
             self._bar.close()
-            if self._plan and (recorder.folder / records.CHECKPOINT_FILE).is_file():
+            if self._plan and recorder.can_resume:
                 command = recorder.resume_command
                 say(f"interrupted; '{command}' continues after the last complete epoch")
             raise

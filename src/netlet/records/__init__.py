@@ -1,7 +1,12 @@
 """Records: configurations, runs, studies, ladders and trials as plain values, and their files."""
 
 from netlet.records.confidence import CONFIDENCE, Confidence, load_confidence
-from netlet.records.config import ExperimentConfig, RunConfig, find_difference
+from netlet.records.config import (
+    ExperimentConfig,
+    RunConfig,
+    describe_changed_recipe,
+    find_difference,
+)
 from netlet.records.evaluation import CalibrationBin, Mistake
 from netlet.records.folder_search import find_runs, search_folder
 from netlet.records.ladder import (
@@ -76,6 +81,7 @@ __all__ = [
     "Stretch",
     "Study",
     "Trials",
+    "describe_changed_recipe",
     "epoch_lines",
     "epochs_from_json",
     "find_difference",

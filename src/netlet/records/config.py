@@ -118,13 +118,18 @@ def describe_difference(what: str, there: ExperimentConfig, now: ExperimentConfi
         Empty if the values say nothing to a person, as digests do.
     """
     if what == "recipe":
-        return _list_changes(_list_settings(there.recipe), _list_settings(now.recipe))
+        return describe_changed_recipe(there.recipe, now.recipe)
     if what == "budget":
         return _list_changes(there.budget or {"name": "none"}, now.budget or {"name": "none"})
     if what not in _SHOWN:
         return ""
     old, new = (_IDENTITY[what](one) for one in (there, now))
     return f"{old} there, {new} now"
+
+
+def describe_changed_recipe(there: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Return which settings of a recorded recipe have other values now, and which."""
+    return _list_changes(_list_settings(there), _list_settings(now))
 
 
 def _list_changes(old: Mapping[str, object], new: Mapping[str, object]) -> str:

@@ -7,7 +7,8 @@ import io
 import itertools
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from netlet import records
 from netlet.display import Displayed
 from netlet.errors import TrainingError
 from netlet.files import read_regular
+from netlet.locks import lock_folder
 from netlet.nets.tensor_files import load_as_data
 from netlet.records import Epoch, Stretch
 from netlet.records.upgrade import CHECKPOINT_FORMAT, upgrade_checkpoint
@@ -42,6 +44,7 @@ class Checkpoint(Displayed):
     resumed_after: tuple[int, ...] = ()  # epochs after which the run was interrupted and resumed
     stretches: tuple[Stretch, ...] = ()  # which process trained which of the epochs
     started_at: str = ""  # UTC, ISO 8601: when the run began; older checkpoints lack it
+    setting: Mapping[str, Any] = field(default_factory=dict)  # of the training; older ones lack it
 
     @staticmethod
     def capture(
@@ -51,6 +54,7 @@ class Checkpoint(Displayed):
         resumed_after: tuple[int, ...],
         stretches: tuple[Stretch, ...],
         started_at: str,
+        setting: Mapping[str, Any],
     ) -> Checkpoint:
         """Copy everything that the next step will change to the CPU."""
         return Checkpoint(
@@ -68,6 +72,7 @@ class Checkpoint(Displayed):
             resumed_after=resumed_after,
             stretches=stretches,
             started_at=started_at,
+            setting=setting,
         )
 
     def restore(self, state: TrainingState) -> None:
@@ -117,15 +122,32 @@ def load_checkpoint(folder: Path) -> tuple[Checkpoint, dict[str, Any]]:
         TrainingError: There is no checkpoint, or it is not readable.
     """
     path = folder / records.CHECKPOINT_FILE
+    _require_checkpoint(folder)
+    return checkpoint_from_bytes(read_regular(path, MAX_CHECKPOINT_BYTES, TrainingError), path)
+
+
+@contextmanager
+def lock_unfinished(folder: Path) -> Iterator[None]:
+    """Lock the folder of an interrupted run, before its checkpoint is loaded.
+
+    Raises:
+        TrainingError: There is no checkpoint.
+        LockedError: Another process goes on with the run.
+    """
+    _require_checkpoint(folder)
+    with lock_folder(folder, "netlet.fit"):
+        yield
+
+
+def _require_checkpoint(folder: Path) -> None:
     if not folder.is_dir():
         raise TrainingError(f"{folder}: no such folder; pass the folder of the run to resume")
-    if not os.path.lexists(path):
+    if not os.path.lexists(folder / records.CHECKPOINT_FILE):
         finished = (folder / records.RECORD).is_file()
         reason = (
             "the run is finished" if finished else f"no {records.CHECKPOINT_FILE}; start a new run"
         )
         raise TrainingError(f"{folder}: nothing to resume, {reason}")
-    return checkpoint_from_bytes(read_regular(path, MAX_CHECKPOINT_BYTES, TrainingError), path)
 
 
 def checkpoint_from_bytes(content: bytes, where: object) -> tuple[Checkpoint, dict[str, Any]]:

@@ -73,10 +73,15 @@ class Recorder(Callback):
         return self._run_folder.path
 
     @property
-    def resume_command(self) -> str:
-        """The command line that resumes the run.
+    def can_resume(self) -> bool:
+        """Whether the run has been interrupted and has a checkpoint."""
+        return (self.folder / records.CHECKPOINT_FILE).is_file()
 
-        It names the net if that is the user's code, which runs only if the command line names it.
+    @property
+    def resume_command(self) -> str:
+        """What resumes the run: a command line, or a call if Python has started it.
+
+        The command line names the net if that is the user's code, which runs only if it is named.
         """
         return self._run_folder.resume_command
 

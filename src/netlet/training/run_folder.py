@@ -66,10 +66,12 @@ class RunFolder:
 
     @property
     def resume_command(self) -> str:
-        """The command line that resumes the run.
+        """What resumes the run: a command line, or a call if Python has started it.
 
-        It names the net if that is the user's code, which runs only if the command line names it.
+        The command line names the net if that is the user's code, which runs only if it is named.
         """
+        if not self._config:
+            return f'netlet.fit(..., resume="{self.path}")'
         net = str(self._config.get("net", ""))
         named = [net] if is_user_code(net) else []
         return quote_shell("netlet", "train", *named, "--resume", self.path)
@@ -152,9 +154,11 @@ class RunFolder:
                 if isinstance(error, FileExistsError) and folder.exists():
                     if self._next_free_name:
                         continue
+                    unfinished = (folder / records.CHECKPOINT_FILE).is_file()
+                    resume = f'pass resume="{folder}" to go on, '
                     raise TrainingError(
-                        f"{folder}: already exists; choose another folder, or pass "
-                        "next_free_name=True to have a number added to the name"
+                        f"{folder}: already exists; {resume if unfinished else ''}choose another "
+                        "folder, or pass next_free_name=True to have a number added to the name"
                     ) from error
                 raise TrainingError(
                     f"{folder}: cannot be created ({error.strerror}); choose another with --out "

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 import warnings
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -24,11 +26,12 @@ from netlet.nets.isolation import guard_net
 from netlet.nets.net_code import NetCode, find_code
 from netlet.nets.registered import find_device as find_net_device
 from netlet.nets.registry import check_seed
+from netlet.nets.weights import weights_digest
 from netlet.progress import shows_progress
 from netlet.recipes import Recipe
 from netlet.records import Run
 from netlet.training.callbacks import Callback, Plan
-from netlet.training.checkpoint import Checkpoint
+from netlet.training.checkpoint import Checkpoint, load_checkpoint, lock_unfinished
 from netlet.training.dropout import describe_dropout
 from netlet.training.environment import resolve_precision
 from netlet.training.logs import LogCallback
@@ -58,7 +61,7 @@ def fit(
     initial_weights_digest: str = "",
     callbacks: Sequence[Callback] = (),
     device: torch.device | str | None = None,
-    resume: Checkpoint | None = None,
+    resume: Checkpoint | Path | str | None = None,
     progress: bool | None = None,
     log: str | Sequence[str] | None = None,
 ) -> Run:
@@ -97,8 +100,8 @@ def fit(
             determined them; for the record.
         callbacks: Objects that receive the events of the training, in this order.
         device: The device to train on; by default CUDA if available, else the CPU.
-        resume: A checkpoint to continue from. All other arguments must be those of the interrupted
-            training.
+        resume: What to continue: the folder that a ``Recorder`` has written, which goes on writing
+            there, or a checkpoint. All other arguments must be those of the interrupted training.
         progress: Whether to show a progress bar and, at the end, a line with the result; by
             default in a terminal and in a notebook, but not in CI.
         log: ``tensorboard``, ``wandb`` or ``trackio``, or several of them, to log each epoch to, in
@@ -111,7 +114,7 @@ def fit(
     Raises:
         TypeError: The net, data set, recipe or budget is of another type, such as its name.
         TrainingError: The training diverged, the net has nothing to train or cannot be trained in
-            the form of the recipe, or it is not the net of the checkpoint.
+            the form of the recipe, or the checkpoint is of another net or training.
         NetError: The net does not fit the data, or the device fails or runs out of memory.
         DataError: ``val`` is out of range, or the splits are not called ``train`` and ``test``.
         BudgetError: The budget forbids or requires a kind of layer that does not exist.
@@ -128,27 +131,47 @@ def fit(
             NetletWarning,
             stacklevel=2,
         )
-    if log:
+    with contextlib.ExitStack() as stack:
         recorder = next((one for one in callbacks if isinstance(one, Recorder)), None)
-        callbacks = (*callbacks, LogCallback(log, recorder))
-    return finish(
-        iterate_fit(
-            net,
-            prepare_for_record(data),
-            recipe,
-            seed=seed,
-            budget=budget,
-            val=val,
-            name=name,
-            net_name=net_name,
-            code=code,
-            initial_weights_digest=initial_weights_digest,
-            callbacks=callbacks,
-            device=device,
-            resume=resume,
-            progress=progress,
+        if isinstance(resume, Path | str):
+            folder = Path(resume)
+            stack.enter_context(lock_unfinished(folder))
+            resume = load_checkpoint(folder)[0]
+            if recorder is None:
+                recorder = Recorder(folder, resumed=True)
+                callbacks = (*callbacks, recorder)
+        if log:
+            callbacks = (*callbacks, LogCallback(log, recorder))
+        stack.enter_context(_hint_at_resume(recorder))
+        return finish(
+            iterate_fit(
+                net,
+                prepare_for_record(data),
+                recipe,
+                seed=seed,
+                budget=budget,
+                val=val,
+                name=name,
+                net_name=net_name,
+                code=code,
+                initial_weights_digest=initial_weights_digest,
+                callbacks=callbacks,
+                device=device,
+                resume=resume,
+                progress=progress,
+            )
         )
-    )
+
+
+@contextlib.contextmanager
+def _hint_at_resume(recorder: Recorder | None) -> Iterator[None]:
+    """Say on Ctrl-C, or when the cell is stopped, how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        if recorder is not None and recorder.can_resume:
+            stop.add_note(f"{recorder.resume_command} continues after the last complete epoch")
+        raise
 
 
 def _check_arguments(
@@ -265,6 +288,7 @@ def iterate_fit(
         training_parameters=form.extra_parameters,
         teacher=teacher.values if teacher else None,
     )
+    first = weights_digest(net)
     try:
         with (
             explain_device_errors(),
@@ -277,8 +301,16 @@ def iterate_fit(
         for callback in callbacks:
             callback.on_finish(run, net)
     finally:
-        remember_training(unwrap(net))
+        if _has_other_weights(net, first):  # not if it was interrupted before the first step
+            remember_training(net)
         net.to(home)
         for callback in callbacks:
             callback.on_end()
     return run
+
+
+def _has_other_weights(net: nn.Module, digest: str) -> bool:
+    try:
+        return weights_digest(net) != digest
+    except RuntimeError:  # the device has failed
+        return True

@@ -32,6 +32,7 @@ from netlet.training.norm_statistics import BatchNormUpdate
 from netlet.training.rng import RandomStreams
 from netlet.training.run_record import TrainingResult
 from netlet.training.schedules import augmentation_strengths, learning_rate
+from netlet.training.setting import describe_setting, refuse_other_setting
 from netlet.training.state import TrainingState, start_training
 from netlet.training.step_backend import select_step_backend
 from netlet.training.stretches import Stretches
@@ -76,6 +77,7 @@ class Trainer:
         )
         # Described now, since the source files may change during the training.
         self._environment = describe_environment(torch.device(plan.device))
+        self._setting = describe_setting(plan, data)
         self._teacher = teacher
         self._logits: TeacherLogits | None = None  # known when the backend is
         if teacher is not None:
@@ -254,6 +256,7 @@ class Trainer:
             raise TrainingError(str(error)) from error
 
     def _resume(self, checkpoint: Checkpoint, state: TrainingState) -> None:
+        refuse_other_setting(checkpoint.setting, self._setting)
         self._check_teacher(checkpoint)
         checkpoint.restore(state)
         self._epochs = list(checkpoint.epochs)
@@ -280,6 +283,7 @@ class Trainer:
             self._resumed_after,
             self._stretches.until(len(self._epochs)),
             self._started_at,
+            self._setting,
         )
 
     def _save_checkpoint(self, checkpoint: Checkpoint) -> None:

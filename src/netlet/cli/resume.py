@@ -1,0 +1,100 @@
+"""``netlet train --resume``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from netlet.cli.log_option import log_callbacks, say_logs
+from netlet.cli.results import say
+from netlet.errors import TrainingError
+
+if TYPE_CHECKING:
+    from netlet.records import Run, RunConfig
+
+
+def resume_run(
+    folder: Path, threads: int | None, net: str | None, log: Sequence[str], *, trust: bool
+) -> Run:
+    """Finish an interrupted run; return the record if it is finished already.
+
+    Args:
+        folder: The folder of the run.
+        threads: The number of CPU threads; None: that of the run.
+        net: The address of the net, if it was named again.
+        log: Where to log each epoch to.
+        trust: Whether the code of the net may run without being named.
+
+    Raises:
+        TrainingError: There is nothing to resume, or it was started otherwise.
+    """
+    from netlet import records
+    from netlet.locks import lock_folder
+    from netlet.training import clear_finished, load_checkpoint
+
+    record = folder / records.RECORD
+    if not record.is_file():
+        if not (folder / records.CHECKPOINT_FILE).is_file():
+            load_checkpoint(folder)  # raises, and says what is missing
+        with lock_folder(folder, "netlet train"):
+            if not record.is_file():  # another process may just have finished it
+                return _continue(folder, threads, net, log, trust=trust)
+    run = records.load_run(folder)
+    clear_finished(folder)
+    say(f"{folder}: the run is finished")
+    return run
+
+
+def _continue(
+    folder: Path, threads: int | None, net: str | None, log: Sequence[str], *, trust: bool
+) -> Run:
+    """Resume a run whose folder is locked."""
+    import torch
+
+    from netlet.cli.training_progress import TrainingProgress
+    from netlet.experiments import load_data, load_experiment
+    from netlet.records import RunConfig
+    from netlet.training import Recorder, load_checkpoint
+
+    checkpoint, values = load_checkpoint(folder)
+    if not values and checkpoint.setting:
+        raise TrainingError(
+            f"{folder}: Python code has started this run; resume it there, with its net, data and "
+            f'recipe: netlet.fit(..., resume="{folder}")'
+        )
+    config = RunConfig.from_dict(values, folder)
+    trust = trust or (net is not None and _is_net_of(config, net, folder))
+    experiment, images = load_experiment(config, trust=trust), load_data(config)
+    torch.set_num_threads(threads or config.threads)
+    say(f"resuming {folder} after {len(checkpoint.epochs)} of {experiment.recipe.epochs} epochs")
+    recorder = Recorder(folder, values, resumed=True)
+    progress, logs = TrainingProgress(), log_callbacks(log, recorder)
+    with progress.hint_at_resume(recorder):
+        run = experiment.run(
+            images,
+            config.seed,
+            val=config.val,
+            initial_weights_digest=config.initial_weights_digest,
+            resume=checkpoint,
+            callbacks=[progress, recorder, *logs],
+            progress=False,
+        )
+    say_logs(logs)
+    return run
+
+
+def _is_net_of(config: RunConfig, net: str, folder: Path) -> bool:
+    """Return True if a run was started from this code.
+
+    Raises:
+        TrainingError: It was started from another net.
+    """
+    from netlet.nets import full_address
+
+    if full_address(net) != full_address(config.net_source):
+        raise TrainingError(
+            f"{folder}: was started from {config.net_source}, not from {full_address(net)}; "
+            "name that net, or leave NET out"
+        )
+    return True
