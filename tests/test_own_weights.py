@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +117,56 @@ def test_a_net_of_a_notebook_whose_code_has_changed_is_refused(
     (tmp_path / "mine.py").write_text(f"{code}        self.append(nn.Tanh())\n")
     with pytest.raises(NetError, match="has changed since"):
         load("run", trust=True)
+
+
+CELL = """
+from torch import nn
+class Block(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Linear(784, 10))
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.block = Block()
+    def forward(self, x):
+        return self.block(x)
+"""
+
+
+@pytest.mark.parametrize(
+    ("saved", "message"),
+    [
+        (CELL.replace("return self.block(x)", "return self.block(x)  # the logits"), ""),
+        (CELL.replace("self.block(x)", "self.block(x).tanh()"), "another Net.forward than the one"),
+        (CELL.replace("nn.Linear(784, 10)", "nn.Linear(784, 10, bias=False)"), r"Block\.__init__"),
+        (CELL.replace("class Net(", "class Nett("), "no 'Net' in .*; did you mean 'Nett'"),
+        ("", "no such file; save the notebook, or correct net_name='cells.ipynb:Net'"),
+    ],
+)
+def test_a_run_is_recorded_with_the_code_that_runs(
+    blob_data: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    saved: str,
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if saved:
+        cell = {"cell_type": "code", "source": saved, "metadata": {}, "outputs": []}
+        notebook = {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [cell]}
+        Path("cells.ipynb").write_text(json.dumps(notebook))
+    kernel = types.ModuleType("kernel")
+    monkeypatch.setitem(sys.modules, "kernel", kernel)
+    exec(CELL, vars(kernel))
+    net = package.build(kernel.Net, seed=0)
+    words = {"net_name": "cells.ipynb:Net", "callbacks": [Recorder("run")]}
+    if message:
+        with pytest.raises(NetError, match=message):
+            package.fit(net, blob_data, Recipe(epochs=1), **words)
+        assert not Path("run").exists()
+    else:
+        run = package.fit(net, blob_data, Recipe(epochs=1), **words)
+        assert (run.source_cell, bool(run.source_digest)) == (1, True)
 
 
 def test_a_net_that_fails_for_a_single_image_does_not_pass(netlet: Netlet, tmp_path: Path) -> None:

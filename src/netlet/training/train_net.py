@@ -23,9 +23,10 @@ from netlet.nets.compiled_nets import unwrap
 from netlet.nets.device_errors import explain_device_errors
 from netlet.nets.first_weights import find_origin, remember_training, was_trained
 from netlet.nets.isolation import guard_net
-from netlet.nets.net_code import NetCode, find_code
+from netlet.nets.net_code import NetCode
 from netlet.nets.registered import find_device as find_net_device
 from netlet.nets.registry import check_seed
+from netlet.nets.running_code import find_running_code
 from netlet.nets.weights import weights_digest
 from netlet.progress import shows_progress
 from netlet.recipes import Recipe
@@ -246,7 +247,8 @@ def iterate_fit(
         initial_weights_digest=initial_weights_digest,
         started_at=(resume.started_at if resume else "")
         or datetime.now(UTC).isoformat(timespec="seconds"),
-        code=code or (find_code(net_name) if net_name and is_user_code(net_name) else None),
+        code=code
+        or (find_running_code(net, net_name) if net_name and is_user_code(net_name) else None),
     )
     start = time.perf_counter() - (resume.elapsed_s if resume else 0)
     data = data.hold_out(val) if val else data
