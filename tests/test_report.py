@@ -431,10 +431,12 @@ def test_wrong_classes_are_counted_in_images_and_in_images_per_seed_if_there_are
 
 
 def test_mistakes_whose_label_annotators_reject_are_marked() -> None:
-    digits = Split(
-        "test", torch.zeros(10_000, 1, 28, 28, dtype=torch.uint8), torch.arange(10_000) % 10
-    )
-    page = study_page(disputed_study(947, 17, 3520), digits)
+    study = disputed_study(947, 17, 3520)
+    labels = torch.arange(10_000) % 10
+    for mistake in study.seeds[0].mistakes:
+        labels[mistake.image] = mistake.label
+    digits = Split("test", torch.zeros(10_000, 1, 28, 28, dtype=torch.uint8), labels)
+    page = study_page(study, digits)
     assert "Most annotators reject the label of 15 test images; 2 of these are" in page.text
     assert "2 of them have an orange frame" in page.text
     assert "reaches at most 99.85%" in page.text
@@ -451,6 +453,21 @@ def test_mistakes_whose_label_annotators_reject_are_marked() -> None:
     draft = Draft()
     add_mistakes(draft, found, None)
     assert "reaches at most 99.70%" in draft.finish("study").text
+
+
+def test_pictures_of_other_images_are_refused() -> None:
+    study = make_study(make_seed_result(0, 990))
+    scored = dataclasses.replace(IMAGES, labels=IMAGES.labels.clone())
+    for mistake in study.seeds[0].mistakes:
+        scored.labels[mistake.image] = mistake.label
+    assert study_page(study, scored).pictures
+    for other in (
+        dataclasses.replace(scored, name="val"),
+        scored.take(torch.arange(999)),
+        dataclasses.replace(scored, labels=(scored.labels + 1) % 10),
+    ):
+        with pytest.raises(ReportError, match="was scored on 1,000 test images of mnist, not on"):
+            study_page(study, other)
 
 
 @pytest.mark.parametrize("change", ["another data set", "val"])

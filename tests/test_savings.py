@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+import pytest
 import torch
 from torch import nn
 
@@ -28,14 +31,16 @@ def test_too_many_parameters_get_a_remedy_with_its_figures() -> None:
         return analysis.judge_cost(found, Budget(params_below=limit)).results[0].remedy
 
     assert remedy(50_891) == ""
-    assert remedy(50_890) == "make the layers narrower, by about 1%"
+    assert remedy(50_890) == "make the layers narrower, by about 1%, rounded down to whole channels"
     assert remedy(8_000) == f"{head}: 330 parameters instead of 46,090"
     assert remedy(2_000) == (
         f"{remedy(8_000)}; split layer conv into a depthwise convolution without bias and a pointwise "
         "one: "
         "688 parameters instead of 4,640"
     )
-    assert remedy(600).endswith("; make the layers narrower, by about 29 to 50%")
+    assert remedy(600).endswith(
+        "; make the layers narrower, by about 29 to 50%, rounded down to whole channels"
+    )
 
 
 def test_what_a_remedy_for_parameters_promises_is_what_the_changed_net_has() -> None:
@@ -134,10 +139,27 @@ def test_advice_keeps_to_the_rules_and_to_what_widths_can_do() -> None:
     assert remedy(One(), params_below=20_000).startswith(
         "average each 26x26 map before layer hidden"
     )
-    narrower = "make the layers narrower, by about 67 to 89%"
+    narrower = "make the layers narrower, by about 67 to 89%, rounded down to whole channels"
     assert remedy(One(), params_below=20_000, forbids=("GAP",)) == narrower
     assert remedy(Two(), params_below=20_000) == (
         "average each 26x26 map before layer hidden, which then is nn.Linear(16, 16): 272 "
         "parameters instead of 173,072"
     )
     assert remedy(Two(channels=8), params_below=1) == "use fewer and much narrower layers"
+
+
+@pytest.mark.parametrize("channels", [8, 13, 40])
+def test_layers_that_are_narrower_by_the_most_that_is_advised_meet_the_limit(channels: int) -> None:
+    def build(width: int) -> nn.Module:
+        return nn.Sequential(
+            nn.Conv2d(1, width, 3, padding=1), nn.Flatten(), nn.Linear(784 * width, 10)
+        )
+
+    found = analysis.cost(build(channels))
+    limit = found.parameters * 3 // 5
+    budget = Budget(params_below=limit, forbids=("GAP",))
+    (result, *_) = analysis.judge_cost(found, budget).results
+    most = re.search(r"by about (?:\d+ to )?(\d+)%, rounded down", result.remedy)
+    assert most
+    narrower = build(int(channels * (100 - int(most[1])) / 100))
+    assert analysis.cost(narrower).parameters < limit

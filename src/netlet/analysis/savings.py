@@ -156,4 +156,5 @@ def _suggest_narrower(share: float) -> str:
     if share < _FAR:
         return "use fewer and much narrower layers"
     least, most = (math.ceil(100 * (1 - kept)) for kept in (math.sqrt(share), share))
-    return f"make the layers narrower, by about {least if least == most else f'{least} to {most}'}%"
+    shares = f"{least}%" if least == most else f"{least} to {most}%"
+    return f"make the layers narrower, by about {shares}, rounded down to whole channels"

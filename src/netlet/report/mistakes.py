@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from netlet.data import Split
 from netlet.data.disputed_labels import ANNOTATORS, DisputedLabel, disputed_labels
+from netlet.errors import ReportError
 from netlet.records import Study
 from netlet.report import study_plots, study_tables
 from netlet.report.page import Draft
@@ -23,6 +24,31 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_SHOWN = 24
+
+
+def refuse_other_images(study: Study, images: Split) -> None:
+    """Refuse images that have not scored a study: its mistakes would get the wrong pictures.
+
+    Args:
+        study: The study.
+        images: The split.
+
+    Raises:
+        ReportError: They are others.
+    """
+    mistakes = [wrong.mistake for wrong in study_tables.rank_wrong_images(study)]
+    if (images.name, len(images)) == (study.split, study.total) and all(
+        int(images.labels[mistake.image]) == mistake.label for mistake in mistakes
+    ):
+        return
+    scored = f"{study.total:,} {study.split} images of {study.data['name']}"
+    remedy = "that data.load gives"
+    if study.split == "val":
+        remedy = f"of data.hold_out({study.total})"
+    raise ReportError(
+        f"the study was scored on {scored}, not on these {len(images):,} {images.name} images; "
+        f"pass the held_out split {remedy}"
+    )
 
 
 def add_mistakes(draft: Draft, study: Study, images: Split | None) -> None:

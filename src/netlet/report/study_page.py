@@ -22,7 +22,7 @@ from netlet.report.markdown import (
     inline_code,
     shell_block,
 )
-from netlet.report.mistakes import add_mistakes
+from netlet.report.mistakes import add_mistakes, refuse_other_images
 from netlet.report.net_diagram import net_diagram
 from netlet.report.page import Draft, Page
 from netlet.text import count_noun, escape_controls, format_count, format_shape, format_sizes
@@ -37,10 +37,12 @@ def study_page(study: Study, images: Split | None = None) -> Page:
             listed in a table.
 
     Raises:
-        ReportError: matplotlib is not installed.
+        ReportError: matplotlib is not installed, or the images are not those that scored it.
     """
     check_argument(study, Study)
     check_argument(images, Split, optional=True)
+    if images is not None:
+        refuse_other_images(study, images)
     draft = Draft()
     add_verdict(draft, study)
     _add_uncertainty(draft, study)
