@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import json
 import shutil
+import sys
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +18,7 @@ from netlet import records
 from netlet.errors import NetError
 from netlet.experiments import load_experiment
 from netlet.nets import find_code, find_net
+from netlet.nets.code_imports import Imports
 from netlet.records import RunConfig, find_difference
 from netlet.text import relative_path
 from netlet.training import load_checkpoint
@@ -114,6 +118,26 @@ def test_the_same_source_is_accepted_wherever_it_is(
         code, out, err = evaluate(netlet, run, data)
         assert code == 0, err
         assert f"{expected.correct} of 60 test images" in out
+
+
+def test_a_score_that_is_not_the_recorded_one_is_noticed(
+    netlet: Netlet, data: str, tmp_path: Path
+) -> None:
+    # A digest covers what import statements name, and no other code.
+    loaded = 'import importlib\nsign = importlib.import_module("sign_of").sign\n'
+    net = NET.replace("self.head(x)", "self.head(sign * x)")
+    Path("model.py").write_text(loaded + net)
+    Path("blocks.py").write_text(BLOCKS)
+    Path("sign_of.py").write_text("sign = 1\n")
+    code, _, err = netlet("train", "model.py:Net", "--dataset", data, "-o", "run", *FAST)
+    assert code in (0, 1), err
+    correct = records.load_run(tmp_path / "run").last_epoch.correct
+    code, out, err = evaluate(netlet, Path("run"), data)
+    assert (code, f"{correct} of 60" in out, err) == (0, True, "")
+    Path("sign_of.py").write_text("sign = -1\n")
+    code, out, err = evaluate(netlet, Path("run"), data)
+    assert (code, f"{correct} of 60" in out) == (0, False)
+    assert f" images are correct, and {correct} in the record of the run; code that" in err
 
 
 def test_a_change_of_what_the_net_needs_is_refused_and_of_the_rest_is_not(
@@ -265,3 +289,48 @@ def test_paths_below_the_working_directory_are_shown_relative(
     monkeypatch.chdir(tmp_path)
     assert relative_path(tmp_path / "a" / "model.py") == "a/model.py"
     assert relative_path("/elsewhere/model.py") == "/elsewhere/model.py"
+
+
+class Linked:
+    """Finds a package in its folder, as ``pip install --editable`` has it found."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name, self.folder = name, folder
+
+    def find_spec(self, name: str, path: object, target: object = None) -> ModuleSpec | None:
+        return PathFinder.find_spec(name, [str(self.folder)]) if name == self.name else None
+
+
+@pytest.mark.parametrize("address", ["paper_layers.nets:net", "mine.py:net"])
+def test_code_of_a_linked_package_counts(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work, source = tmp_path / "work", tmp_path / "source"
+    package = source / "paper_layers"
+    package.mkdir(parents=True)
+    work.mkdir()
+    monkeypatch.chdir(work)
+    (package / "__init__.py").touch()
+    (package / "pool.py").write_text("factor = 1\n")
+    (package / "nets.py").write_text("from paper_layers.pool import factor\ndef net(): pass\n")
+    Path("mine.py").write_text("from paper_layers.nets import net as one\ndef net(): one()\n")
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Linked("paper_layers", source)])
+    before = find_code(address)
+    assert before
+    moved = tmp_path / "elsewhere"
+    source.rename(moved)
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path[:-1], Linked("paper_layers", moved)])
+    again = find_code(address)
+    assert again
+    assert again.digest == before.digest
+    (moved / "paper_layers" / "pool.py").write_text("factor = 2\n")
+    changed = find_code(address)
+    assert changed
+    assert changed.digest != before.digest
+
+
+def test_netlet_itself_is_no_part_of_the_code_of_a_net(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    imports = Imports([tmp_path], elsewhere=True)
+    assert imports.follow(path, ast.parse("from netlet.nets import build")) == []
+    assert imports.others == []

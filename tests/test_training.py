@@ -109,6 +109,36 @@ def test_a_net_whose_weights_the_seed_does_not_give_is_told(
         fit(net, blob_data, recipe, seed=1)
 
 
+def test_a_run_of_a_net_of_torch_is_named_after_the_function_that_built_it(few: Dataset) -> None:
+    class Own(nn.Sequential):
+        def __init__(self) -> None:
+            super().__init__(nn.Flatten(), nn.Linear(784, 10))
+
+    def wide() -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+
+    def own() -> nn.Module:
+        return Own()
+
+    recipe = FAST.replace(epochs=1)
+    names = [fit(netlet.build(builder, seed=0), few, recipe).name for builder in (wide, own, Own)]
+    assert names == ["wide", "Own", "Own"]
+    named = fit(netlet.build(wide, seed=0), few, recipe, name="mine")
+    assert (named.name, named.net) == ("mine", "wide")
+    assert fit(netlet.build(lambda: wide(), seed=0), few, recipe).name == "Sequential"
+
+
+def test_a_class_that_cannot_be_built_gets_a_note() -> None:
+    class Early(nn.Module):
+        def __init__(self) -> None:
+            self.conv = nn.Conv2d(1, 8, 3)
+
+    with pytest.raises(AttributeError) as stop:
+        netlet.build(Early, seed=0)
+    (note,) = stop.value.__notes__
+    assert note.endswith("has called super().__init__(); make that its first line")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -19,13 +19,13 @@ from netlet.cli.options import (
     TrainedNet,
 )
 from netlet.cli.progress import show_progress
-from netlet.cli.results import print_json, print_result
+from netlet.cli.results import print_json, print_result, say
 from netlet.errors import DataError, NetError
 from netlet.records import locate_weights
 from netlet.text import escape_controls
 
 if TYPE_CHECKING:
-    from netlet.data import Dataset
+    from netlet.data import Dataset, Split
     from netlet.records import Run
 
 
@@ -93,6 +93,19 @@ def evaluate(
         values = evaluation.evaluation_to_dict(result, images.class_names, worst, disputed)
         print_json("evaluation", head | values)
     suggest_normalization(trained, scored, images.classes, result.score)
+    if run and not using.weights:
+        _compare_with_record(run, scored, images.digest, result.score.correct)
+
+
+def _compare_with_record(run: Run, split: Split, digest: str, correct: int) -> None:
+    """Say if the net of a run scores otherwise than its record says, on the same images."""
+    recorded = run.last_epoch
+    same = (recorded.split, recorded.total, run.data["digest"]) == (split.name, len(split), digest)
+    if same and correct != recorded.correct:
+        say(
+            f"netlet: warning: {correct:,} images are correct, and {recorded.correct:,} in the "
+            "record of the run; code that the net imports, a version or the processor is another"
+        )
 
 
 def load_images_of_run(

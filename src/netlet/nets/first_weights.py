@@ -20,11 +20,13 @@ class Origin(NamedTuple):
             builder makes no new net at each call, or might keep the net alive.
         shape: The shape of the images that its builder was told, or told the channels of; None if
             it takes neither.
+        name: The name of its builder; empty if that has none.
     """
 
     seed: int
     rebuild: Callable[[int], nn.Module] | None
     shape: tuple[int, ...] | None = None
+    name: str = ""
 
 
 # By the ids of nets: the net, its origin, and how often its parameters had been changed by then.

@@ -19,6 +19,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from netlet.display import Displayed
 from netlet.errors import NetError, check_type
 from netlet.nets.blocks import MNIST_SHAPE
+from netlet.nets.class_slips import explain_building
 from netlet.nets.eval_mode import eval_mode
 from netlet.nets.first_weights import Origin, remember_origin
 from netlet.text import to_unicode
@@ -116,10 +117,10 @@ def build(
         )
     settings = _builder_arguments(builder, shape, classes)
     if seed is None:
-        return builder(**settings)
+        return _call(builder, settings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        net = builder(**settings)
+        net = _call(builder, settings)
         _check_names(net)
         lazy = [module for module in net.modules() if isinstance(module, LazyModuleMixin)]
         if any(module.has_uninitialized_params() for module in lazy):
@@ -135,8 +136,19 @@ def build(
         again = partial(_rebuild, builder, tuple(shape), classes)
         told = any(recognize_parameter(name) in ("channels", "shape") for name in settings)
         rebuild = None if _holds_a_net(builder) else again
-        remember_origin(net, Origin(seed, rebuild, tuple(shape) if told else None))
+        name = getattr(builder, "__name__", "").replace("<lambda>", "")
+        remember_origin(net, Origin(seed, rebuild, tuple(shape) if told else None, name))
         return net
+
+
+def _call(builder: Builder, settings: Mapping[str, Any]) -> nn.Module:
+    """Return what a builder returns; an error that Python words unclearly gets a note."""
+    try:
+        return builder(**settings)
+    except Exception as error:
+        if reason := explain_building(error, builder):
+            error.add_note(reason)
+        raise
 
 
 def _holds_a_net(builder: Builder) -> bool:

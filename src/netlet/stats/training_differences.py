@@ -14,7 +14,7 @@ from netlet.records.study import Study
 from netlet.stats.formatting import format_setting
 
 _Recipe = Mapping[str, Any]
-# What computes the same training on any machine; the precision in use is compared instead.
+# What computes the same training on any machine; precision and backend in use are compared instead.
 _NOT_COMPARED = {"name", "about", "precision", "backend"}
 # A record may lack fields that have their default.
 DEFAULTS = {one.name: to_json_value(one.default) for one in dataclasses.fields(Recipe)}
@@ -114,6 +114,7 @@ def _settings(study: Study) -> dict[str, Any]:
         "channels": study.data["shape"][0],
         "initial weights": f"weights {weights[:8]}" if weights else "from the seed",
         "precision in use": study.precision,
+        "backend in use": study.backend,
         "search trials": study.chosen_by["number"] if study.chosen_by else 0,
         "seeds": len(study.seeds),
     }

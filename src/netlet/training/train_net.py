@@ -93,8 +93,9 @@ def fit(
         budget: The budget that is judged at the end; without one there is no verdict.
         val: Number of images of ``train`` to hold out. They give the scores instead of ``test``,
             so that no decision depends on ``test``.
-        name: The name of the experiment, for the record; by default the net's class.
-        net_name: The name of the net, for the record; by default its class.
+        name: The name of the experiment, for the record; by default the net's class, or that of
+            the function that built a net of torch.nn.
+        net_name: The name of the net, for the record; by default the same.
         code: The source code of the net, for the record, if it does not come with netlet; by
             default that of ``net_name``, if this is an address like ``notebook.ipynb:Net``.
         initial_weights_digest: The digest of the initial weights, if not the seed but a file
@@ -237,13 +238,16 @@ def iterate_fit(
     """
     _check_arguments(net, data, recipe, budget, seed, callbacks)
     net = unwrap(net)
-    name = name or type(net).__name__
+    built = find_origin(net)
+    of_torch = type(net).__module__.startswith("torch.")
+    kind = built.name if of_torch and built and built.name else type(net).__name__
+    name = name or kind
     recipe = recipe.for_net(in_catalog=False)
     if shows_progress(progress):
         callbacks = (*callbacks, ProgressBar())  # last: its line says that all others are done
     home, device = find_net_device(net), find_device(device)
     origin = RunOrigin(
-        net_name=net_name or type(net).__name__,
+        net_name=net_name or kind,
         initial_weights_digest=initial_weights_digest,
         started_at=(resume.started_at if resume else "")
         or datetime.now(UTC).isoformat(timespec="seconds"),
