@@ -64,7 +64,8 @@ def draw_summary() -> str:
     failed = sum(row["failed"] for row in counts if row["group"] != "compiled")
     missed = sum(row["failed"] for row in counts if row["group"] == "compiled")
     planted, harmless = (
-        sum(row[key] for row in counts if row["group"] == "compiled") for key in ("tried", "harmless")
+        sum(row[key] for row in counts if row["group"] == "compiled")
+        for key in ("tried", "harmless")
     )
     result = f"{failed:,} others failed" if failed else "nothing else failed"
     return (
