@@ -38,8 +38,8 @@ def budget(
 ) -> None:
     """Show a budget: its limits, rules (with what counts) and messages.
 
-    BUDGET may be a TOML file, which is checked. check, train, study, grade and init take it as
-    --budget FILE.
+    BUDGET may be a TOML file, which is checked. Pass the file as --budget FILE to check, train,
+    study, grade or init.
     """
     if template + toml + json > 1:
         raise BudgetError("--template, --toml and --json cannot be combined; pass only one")
