@@ -42,6 +42,7 @@ def test_list_recipes_and_budgets_says_what_each_is_for(netlet: Netlet) -> None:
         assert f"\n{name} " in out
     assert "fewer than 8,000 parameters, at most 15 epochs, more than 99.4% accuracy" in out
     assert "at most 3,700 parameters, at most 20 epochs, at least 99.4% accuracy" in out
+    assert "at most 3,762 parameters, at most 20 epochs, at least 99.5% accuracy" in out
     assert "more than 99.4% accuracy, no Linear layer" in out
     listed = json.loads(netlet("list", "--recipes", "--budgets", "--json")[1])
     assert listed["kind"] == "list"

@@ -17,6 +17,7 @@ from helpers import Netlet
 from netlet.cli.app import COMMANDS as ENTRIES
 from netlet.cli.app import build_command
 from netlet.cli.commands import GROUPS, RENAMED, RENAMED_IN
+from netlet.data.image_files import FORMATS, FORMATS_TEXT
 from netlet.errors import install_hint
 
 
@@ -166,3 +167,14 @@ def test_the_hint_for_an_extra_works_in_a_checkout_and_elsewhere(extra: str) -> 
     for package in project["project"]["optional-dependencies"][extra]:
         assert package in hint
     assert "netlet[" not in hint  # which is not on the package index
+
+
+def test_every_format_of_pictures_is_in_the_help(netlet: Netlet) -> None:
+    help_text = " ".join(netlet("predict", "--help")[1].split())
+    assert FORMATS_TEXT in help_text
+    assert set(FORMATS) == set(FORMATS_TEXT.replace(" or ", ", ").upper().split(", "))
+
+
+def test_a_budget_has_the_same_metavar_in_every_command(netlet: Netlet) -> None:
+    for command in ("check", "train", "study", "grade", "init"):
+        assert "--budget NAME|FILE" in netlet(command, "--help")[1], command

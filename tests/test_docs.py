@@ -65,7 +65,9 @@ def test_the_python_example_of_the_readme_runs(
     assert (tmp_path / "crest-c" / "netlet.c").is_file()
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/tracks/student.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "docs/budgets.md", "docs/tracks/student.md", "docs/tracks/teacher.md"]
+)
 def test_checks_print_what_a_page_shows(
     name: str, netlet: Netlet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,14 +75,15 @@ def test_checks_print_what_a_page_shows(
     monkeypatch.chdir(tmp_path)
     for language, file in (("python", "mine.py"), ("toml", "class.toml")):
         Path(file).write_text("".join(blocks(page, language)[:1]))
-    example = re.compile(r"^\$ netlet (check .+)\n((?:(?!\$ ).*\n)+)", re.M)
+    example = re.compile(r"^\$ (cat|netlet check) (.+)\n((?:(?!\$ ).*\n)+)", re.M)
     found = [one for text in blocks(page, "console") for one in example.findall(text)]
-    assert any("--require" in command for command, _ in found)
-    for command, shown in found:
-        if "..." not in shown:  # else it is shortened
-            printed = netlet(*shlex.split(command))[1].splitlines()
-            printed = [line for line in printed if not line.startswith("note: ")]
-            assert printed == shown.splitlines(), command
+    assert any("--require" in words or "--forbid" in words for _, words, _ in found)
+    for command, words, shown in found:
+        if command == "cat":
+            Path(words).write_text(shown)
+        elif "..." not in shown:  # else it is shortened
+            printed = netlet("check", *shlex.split(words))[1]
+            assert printed.splitlines() == shown.splitlines(), words
 
 
 def test_every_public_name_has_an_example_and_every_package_a_page() -> None:

@@ -221,7 +221,7 @@ def test_a_log_that_fails_does_not_end_the_training(
     lines = [line for line in err.splitlines() if "logging" in line]
     assert lines == [
         "netlet: warning: logging to tensorboard has failed (OSError: [Errno 28] No space left on "
-        "device); the training goes on without it"
+        "device); the training continues without it"
     ]
     assert "logged to" not in err
     assert list(kept.runs["4 P 4-seed0"]) == [1]

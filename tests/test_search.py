@@ -462,7 +462,7 @@ def test_dead_workers_and_failed_trials_are_survived_and_recorded(
     # The first trial dies twice and goes on, the second diverges, the third dies too often.
     executor = Inline(died, died, None, None, diverged, died, died, died)
     with pytest.warns(
-        NetletWarning, match="its process was killed.*; another worker goes on; to av"
+        NetletWarning, match="its process was killed.*; another worker continues; to av"
     ):
         result = search(space, file, 4, executor)
     lines = read_results(file)
@@ -641,7 +641,7 @@ def test_a_worker_that_is_killed_costs_a_search_one_epoch(
             killed.append(child.pid or 0)
             os.kill(killed[0], signal.SIGKILL)
 
-    with pytest.warns(NetletWarning, match="another worker goes on"):
+    with pytest.warns(NetletWarning, match="another worker continues"):
         run_search(own, tmp_path / "x.jsonl", 2, 1, kill)
     lines = read_results(tmp_path / "x.jsonl")
     assert [(line["state"], line["restarts"]) for line in lines] == [

@@ -169,7 +169,7 @@ def test_another_worker_goes_on_from_the_last_checkpoint(config: RunConfig, tmp_
     with pytest.warns(NetletWarning) as caught:
         study = train(config, tmp_path / "s", executor)
     assert {str(one.message) for one in caught} == {
-        f"seed 0: {KILLED}; another worker goes on after 1 epoch; to avoid this, run it with fewer "
+        f"seed 0: {KILLED}; another worker continues after 1 epoch; to avoid this, run it with fewer "
         "workers (--workers)"
     }
     assert study.seeds[0].weights_digest == whole.seeds[0].weights_digest
@@ -184,7 +184,7 @@ def test_a_worker_that_dies_between_checkpoints_costs_the_epochs_since_the_last(
     whole = train(config, tmp_path / "whole", InlineExecutor())
     monkeypatch.setattr(runner, "checkpoint_interval", lambda workers: 60.0)
     executor = InlineExecutor({0: [3, 9]})  # after two epochs; the second one finishes
-    with pytest.warns(NetletWarning, match="another worker goes on after 0 epochs"):
+    with pytest.warns(NetletWarning, match="another worker continues after 0 epochs"):
         study = train(config, tmp_path / "s", executor)
     assert study.seeds[0].weights_digest == whole.seeds[0].weights_digest
     assert len(executor.tasks) == 2

@@ -124,7 +124,7 @@ def check_study(
     assert (done.returncode, done.stdout) == (2, ""), done.stderr
     lines = done.stderr.splitlines()
     assert [line for line in lines if "warning" in line] == [
-        f"netlet: warning: seed {seed}: {ended}; another worker goes on after {epochs}; to avoid "
+        f"netlet: warning: seed {seed}: {ended}; another worker continues after {epochs}; to avoid "
         f"this, run it {remedy}"
         for seed, epochs in ((0, "1 epoch"), (1, "1 epoch"), (1, "2 epochs"))
     ], done.stderr

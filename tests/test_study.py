@@ -248,7 +248,7 @@ def test_a_killed_worker_loses_only_its_seed(netlet: Netlet, digits: str, tmp_pa
     for seed in (0, 1):
         assert (
             f"netlet: warning: seed {seed}: its process was killed, as the system does when memory "
-            "runs out (code -9); another worker goes on after 0 epochs; to avoid this, run it with "
+            "runs out (code -9); another worker continues after 0 epochs; to avoid this, run it with "
             "fewer workers (--workers)\n" in err
         )
     assert "1 of 3 seeds is not finished (seed 1: " in err

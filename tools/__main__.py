@@ -61,7 +61,6 @@ TABLES: dict[str, Callable[[], str]] = {
     **speed.TABLES,
     **studies.TABLES,
     **documents.TABLES,
-    **frontier.TABLES,
     **export.TABLES,
     **operations.TABLES,
     **readme.TABLES,

@@ -41,11 +41,10 @@ def draw_first_search(chosen: Sequence[str]) -> str:
     return f"""\
 ## The first search
 
-{", ".join(map(inline_code, chosen))} were chosen from a first search of {len(tried):,} trials, of
-all sizes together:
+{", ".join(map(inline_code, chosen))} were chosen from a first search of {len(tried):,} trials:
 {_count_sizes(tried)}. Each trained on 50,000 images of `train` and was scored on the 10,000 images
-held out (`{FIRST_SEARCH}`). How the nets were chosen among the best ones was not
-written down. Later trials compare nets and recipes over the same seeds:
+held out (`{FIRST_SEARCH}`). There is no record of how these nets were chosen from the best
+trials. Later trials compare nets and recipes over the same seeds:
 [Techniques](techniques.md). To run a trial of the first search again:
 
 ```sh
@@ -112,7 +111,9 @@ def _count_sizes(tried: Sequence[Mapping[str, Any]]) -> str:
     limits, counts, low = (1_900, 3_700, 8_000, 20_000), [], 0
     for limit in limits:
         number = sum(low < line["parameters"] <= limit for line in tried)
-        counts.append(f"{number} with {'more than ' if low else 'at most '}{low or limit:,}")
+        last = limit == limits[-1]
+        sizes = f"{low + 1:,} to {limit:,}" if low else f"at most {limit:,}"
+        counts.append(f"{number} with {f'more than {low:,}' if last else sizes}")
         low = limit
     return ", ".join(counts[:-1]) + f" and {counts[-1]} parameters"
 

@@ -40,7 +40,7 @@ your own records, too (without those of ladders).
 
 These nets and their recipes were chosen on images held out of `train`, by recorded trials, and
 committed. Then each was trained with ten seeds that no trial had used, and scored on `test`.
-Their median-seed weights ship with the package.
+The median-seed weights of those that meet their budget ship with the package.
 
 {_draw_studies()}
 
@@ -65,7 +65,7 @@ later versions compute some recipes in another order.
 
 {drawn.text}
 
-## What the label errors leave
+## Mistakes on disputed labels
 
 {draw_label_errors(chosen_by_search())}
 
@@ -220,6 +220,3 @@ def _draw_commands() -> str:
         f"{shell_block(command_for(study) or '')}"
         for study in chosen_by_search()
     )
-
-
-TABLES = {"frontier": _draw_studies}

@@ -31,15 +31,15 @@ def draw_label_errors(studies: Sequence[Study]) -> str:
     head = (
         "experiment",
         "mistakes of a run",
-        "of them on disputed labels",
+        "mistakes on disputed labels",
         "images wrong in all runs",
-        "in more than half",
-        "in at least one",
+        "images wrong in more than half",
+        "images wrong in at least one",
     )
     return f"""{len(DISPUTED_LABELS)} of the 10,000 test images have a disputed label: at most 2 of
 {ANNOTATORS} annotators chose it ([arXiv:2103.14749](https://arxiv.org/abs/2103.14749)). A net that
 answers as most annotators do makes a mistake there. The table has the mean number of mistakes of a
 run of each study, and how many images several of its runs get wrong. A vote of the runs would make
-about as many mistakes as *in more than half* says.
+about as many mistakes as the column *images wrong in more than half* says.
 
 {markdown_table(head, rows, "lrrrrr")}"""

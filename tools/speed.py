@@ -108,9 +108,7 @@ def summary_table(race: Mapping[str, Any]) -> str:
 
 def draw_pipeline() -> str:
     """Return the training throughput compared with the usual pipeline's."""
-    return pipeline_table(
-        json.loads((RESULTS / "pipeline.json").read_text()), _load_race()["pipeline"]
-    )
+    return pipeline_table(_load_pipeline(), _load_race()["pipeline"])
 
 
 def pipeline_table(record: Mapping[str, Any], raced: Mapping[str, Any]) -> str:
@@ -176,6 +174,33 @@ def draw_peer_accuracy() -> str:
     return (
         f"The recipe behind T reaches {statistics.mean(correct) / 100:.2f}% here, the mean of "
         f"{len(correct)} seeds."
+    )
+
+
+def draw_least_gain() -> str:
+    """Return the nets with the smallest ratios of the training throughput, in a sentence."""
+    rows = sorted(_load_pipeline()["rows"], key=lambda row: row["ratio"])[:3]
+    *others, last = (f"`{row['net']}` ({row['ratio']:.2f} times)" for row in rows)
+    return f"The nets that gain least are {', '.join(others)} and {last}."
+
+
+def draw_shares_of_peak() -> str:
+    """Return how much of the peak the nets of large convolutions reach, in a sentence."""
+    shares = {row["net"]: row["peak_share"] for row in _load_pipeline()["rows"]}
+    of_nets = [f"{shares[name]:.0%} (`{name}`)" for name in ("pytorch_example", "expand_squeeze")]
+    return (
+        f"The training as a whole reaches {' and '.join(of_nets)} of the rate of PyTorch's large "
+        "matrix product ([Results](results.md#training-throughput))."
+    )
+
+
+def draw_study_time() -> str:
+    """Return the time of a study and of as many single runs, in a sentence."""
+    study = _load_race()["study"]
+    return (
+        f"In the race, {study['seeds']} runs of `netlet train {study['experiment']}`, one after "
+        f"the other, take {study['one_by_one_s']:.1f} s, and the study of {study['seeds']} seeds "
+        f"takes {study['study_s']:.1f} s: {study['ratio']:.2f} times as fast."
     )
 
 
@@ -335,6 +360,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "targets": draw_summary,
     "race": draw_race,
     "pipeline": draw_pipeline,
+    "least_gain": draw_least_gain,
+    "shares_of_peak": draw_shares_of_peak,
+    "study_time": draw_study_time,
     "ladder": draw_ladder_of_changes,
     "peer": draw_peer_accuracy,
     "busy": draw_busy,
@@ -345,6 +373,11 @@ TABLES: dict[str, Callable[[], str]] = {
 def _load_race() -> dict[str, Any]:
     race: dict[str, Any] = json.loads((RESULTS / "race.json").read_text())
     return race
+
+
+def _load_pipeline() -> dict[str, Any]:
+    pipeline: dict[str, Any] = json.loads((RESULTS / "pipeline.json").read_text())
+    return pipeline
 
 
 def _find_row(race: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -28,6 +28,12 @@ SMALL = RESULTS / "trials" / "ascent"
 LARGE = tuple(RESULTS / "trials" / name for name in ("ascent_large", "ascent_middle"))
 FOLDERS = (SMALL, *LARGE)
 _MNIST = Images((1, 28, 28), 10)
+# What the title or a name of a comparison does not say by itself; its file is complete.
+_NOTES = {
+    "under_800_layers": "The layers are written in `results/trials/ascent/own_layers.py`, since "
+    "the one-line notation has no words for them.",
+}
+_BEFORE = "as before"  # an arm: the net and the recipe that were used before the comparison
 _FEWEST_RUNS = 6  # of an arm, for its interval to say something
 
 
@@ -114,12 +120,25 @@ def _draw_comparison(found: Compared) -> str:
     if any(arm.teacher for arm in found.arms):  # never beside nets that were trained without one
         tables.append(f"With a teacher:\n\n{_draw_arms(found, taught=True)}")
     text = "\n\n".join(tables)
+    before = ", the net and recipe that were used before this comparison"
+    baseline = found.comparison.baseline
+    note = _NOTES.get(found.path.stem, "")
     return (
         f"### {found.comparison.title}\n\n"
         f"{inline_code(str(path))}: {count_noun(found.trials, 'trial')}; recipe "
         f"{inline_code(recipe.recipe)}, {recipe.epochs} epochs. {_describe_state(found)}"
-        f"Differences are to *{found.comparison.baseline}*.\n\n{text}"
+        f"Differences are to *{baseline}*{before if baseline == _BEFORE else ''}."
+        f"{' ' if note else ''}{note}\n\n{text}"
     )
+
+
+def _name_arm(found: Compared, name: str) -> str:
+    """Return the name of an arm outside of its comparison: *as before* says nothing there."""
+    if name != _BEFORE:
+        return name
+    (arm,) = (arm for arm in found.comparison.arms if arm.name == name)
+    changes = _list_changes(arm.changes, None)
+    return inline_code(arm.net) + (f" with {changes}" if arm.changes else "")
 
 
 def _describe_state(found: Compared) -> str:
@@ -196,7 +215,7 @@ def draw_conclusions() -> str:
             row = [
                 arm.name,
                 found.comparison.title,
-                found.comparison.baseline,
+                _name_arm(found, found.comparison.baseline),
                 f"{arm.runs}",
                 _show(arm.points, arm.runs, 3),
                 _show(arm.nll_difference, arm.runs, 5),
@@ -272,7 +291,7 @@ def draw_choices_by_training() -> str:
             ]
             rows.append(
                 [
-                    arm,
+                    _name_arm(found, arm),
                     found.comparison.title,
                     f"{each.pop()}",
                     f"{_mean_percent(lines):.3f}%",
@@ -281,8 +300,8 @@ def draw_choices_by_training() -> str:
                 ]
             )
     head = (
-        *("arm", "comparison", "runs on each sixth", "mean of all"),
-        *("mean of one from each sixth", "gain in points"),
+        *("arm", "comparison", "runs on each fold", "mean of all"),
+        *("mean of the chosen runs", "gain in points"),
     )
     return markdown_table(head, rows, "llrrrr")
 

@@ -25,15 +25,16 @@ def draw_what_was_tried(studies: dict[str, Study]) -> str:
     means = [stats.mean_percent(study) for study in (chosen, before)]
     low, high = stats.interval_over_seeds(chosen) or (0, 0)
     head = ("limit", "nets and recipes", "runs", "lowest", "median", "highest")
-    return f"""With fewer than 8,000 parameters, a mean of {_WANTED:.2f}% was the aim, and it was
-not reached: {inline_code(chosen.name)}, which the trials have led to, has {means[0]:.3f}%
-({low:.3f} to {high:.3f}), {inline_code(before.name)} {means[1]:.3f}%. The table shows all nets and
-recipes that have been compared, with their accuracy on held-out images. Most have one or two runs,
-and runs of the same net differ: those of {inline_code(chosen.name)} have a standard deviation of
-{stats.sd_points(chosen):.3f} points. So a gain of {_WANTED - means[0]:.2f} points could be among
-them unseen: even six runs of each can only show about 0.05. With at most 9,994 parameters and 20
-epochs, training with the shifts had the lowest loss; with fewer than 8,000 and 15 epochs, it
-made no visible difference. [Techniques](techniques.md#comparisons) lists every run.
+    return f"""The aim was a mean of {_WANTED:.2f}% with fewer than 8,000 parameters. It was
+not reached: {inline_code(chosen.name)}, the net that these trials led to, has {means[0]:.3f}%
+({low:.3f} to {high:.3f}), and {inline_code(before.name)} has {means[1]:.3f}%. The table
+shows all nets and recipes that have been compared, with their accuracy on held-out images. Most
+have one or two runs, and runs of the same net differ: those of {inline_code(chosen.name)} have a
+standard deviation of {stats.sd_points(chosen):.3f} points. So one of these nets may well be better
+by the missing {_WANTED - means[0]:.2f} points, but the table cannot show it: even with six runs of
+each, only differences from about 0.05 points on can be told from chance. With at most 9,994
+parameters and 20 epochs, training with the shifts had the lowest loss; with fewer than 8,000 and 15
+epochs, it made no visible difference. [Techniques](techniques.md#comparisons) lists every run.
 
 {markdown_table(head, rows, "lrrrrr")}"""
 

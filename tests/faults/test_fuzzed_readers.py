@@ -372,7 +372,7 @@ def read_trials(path: Path) -> object:
 
 
 def read_searched(path: Path) -> object:
-    """Read a file of trials as a search that goes on does, and one that repeats a line."""
+    """Read a file of trials as a search that is resumed does, and one that repeats a line."""
     from netlet.experiments.search.sampler import Sampler
 
     remove_unfinished_line(path)
@@ -490,7 +490,7 @@ READERS = {
             (edit_json_line, json_tricks),
         ),
         Reader(
-            "trials from which a search goes on",
+            "trials that a search resumes from",
             searched_samples,
             read_searched,
             "t.jsonl",
@@ -625,7 +625,7 @@ def test_damaged_files_are_accepted_or_refused_in_one_line(what: str, tmp_path: 
 def test_every_damaged_file_is_accepted_or_refused_in_one_line(
     what: str, tmp_path: Path, fault_counts: FaultCounts
 ) -> None:
-    if what == "trials from which a search goes on":
+    if what == "trials that a search resumes from":
         pytest.importorskip("optuna")
     counts, failures = try_reader(what, list(range(INPUTS)), tmp_path)
     fault_counts.add("readers", what, INPUTS, **counts, seed=SEED)

@@ -68,7 +68,7 @@ class AccuracyLimit:
         """Check the worst of some scores."""
         worst = min(scores, key=lambda score: score.correct - self._images_needed(score.total))
         if self.dataset is not None and outcome.dataset not in (None, self.dataset):
-            limit = f"{self._limit} of {self.dataset}"
+            limit = f"{self._limit} on {self.dataset}"
             return RuleResult(rule, limit, str(worst), "-", "NOT JUDGED")
         if worst.split == "train" or (worst.split == "val" and not self.on_val):
             # A choice made on val must not look like a claim about test.

@@ -60,8 +60,8 @@ def describe_limit(name: str, value: float) -> str:
         name: The name of the limit in :class:`~netlet.budgets.Budget`.
         value: Its value.
     """
-    # A limit like 3,701 means the net of 3,700 parameters that it was set for.
-    if name == "params_below" and value % 100 == 1:
+    # A limit like 3,763 means the net of 3,762 parameters that it was set for.
+    if name == "params_below" and value > 1_000 and value % 100:
         return f"at most {value - 1:,} parameters"
     if name in PERCENTAGES:
         return _LIMITS[name].format(f"{value:.10g}")

@@ -38,7 +38,8 @@ def budget(
 ) -> None:
     """Show a budget: its limits, rules (with what counts) and messages.
 
-    BUDGET may be a TOML file, which is checked. --budget FILE uses it in the other commands.
+    BUDGET may be a TOML file, which is checked. Pass the file as --budget FILE to check, train,
+    study, grade or init.
     """
     if template + toml + json > 1:
         raise BudgetError("--template, --toml and --json cannot be combined; pass only one")

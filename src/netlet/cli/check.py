@@ -28,7 +28,7 @@ def check(
         str | None,
         typer.Option(
             "--budget",
-            metavar="NAME",
+            metavar="NAME|FILE",
             help="Check against this budget, a name ('netlet list --budgets') or a TOML file, "
             "instead of the net's own.",
             autocompletion=budget_names,

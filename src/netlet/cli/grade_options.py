@@ -21,7 +21,7 @@ BudgetName = Annotated[
     str,
     typer.Option(
         "--budget",
-        metavar="NAME",
+        metavar="NAME|FILE",
         help="Budget that judges every submission: a name ('netlet list --budgets') or a TOML "
         "file.",
         autocompletion=budget_names,

@@ -36,7 +36,7 @@ def init(
         str,
         typer.Option(
             "--budget",
-            metavar="NAME",
+            metavar="NAME|FILE",
             help="Budget of the assignment: a name ('netlet list --budgets') or a TOML file in the "
             "repository.",
             autocompletion=budget_names,

@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 def predict(
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="IMAGE", help="Pictures: PNG, JPEG, WebP, BMP, GIF or TIFF files."),
+        typer.Argument(
+            metavar="IMAGE", help="Pictures: PNG, JPEG, WebP, BMP, GIF, TIFF or PPM files."
+        ),
     ],
     net: Annotated[str, typer.Option("--net", metavar="NET", help=NET_WITH_WEIGHTS)] = "crest",
     using: WeightOptions = OWN_WEIGHTS,

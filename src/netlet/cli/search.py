@@ -53,7 +53,7 @@ def search(
             min=0,
             max=100_000,
             help="Number of trials to run; 20 if not given, or all that are missing if SPACE is a "
-            "comparison, which names its candidates one by one (docs/searching.md).",
+            "comparison, which lists its arms (docs/searching.md).",
         ),
     ] = None,
     resume: Annotated[

@@ -60,7 +60,11 @@ def study(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", metavar="DIR", help="Folder of the study; studies/NET if not given."
+            "--out",
+            "-o",
+            metavar="DIR",
+            help="Folder of the study; if not given, studies/NET, on other data than mnist "
+            "studies/NET-DATASET.",
         ),
     ] = None,
     where: WorkerOptions = LOCAL_WORKERS,

@@ -63,8 +63,8 @@ def train(
             "--out",
             "-o",
             metavar="DIR",
-            help="Folder of the run, to be made; if not given, runs/NET-seedN, or the next free "
-            "name (-2, -3).",
+            help="Folder of the run, to be made; if not given, runs/NET-seedN, on other data than "
+            "mnist runs/NET-DATASET-seedN, or the next free name (-2, -3).",
         ),
     ] = None,
     seed: Seed = 0,

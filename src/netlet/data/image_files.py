@@ -16,7 +16,7 @@ from netlet.files import read_regular
 
 # Pillow runs other programs to decode some formats, such as EPS; these it decodes itself.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-FORMATS_TEXT = "PNG, JPEG, WebP, BMP, GIF or TIFF"
+FORMATS_TEXT = "PNG, JPEG, WebP, BMP, GIF, TIFF or PPM"
 SUFFIXES = (
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".gif"),
     *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),

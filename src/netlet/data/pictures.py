@@ -31,9 +31,9 @@ def read_digits(path: Path | str) -> list[NDArray[np.uint8]]:
     :func:`netlet.data.prepare_digit` then puts the ink of a digit into MNIST's frame.
 
     Args:
-        path: A PNG, JPEG, WebP, BMP, GIF or TIFF, recognized by its content, of up to 50 million
-            pixels: gray, color, palette, CMYK, transparent or 16 bits. EXIF orientation is applied;
-            of several frames the first is read.
+        path: A PNG, JPEG, WebP, BMP, GIF, TIFF or PPM, recognized by its content, of up to 50
+            million pixels: gray, color, palette, CMYK, transparent or 16 bits. EXIF orientation is
+            applied; of several frames the first is read.
 
     Returns:
         For each digit uint8 ``H W``, cropped to its ink, 0 paper to 255 ink. Pictures larger than

@@ -164,7 +164,7 @@ class _SeedTraining:
         if message.kind == RESTARTED:
             after = f"after {count_noun(self._epochs.get(seed, 0), 'epoch')}"
             avoid = f"; to avoid this, run it {values['remedy']}" if values["remedy"] else ""
-            self._warn(f"seed {seed}: {values['error']}; another worker goes on {after}{avoid}")
+            self._warn(f"seed {seed}: {values['error']}; another worker continues {after}{avoid}")
             return
         if message.kind == STEP:
             self._tell_step(seed, values)

@@ -212,8 +212,8 @@ def _contradictions_of_verdict(run: Run) -> Iterator[str]:
         # Earlier versions did not store the words of the budget.
         for name in (*_RESULT_FIELDS, *(("words",) if mine.words else ())):
             both = [getattr(mine, name), getattr(anew, name)]
-            if name in ("limit", "found"):  # version 0.1 wrote 99.4 %
-                both = [text.replace(" %", "%") for text in both]
+            if name in ("limit", "found"):  # version 0.1 wrote 99.4 %, and "of" for "on mnist"
+                both = [text.replace(" %", "%").replace("% of ", "% on ") for text in both]
             where = f"verdict on {mine.rule}: {name}"
             yield from _differ(where, both[0], "the budget, judged again,", both[1])
 

@@ -198,7 +198,7 @@ class _TrialRuns:
             running.restarts += 1
             seed = running.proposal.trial.seed
             avoid = f"; to avoid this, run it {values['remedy']}" if values["remedy"] else ""
-            text = f"the trial with seed {seed}: {values['error']}; another worker goes on{avoid}"
+            text = f"the trial with seed {seed}: {values['error']}; another worker continues{avoid}"
             self._warn(text)
         elif "correct" in values:
             self._tell(running.proposal, values["epochs"], values["correct"], values["total"])

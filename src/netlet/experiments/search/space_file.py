@@ -221,7 +221,7 @@ def _read_keep(values: Mapping[str, Any]) -> float:
     keep = values.get("keep", KEEP)
     if isinstance(keep, bool) or not isinstance(keep, int | float) or not 0 < keep <= 1:
         fail(
-            f"keep is {show_value(keep)}; write the share of trials that goes on, above 0 and at "
+            f"keep is {show_value(keep)}; write the share of trials that continues, above 0 and at "
             "most 1, like 0.5",
             "keep",
         )

@@ -151,7 +151,7 @@ class RunLog:
             reason = " ".join(str(error).split()) or "no message"
             warnings.warn(
                 f"logging to {name} has failed ({type(error).__name__}: {reason}); the training "
-                "goes on without it",
+                "continues without it",
                 NetletWarning,
                 stacklevel=2,
             )
