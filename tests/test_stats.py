@@ -487,6 +487,32 @@ def changed(study: Study, **settings: object) -> Study:
     return dataclasses.replace(study, name="b", recipe=recipe)
 
 
+def test_a_target_for_other_images_is_not_missed() -> None:
+    budget = to_json_value(budgets.Budget(accuracy_at_least=99.4, dataset="mnist"))
+    study = make_study(make_seed_result(0, 900), budget=budget)
+    text = "The single seed (90.00%) {} the target accuracy (at least 99.4%{}); one seed says"
+    for change, verb, judged in (
+        ({}, "misses", ""),
+        ({"split": "val"}, "is below", "; judged on test images only"),
+    ):
+        found = " ".join(stats.analyze_study(dataclasses.replace(study, **change)))
+        assert text.format(verb, judged) in found
+
+
+def test_common_seeds_of_unpaired_studies_are_counted() -> None:
+    a = make_study(*(make_seed_result(seed, 990 - seed) for seed in range(4)), name="a")
+    b = make_study(*(make_seed_result(seed, 985 + seed) for seed in range(2, 5)), name="b")
+    about = stats.compare(a, b).over_seeds.about
+    assert about == "4 and 3 seeds, 2 of them in both (the test is paired if all are)"
+
+
+def test_backends_that_differ_are_named() -> None:
+    a = make_study(make_seed_result(0, 990), name="a")
+    b = dataclasses.replace(a, name="b", backend="compiled")
+    note = stats.compare(a, b).training_note
+    assert note == "trained differently (a / b): backend in use eager / compiled"
+
+
 def test_a_comparison_names_what_was_trained_unequally() -> None:
     a = make_study(make_seed_result(0, 990), make_seed_result(1, 991), name="a")
     b = changed(a, weight_decay=0.0004, augment=(), precision="bf16", backend="eager")

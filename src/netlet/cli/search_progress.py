@@ -48,7 +48,7 @@ class SearchProgress:
             self._failed += line["state"] == "failed"
             is_best = self._rank(line)
             if not is_terminal():
-                of = f" of {self._trials}" if self._trials else ""
+                of = f" of {self._before + self._trials}" if self._trials else ""
                 mark = " (best so far)" if is_best else ""
                 number = self._before + self._ended  # the line, as --repeat counts them
                 say(f"trial {number}{of}: {describe_line(line)}{mark}")

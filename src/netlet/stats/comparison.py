@@ -175,6 +175,9 @@ def _over_seeds(a: Study, b: Study) -> SignificanceTest:
     result = stats.ttest_rel(x, y) if paired else stats.ttest_ind(x, y, equal_var=False)
     low, high = result.confidence_interval(0.95)
     about = f"{len(x)} pairs of seeds" if paired else f"{len(y)} and {len(x)} seeds"
+    common = {seed.seed for seed in a.seeds} & {seed.seed for seed in b.seeds}
+    if common and not paired:
+        about += f", {len(common)} of them in both (the test is paired if all are)"
     return SignificanceTest(name, float(result.pvalue), (float(low), float(high)), about)
 
 

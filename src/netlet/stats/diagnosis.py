@@ -220,6 +220,8 @@ def _explain_target(study: Study) -> str:
     reached = reaches_target(study)
     limit = f"{'above' if budget['accuracy_above'] is not None else 'at least'} {target:g}%"
     verb = "reaches" if reached else "misses"
+    if study.split == "val" and budget.get("judged_on", "test") != "val":
+        verb, limit = ("reaches" if reached else "is below"), f"{limit}; judged on test images only"
     if n == 1:
         return (
             f"The single seed ({mean:.2f}%) {verb} the target accuracy ({limit}); one seed says "
