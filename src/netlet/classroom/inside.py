@@ -155,7 +155,7 @@ def _load_training_set(request: dict[str, Any]) -> Dataset:
     with np.load(find_place(request, TRAIN), allow_pickle=False) as file:
         images, labels = (torch.from_numpy(file[name]) for name in ("images", "labels"))
     train = Split("train", images, labels)
-    few = train.take(torch.arange(min(_SCORED_WHILE_TRAINING, len(train))))
+    few = train.take(torch.arange(min(_SCORED_WHILE_TRAINING, len(train))), "val")
     return Dataset("class", train, few, tuple(map(str, range(request["classes"]))))
 
 
