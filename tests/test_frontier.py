@@ -70,6 +70,9 @@ def test_only_studies_on_mnists_test_are_measured() -> None:
     (found,) = measured_points([on_val, ours, elsewhere])
     assert (found.name, found.percent, found.seeds) == ("ours", pytest.approx(99.1), 2)
     assert found.interval == stats.interval_over_seeds(ours)
+    again = dataclasses.replace(ours, recipe={**ours.recipe, "name": "plain with epochs=9"})
+    names = {found.name for found in measured_points([ours, again])}
+    assert names == {f"ours, {ours.recipe['name']}", "ours, plain with epochs=9"}
 
 
 def test_the_plot_for_a_terminal_puts_the_best_lowest_and_the_smallest_leftmost() -> None:
@@ -177,6 +180,9 @@ def test_studies_without_a_place_on_the_frontier_are_named(netlet: Netlet, tmp_p
     code, _, err = netlet("frontier", ".")
     assert code == 0
     assert err.splitlines()[-1].startswith("left out: mine; the frontier has nets")
+    other = dataclasses.replace(elsewhere, recipe={**study.recipe, "name": "other"})
+    records.save_study(other, tmp_path / "other" / "study.json")
+    assert "left out: mine (2 times); the" in netlet("frontier", ".")[2]
 
 
 def test_seeds_that_a_trial_used_are_refused(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -83,9 +84,10 @@ def frontier(
     _print(points, files, json=json)
     if not studies:
         say("no studies found; record one with 'netlet study NET', or name a folder that has some")
-    if left_out := [study.name for study in studies if not stats.is_comparable(study)]:
+    if left_out := Counter(study.name for study in studies if not stats.is_comparable(study)):
+        names = (f"{name} ({n} times)" if n > 1 else name for name, n in left_out.items())
         say(
-            f"left out: {', '.join(left_out)}; the frontier has nets without a teacher, scored on "
+            f"left out: {', '.join(names)}; the frontier has nets without a teacher, scored on "
             "the test images of mnist"
         )
     raise typer.Exit(problems.exit_code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from string import ascii_lowercase, ascii_uppercase, digits
@@ -163,11 +164,14 @@ def measured_points(studies: Iterable[Study]) -> Frontier:
     """Return a point for each study on MNIST's test images, smallest nets first.
 
     Studies that were scored on other images are left out, and so are nets that were trained on the
-    logits of a teacher: the parameters and epochs of the teacher are not part of theirs.
+    logits of a teacher: the parameters and epochs of the teacher are not part of theirs. Studies of
+    one name have the recipe beside it.
     """
+    compared = [study for study in studies if is_comparable(study)]
+    times = Counter(study.name for study in compared)
     points = [
         FrontierPoint(
-            name=study.name,
+            name=f"{study.name}, {study.recipe['name']}" if times[study.name] > 1 else study.name,
             parameters=study.cost["parameters"],
             epochs=str(study.total_epochs),
             percent=mean_percent(study),
@@ -175,8 +179,7 @@ def measured_points(studies: Iterable[Study]) -> Frontier:
             seeds=len(study.seeds),
             evidence=f"mean of {len(study.seeds)} seeds" if len(study.seeds) > 1 else "one seed",
         )
-        for study in studies
-        if is_comparable(study)
+        for study in compared
     ]
     return sort_by_size(points)
 
