@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 import unicodedata
 from pathlib import Path
@@ -203,6 +204,56 @@ def test_a_column_that_is_nearly_one_of_the_roster_is_named(
     assert str(one.message) == (
         f"{roster}: the column {title!r} is not read; did you mean {meant!r}?"
     )
+
+
+def test_grades_by_two_budgets_in_one_table_are_named_and_marked(netlet: Netlet, two: Path) -> None:
+    write_submission(two, "cy", BROKEN)
+    options = ("--budget", "class.toml", "--trust")
+    out = netlet("grade", str(two), *options)[1]
+    assert "by another budget" not in out
+    assert {row["budget"] for row in read_table().values()} == {"class"}
+    Path("class.toml").write_text("title = 'Second'\nparams_below = 8000\n")  # judges the same
+    out = netlet("grade", str(two / "ann"), "--single", *options)[1]
+    assert "by another budget" not in out
+    Path("class.toml").write_text("params_below = 7000\n[grade]\npoints = 30\n")
+    out = netlet("grade", str(two / "ann"), "--single", *options)[1]
+    assert (
+        "2 earlier grades in the tables are by another budget (see the column budget of "
+        "grades.csv); grade the whole class again\n"
+    ) in out
+    budgets = {name: row["budget"] for name, row in read_table().items()}
+    earlier = "class (earlier version)"
+    assert budgets == {"ann": "class", "bob": earlier, "cy": earlier}
+    assert {name: row["max_points"] for name, row in read_table().items()} == {
+        **dict.fromkeys(("bob", "cy"), "100"),
+        "ann": "30",
+    }
+    Path("other.toml").write_text("params_below = 6000\n")
+    out = netlet("grade", str(two / "cy"), "--single", "--budget", "other.toml", "--trust")[1]
+    assert "2 earlier grades in the tables are by another budget" in out
+    budgets = {name: row["budget"] for name, row in read_table().items()}
+    assert budgets == {**dict.fromkeys(("ann", "bob"), "class (another budget)"), "cy": "other"}
+    out = netlet("grade", str(two), *options)[1]  # all of these are judged anew
+    assert "by another budget" not in out
+    assert {row["max_points"] for row in read_table().values()} == {"30"}
+    assert {row["budget"] for row in read_table().values()} == {"class"}
+
+
+def test_grades_of_earlier_versions_are_by_an_unknown_budget(netlet: Netlet, two: Path) -> None:
+    options = ("--budget", "class.toml", "--trust")
+    netlet("grade", str(two), *options)
+    path = Path("grades/grades.json")
+    document = json.loads(path.read_text())
+    for grade in document["grades"]:
+        assert grade.pop("budget")["name"] == "class"
+    path.write_text(json.dumps(document))
+    out = netlet("grade", str(two / "ann"), "--single", *options)[1]
+    assert "by another budget" not in out
+    # That of ann is unchanged, so the budget is known again.
+    assert {name: row["budget"] for name, row in read_table().items()} == {
+        "ann": "class",
+        "bob": "",
+    }
 
 
 def test_what_moodle_lets_a_student_type_is_no_second_submission(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from netlet.classroom.grade_files import GRADES_JSON, SCHEMA
-from netlet.classroom.grades import Grade
+from netlet.classroom.grades import Grade, GradedBudget
 from netlet.classroom.journal import read_journal
 from netlet.classroom.roster import find_correction, find_row
 from netlet.classroom.submissions import list_names
@@ -95,6 +95,17 @@ def find_uncorrected(graded: Iterable[Grade], roster: Mapping[str, Mapping[str, 
         if (now.points, now.comment) != (corrected, grade.comment):
             found.append(grade.name)
     return found
+
+
+def find_other_budgets(graded: Iterable[Grade], budget: GradedBudget | None) -> list[str]:
+    """Return the names of submissions whose grade is known to be by another budget.
+
+    Args:
+        graded: Their grades.
+        budget: What judges the class now; None if that is not known.
+    """
+    known = [(one.name, one.budget) for one in graded if one.budget]
+    return [name for name, other in known if budget and other.digest != budget.digest]
 
 
 def read_table_digest(folder: Path) -> str:

@@ -119,7 +119,15 @@ def grade(
         names = [one.name for one in found]
         renamed = find_renamed(found, sources)
         dropped = {*renamed, *(drop or ())}
-        writer = GradeWriter(out, images, names, single=single, title=chosen.title, dropped=dropped)
+        writer = GradeWriter(
+            out,
+            images,
+            names,
+            single=single,
+            title=chosen.title,
+            dropped=dropped,
+            budget=settings.identify_budget(),
+        )
         alone = single and not writer.in_class
         missing = [] if alone else find_missing(rows, found, writer.sources)
         writer.missing = {name: rows[name] for name in missing}

@@ -39,6 +39,7 @@ def print_summary(
     """
     from netlet.budgets.points import format_points
     from netlet.classroom.copies import find_copies
+    from netlet.classroom.earlier_grades import find_other_budgets
     from netlet.classroom.grade_files import GRADES_CSV, format_grades
     from netlet.classroom.roster import find_correction
 
@@ -83,6 +84,12 @@ def print_summary(
     if writer.others:
         others = count_noun(len(writer.others), "other submission")
         print_result(f"the earlier grades of {others} stay in the tables")
+    if other_budgets := find_other_budgets(writer.others, writer.budget):
+        earlier = count_noun(len(other_budgets), "earlier grade")
+        print_result(
+            f"{earlier} in the tables {'is' if len(other_budgets) == 1 else 'are'} by another "
+            f"budget (see the column budget of {GRADES_CSV}); grade the whole class again"
+        )
     if writer.kept_table:
         print_result(
             f"{GRADES_CSV} was changed after the last grading: what you changed is in "
