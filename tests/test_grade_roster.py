@@ -256,6 +256,19 @@ def test_grades_of_earlier_versions_are_by_an_unknown_budget(netlet: Netlet, two
     }
 
 
+def test_corrections_of_another_total_are_named(netlet: Netlet, two: Path) -> None:
+    write_submission(two, "cy", BROKEN)
+    Path("class.csv").write_text("submission,corrected_points\nann,14.5\nbob,9\ncy,\nzoe,5\n")
+    options = ("--budget", "class.toml", "--trust", "--roster", "class.csv")
+    said = "corrected_points stay as they were, but the earlier grade was not of 30 points; check"
+    for points, names in (("20", ""), ("20", ""), ("30", "ann, bob, zoe"), ("30", "")):
+        out = netlet("grade", str(two), *options, "--points", points)[1]
+        assert [line for line in out.splitlines() if "corrected_points" in line] == (
+            [f"{names}: {said} them on the roster"] if names else []
+        )
+        assert read_table()["ann"]["points"] == "14.5"
+
+
 def test_what_moodle_lets_a_student_type_is_no_second_submission(tmp_path: Path) -> None:
     for name in (
         f"Cy_4_{ADDED}_",

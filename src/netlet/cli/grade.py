@@ -154,6 +154,7 @@ def grade(
             uncorrected=earlier_grades.find_uncorrected(writer.others, rows),
             namesakes=find_namesakes(found),
             renamed=renamed,
+            other_totals=earlier_grades.find_other_totals(grades, graded, writer.missing),
         )
     raise typer.Exit(0 if all(one.state in ("PASS", "NOT YET") for one in grades) else 1)
 

@@ -24,6 +24,7 @@ def print_summary(
     uncorrected: Collection[str],
     namesakes: Mapping[str, Sequence[str]],
     renamed: Collection[str],
+    other_totals: Collection[str],
 ) -> None:
     """Print the table of the grades, and what a teacher has to know of the class.
 
@@ -36,6 +37,8 @@ def print_summary(
             roster has changed.
         namesakes: Students whose name others have, too, and the names of their submissions.
         renamed: Students whose submission has a longer name since a namesake has handed in.
+        other_totals: Names of submissions whose points are corrected, and whose earlier grade was
+            of another total.
     """
     from netlet.budgets.points import format_points
     from netlet.classroom.copies import find_copies
@@ -61,6 +64,12 @@ def print_summary(
         print_result(
             f"{name}: the roster has new points or a new comment, but this run does not grade it; "
             "name it, or the whole class, to apply them"
+        )
+    if other_totals:
+        total = format_points(grades[0].max_points)
+        print_result(
+            f"{', '.join(other_totals)}: corrected_points stay as they were, but the earlier grade "
+            f"was not of {total} points; check them on the roster"
         )
     names = {grade.name for grade in grades}
     for name in unknown:
