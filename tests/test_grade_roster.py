@@ -106,6 +106,28 @@ def test_a_second_student_of_a_name_gets_a_grade_of_their_own(netlet: Netlet, tw
     assert points == {"Cy Ho_4": "18", "Cy Ho_5": "17", "ann": "0"}
 
 
+def test_a_valid_grade_with_a_number_is_not_offered_to_be_dropped(
+    netlet: Netlet, two: Path
+) -> None:
+    for number in (1017, 1018):
+        write_submission(two, f"Bernd Both_{number}_{ADDED}_", BROKEN)
+    Path("class.csv").write_text("submission\nann\nBernd Both\n")
+    options = ("--budget", "class.toml", "--trust", "--roster", "class.csv")
+    hint = (
+        "Bernd Both: several students have this name; write Bernd Both_1017 or Bernd Both_1018 on"
+    )
+    assert hint in netlet("grade", str(two), *options)[1]
+    for part in ((str(two / "ann"), str(two / "bob")), (str(two / "ann"), "--single")):
+        out = netlet("grade", *part, *options)[1]
+        assert f"{hint} the roster\n" in out
+        assert "Bernd Both_1018: is not on the roster\n" in out
+        assert "--drop 'Bernd" not in out
+    # Without a line of the roster that could be theirs, the grades are those of others.
+    Path("class.csv").write_text("submission\nann\nBernd Both_1017\n")
+    out = netlet("grade", str(two / "ann"), "--single", *options)[1]
+    assert "--drop 'Bernd Both_1018' drops its earlier grade" in out
+
+
 def test_a_number_once_given_stays(netlet: Netlet, two: Path) -> None:
     shutil.rmtree(two)
     first, second = (f"Cy Ho_{number}_{ADDED}_" for number in (4, 5))

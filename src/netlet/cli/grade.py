@@ -152,7 +152,7 @@ def grade(
             out,
             unknown=find_unknown(rows, writer.sources) if rows and not alone else [],
             uncorrected=earlier_grades.find_uncorrected(writer.others, rows),
-            namesakes=find_namesakes(found),
+            namesakes=find_namesakes(found, rows, {} if alone else writer.sources),
             renamed=renamed,
             other_totals=earlier_grades.find_other_totals(grades, graded, writer.missing),
         )

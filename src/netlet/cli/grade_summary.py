@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -71,9 +72,9 @@ def print_summary(
             f"{', '.join(other_totals)}: corrected_points stay as they were, but the earlier grade "
             f"was not of {total} points; check them on the roster"
         )
-    names = {grade.name for grade in grades}
+    named = {*(grade.name for grade in grades), *itertools.chain(*namesakes.values())}
     for name in unknown:
-        earlier = "" if name in names else f"; --drop {shlex.quote(name)} drops its earlier grade"
+        earlier = "" if name in named else f"; --drop {shlex.quote(name)} drops its earlier grade"
         print_result(f"{name}: is not on the roster{earlier}")
     if writer.kept:
         kept = count_noun(writer.kept, "submission")
