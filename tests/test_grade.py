@@ -196,8 +196,8 @@ def test_points_and_comments_of_the_roster_count_and_a_changed_table_is_kept(
     code, _, err = netlet("grade", str(class_on_spots), *options)
     assert code == 2
     assert (
-        "class.csv: ann: corrected_points is 'many'; give a number from 0 to 1,000,000, or nothing"
-        in err
+        "class.csv: ann: corrected_points is 'many'; give a number from 0 to 1,000,000 with at most "
+        "two decimals and no exponent, like 14.5, or nothing" in err
     )
 
 
@@ -851,6 +851,11 @@ def test_a_roster_of_another_system_is_read_or_refused(tmp_path: Path) -> None:
         ("bob,33,5,half", "line 2 has more cells than the first line; put a text with ','"),
         ('bob,"1,000",', "corrected_points is '1,000'; give a number"),
         ("bob,nan,", "corrected_points is 'nan'; give a number"),
+        (
+            "bob,9.999,",
+            "'9.999'; give a number from 0 to 1,000,000 with at most two decimals and no",
+        ),
+        ("bob,1.5e1,", "'1.5e1'; give a number .* no exponent, like 14.5, or nothing"),
     ],
 )
 def test_points_that_could_mean_something_else_are_refused(

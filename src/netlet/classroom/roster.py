@@ -144,7 +144,8 @@ def find_correction(row: Mapping[str, str]) -> Correction:
     points = float(text.replace(",", ".")) if readable else -1
     if not 0 <= points <= _MOST_POINTS:
         raise GradingError(
-            f"{_POINTS} is {text[:60]!r}; give a number from 0 to {_MOST_POINTS:,}, or nothing"
+            f"{_POINTS} is {text[:60]!r}; give a number from 0 to {_MOST_POINTS:,} with at most "
+            "two decimals and no exponent, like 14.5, or nothing"
         )
     return Correction(points, comment)
 
