@@ -624,7 +624,9 @@ def test_what_is_repeated_runs_alone(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("netlet.classroom.grading.run_task", run)
     monkeypatch.setattr("netlet.classroom.grading.limit_workers", lambda workers: workers)
     for number in range(4):
-        write_submission(tmp_path, f"s{number}", {"m.py": "", "claim.toml": f"epochs = {number}"})
+        write_submission(
+            tmp_path, f"s{number}", {"m.py": "", "claim.toml": f"epochs = {number + 1}"}
+        )
     settings = GradingSettings(budget=CLASS, trust=True)
     grades = grade_submissions(list_submissions([tmp_path]), settings, spot_data(), workers=4)
     assert all(grade.problem.startswith("ran out of memory") for grade in grades)
@@ -825,6 +827,40 @@ def test_roster_and_claims_are_read_and_checked(tmp_path: Path) -> None:
     assert problems.of_weights == "the claim std=0 is not valid; give one like 0.3081"
     assert "no recipe 'magic'" in problems.of_recipe
     assert len(problems.found) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "like"),
+    [
+        ("epochs = 0", "15"),
+        ("epochs = 1.5", "15"),
+        ("epochs = inf", "15"),
+        ("epochs = true", "15"),
+        ("accuracy = 250", "99.4"),
+        ("accuracy = 100.01", "99.4"),
+        ("accuracy = -1", "99.4"),
+        ("parameters = 7850.5", "7416"),
+        ("mean = 1001", "0.1307"),
+    ],
+)
+def test_a_claim_that_cannot_be_true_is_left_out(tmp_path: Path, text: str, like: str) -> None:
+    (tmp_path / "claim.toml").write_text(text)
+    found, problems = read_claim(tmp_path, {})
+    assert found == Claim()
+    written = text.replace(" ", "").replace("true", "True")
+    assert problems.found == (f"the claim {written} is not valid; give one like {like}",)
+    key, value = text.split(" = ")
+    if key in ("accuracy", "epochs") and value != "true":
+        assert read_claim(tmp_path / "nowhere", {key: value})[0] == Claim()
+
+
+def test_whole_numbers_may_have_a_decimal_point(tmp_path: Path) -> None:
+    (tmp_path / "claim.toml").write_text("epochs = 2.0\nparameters = 7850.0\naccuracy = 100\n")
+    found, problems = read_claim(tmp_path, {})
+    assert problems == ClaimProblems()
+    assert found == Claim(epochs=2, parameters=7850, accuracy=100)
+    assert isinstance(found.epochs, int)
+    assert read_claim(tmp_path / "nowhere", {"epochs": "2.0"})[0] == Claim(epochs=2)
 
 
 def test_a_roster_of_another_system_is_read_or_refused(tmp_path: Path) -> None:

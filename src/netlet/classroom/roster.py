@@ -273,9 +273,12 @@ def _check(key: str, value: Any) -> Any:
     Raises:
         GradingError: It may not.
     """
+    if _KINDS[key] is int and isinstance(value, float) and value.is_integer():
+        value = int(value)  # 2.0 epochs are 2
     valid = isinstance(value, _KINDS[key]) and not isinstance(value, bool)
     if valid and not isinstance(value, str):
-        valid = 0 <= value < _MOST.get(key, 1e12)  # neither for NaN nor for an infinite number
+        low, high = _RANGES.get(key, (0, 1e12 - 1))
+        valid = low <= value <= high  # neither for NaN nor for an infinite number
     if not valid or (key == "std" and value == 0):
         raise GradingError(
             f"the claim {key}={_show(value)} is not valid; give one like {_LIKE[key]}"
@@ -292,7 +295,12 @@ _KINDS: dict[str, Any] = {
     "net": str,
     "weights": str,
 }
-_MOST = {"mean": 1_000, "std": 1_000}  # of a recipe
+_RANGES: dict[str, tuple[float, float]] = {
+    "accuracy": (0, 100),
+    "epochs": (1, 1e12 - 1),
+    "mean": (0, 1_000),  # as in a recipe
+    "std": (0, 1_000),
+}
 _LIKE = {
     "accuracy": "99.4",
     "parameters": "7416",
