@@ -291,6 +291,37 @@ def test_corrections_of_another_total_are_named(netlet: Netlet, two: Path) -> No
         assert read_table()["ann"]["points"] == "14.5"
 
 
+def test_names_that_differ_in_capitals_or_spaces_are_named_on_the_roster(tmp_path: Path) -> None:
+    roster = tmp_path / "class.csv"
+    roster.write_text("submission\nanna maier\nann\nAnna  Maier\nanne\n")
+    with pytest.warns(NetletWarning) as caught:
+        assert len(read_roster(roster)) == 4
+    assert [str(one.message) for one in caught] == [
+        f"{roster}: line 2 has 'anna maier'; did you mean 'Anna  Maier', as in line 4?",
+        f"{roster}: line 4 has 'Anna  Maier'; did you mean 'anna maier', as in line 2?",
+    ]
+
+
+def test_a_name_on_the_roster_that_is_nearly_that_of_a_submission_is_named(
+    netlet: Netlet, two: Path
+) -> None:
+    write_submission(two, "anna maier", BROKEN)
+    Path("class.csv").write_text(
+        "submission,comment\nAnna  Maier,\nann,\nbob,\nzoe,ill\nBobby,by mail\n"
+    )
+    options = ("--budget", "class.toml", "--trust", "--roster", "class.csv")
+    out = netlet("grade", str(two), *options)[1]
+    assert "Anna  Maier: no submission; did you mean 'anna maier'?\n" in out
+    assert "anna maier: is not on the roster; did you mean 'Anna  Maier'?\n" in out
+    assert "zoe: no submission; ill\n" in out
+    assert "Bobby: no submission; by mail\n" in out  # that of bob is his own
+    out = netlet("grade", str(two / "ann"), "--single", *options)[1]
+    assert (
+        "anna maier: is not on the roster; did you mean 'Anna  Maier'? --drop 'anna maier' drops "
+        "its earlier grade\n"
+    ) in out
+
+
 def test_what_moodle_lets_a_student_type_is_no_second_submission(tmp_path: Path) -> None:
     for name in (
         f"Cy_4_{ADDED}_",

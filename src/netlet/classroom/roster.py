@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from netlet import catalog, recipes
+from netlet.classroom.similar_names import find_twins
 from netlet.classroom.submissions import compose
 from netlet.classroom.submitted_files import CLAIMS, read_text
 from netlet.display import Displayed
@@ -108,6 +109,7 @@ def read_roster(path: Path) -> dict[str, dict[str, str]]:
             warnings.warn(text, NetletWarning, stacklevel=2)
     student = next((titles[name] for name in _STUDENT_COLUMNS if name in titles), key)
     found: dict[str, dict[str, str]] = {}
+    places: dict[str, int] = {}
     for number, row in enumerate(lines, start=2):
         if any(row.pop(None, ())):
             raise GradingError(
@@ -118,12 +120,15 @@ def read_roster(path: Path) -> dict[str, dict[str, str]]:
         if name in found:
             raise GradingError(f"{path}: has {name!r} twice; keep only one of the lines")
         if name:
+            places[name] = number
             values = {low: (row.get(title) or "").strip() for low, title in titles.items()}
             found[name] = values | {"student": (row.get(student) or "").strip()}
             try:
                 find_correction(found[name])
             except GradingError as error:
                 raise GradingError(f"{path}: {name}: {error}") from error
+    for twin in find_twins(places):
+        warnings.warn(f"{path}: {twin}", NetletWarning, stacklevel=2)
     return found
 
 

@@ -46,15 +46,21 @@ def print_summary(
     from netlet.classroom.earlier_grades import find_other_budgets
     from netlet.classroom.grade_files import GRADES_CSV, format_grades
     from netlet.classroom.roster import find_correction
+    from netlet.classroom.similar_names import suggest_names
 
     print_result(format_grades(grades), lines=True)
     everyone = [*grades, *writer.others]
     for line in find_copies(everyone).describe(everyone):
         print_result(line)
+    with_number = {*itertools.chain(*namesakes.values())}
+    strangers = set(unknown) - with_number
+    absent = writer.missing.keys() - namesakes.keys()
+    meant = suggest_names(strangers, absent) | suggest_names(absent, strangers)
     for name, row in writer.missing.items():
         given = find_correction(row)
         points = "" if given.points is None else f", {format_points(given.points)} points"
-        print_result(f"{name}: no submission{points}{given.comment and f'; {given.comment}'}")
+        parts = [f"no submission{points}", given.comment, meant.get(name, "")]
+        print_result(f"{name}: {'; '.join(filter(None, parts))}")
     for student, called in sorted(namesakes.items()):
         dropped = "; the earlier grade without a number is dropped, its report stays"
         print_result(
@@ -72,10 +78,11 @@ def print_summary(
             f"{', '.join(other_totals)}: corrected_points stay as they were, but the earlier grade "
             f"was not of {total} points; check them on the roster"
         )
-    named = {*(grade.name for grade in grades), *itertools.chain(*namesakes.values())}
+    named = {*(grade.name for grade in grades), *with_number}
     for name in unknown:
-        earlier = "" if name in named else f"; --drop {shlex.quote(name)} drops its earlier grade"
-        print_result(f"{name}: is not on the roster{earlier}")
+        earlier = "" if name in named else f"--drop {shlex.quote(name)} drops its earlier grade"
+        advice = " ".join(filter(None, (meant.get(name), earlier)))
+        print_result(f"{name}: is not on the roster{advice and f'; {advice}'}")
     if writer.kept:
         kept = count_noun(writer.kept, "submission")
         print_result(f"{kept} unchanged since the last time; --again grades all")
