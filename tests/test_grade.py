@@ -829,6 +829,25 @@ def test_roster_and_claims_are_read_and_checked(tmp_path: Path) -> None:
     assert len(problems.found) == 3
 
 
+def test_claims_at_the_same_place_that_differ_are_named(tmp_path: Path) -> None:
+    for name, text in (("b", "epochs = 3"), ("a", "epochs = 2"), ("a/deep", "epochs = 9")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "claim.toml").write_text(text)
+    found, problems = read_claim(tmp_path, {})
+    assert found == Claim(epochs=2)
+    differ = "2 claims that differ (a/claim.toml, b/claim.toml), of which a/claim.toml counts; keep"
+    assert problems.found == (f"{differ} only one",)
+    (tmp_path / "b" / "claim.toml").write_text("epochs = 2")  # a copy
+    assert read_claim(tmp_path, {}) == (Claim(epochs=2), ClaimProblems())
+    (tmp_path / "b" / "claim.toml").write_text("epochs = 3")
+    (tmp_path / "claim.toml").write_text("epochs = 5")  # the topmost one is meant
+    assert read_claim(tmp_path, {}) == (Claim(epochs=5), ClaimProblems())
+    (tmp_path / "claim.json").write_text('{"epochs": 6, "wrong": 1}')
+    assert len(read_claim(tmp_path, {})[1].found) == 1
+    (tmp_path / "claim.toml").write_text("epochs = ")
+    assert len(read_claim(tmp_path, {})[1].found) == 2
+
+
 @pytest.mark.parametrize(
     ("text", "like"),
     [

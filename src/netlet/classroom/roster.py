@@ -15,7 +15,7 @@ from typing import Any
 from netlet import catalog, recipes
 from netlet.classroom.similar_names import find_twins
 from netlet.classroom.submissions import compose
-from netlet.classroom.submitted_files import CLAIMS, read_text
+from netlet.classroom.submitted_files import find_claim, read_text
 from netlet.display import Displayed
 from netlet.errors import GradingError, NetletError, NetletWarning, did_you_mean
 from netlet.files import read_regular
@@ -206,25 +206,24 @@ def read_claim(folder: Path, row: Mapping[str, str]) -> tuple[Claim, ClaimProble
         The claim without what cannot be used, and what that is.
     """
     values: dict[str, Any] = {key: _number(row[key], key) for key in _CLAIMED if row.get(key)}
-    files = [file for name in CLAIMS for file in folder.rglob(name)]
-    files.sort(key=lambda file: (len(file.parts), CLAIMS.index(file.name), file))
+    file, problem = find_claim(folder)
+    several = (problem,) if problem else ()
     try:
-        if files:
-            values |= _parse(files[0])
+        if file is not None:
+            values |= _parse(file)
     except GradingError as error:
         whole = str(error)
-        return Claim(**_keep_valid(values, {})), ClaimProblems((whole,), whole, whole)
+        return Claim(**_keep_valid(values, {})), ClaimProblems((*several, whole), whole, whole)
     problems: dict[str, str] = {}
+    name = file.name if file else ""  # the roster has no other keys
     for key in [key for key in values if key not in Claim.__dataclass_fields__]:
         known = ", ".join(Claim.__dataclass_fields__)
-        problems[key] = (
-            f"{files[0].name}: {key[:60]!r} is not a key of a claim; the keys are: {known}"
-        )
+        problems[key] = f"{name}: {key[:60]!r} is not a key of a claim; the keys are: {known}"
         del values[key]
     kept = _keep_valid(values, problems)
     of_weights = [problems[key] for key in ("weights", "mean", "std") if key in problems]
     return Claim(**kept), ClaimProblems(
-        tuple(problems.values()), "; ".join(of_weights), problems.get("recipe", "")
+        (*several, *problems.values()), "; ".join(of_weights), problems.get("recipe", "")
     )
 
 
