@@ -284,6 +284,18 @@ def test_weights_that_cannot_be_used_lose_no_points_of_the_rules_on_the_net(
     assert why in rules.warnings[0]
 
 
+def test_weights_in_half_precision_are_scored(tmp_path: Path) -> None:
+    weights = {name: tensor.half() for name, tensor in spot_weights().items()}
+    write_submission(tmp_path, "ann", {"m.py": RIGHT, "w.safetensors": save(weights)})
+    found = grade(tmp_path / "ann", GradingSettings(budget=BUDGET, points=20))
+    assert (found.state, found.points, found.parameters) == ("PASS", 20, 7_850)
+    assert found.score is not None
+    assert found.score.correct == 200
+    note = "w.safetensors: its weights were converted from float16 to float32"
+    assert note in found.notes
+    assert note in grade_files.to_gradescope(found)["output"]
+
+
 def test_copies_of_the_weights_are_one_file(tmp_path: Path) -> None:
     for name in ("b.pt", "a/b.pt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -111,6 +111,7 @@ class Examiner:
         copies = [one.score for one in results.copies]
         suspicion = suspect(score, *copies) if score else ""
         points, rule_points = count_points(judged, settings, trusted=not suspicion)
+        converted = str(answer.values["weights_note"])[:_MOST_LETTERS]
         missing = not evaluations and settings.budget.target is not None
         reason = _NOT_TRAINED if refused else unusable or _NO_WEIGHTS
         warnings = [*case.warnings, *([unusable] if unusable and not missing else [])]
@@ -133,6 +134,7 @@ class Examiner:
             claim=case.claim,
             notes=(
                 *([definitions] if definitions else []),
+                *([converted] if converted else []),
                 *recount,
                 *self._notes(case, found, rules),
             ),
