@@ -111,6 +111,9 @@ def test_which_of_several_definitions_counts_is_in_all_that_grading_writes(
     ("files", "problem"),
     [
         ({"a.py": "class Net(:\n"}, "no net: a.py: is not valid Python ("),
+        ({"a.py": RIGHT.encode("utf-16")}, "no net: a.py: is saved as UTF-16; save it as UTF-8"),
+        ({"a.py": RIGHT.encode("utf-16-be")}, "no net: a.py: is saved as UTF-16; save it as UTF-8"),
+        ({"a.py": "x = 1\0\n"}, "no net: a.py: is not valid Python ("),
         ({"a.py": "class Net(:\n", "b.py": "x = 1\n"}, "repair it (and 1 more)"),
         ({"a.py": f"import nowhere\n{RIGHT.replace('10)', 'nowhere.n)')}"}, "no net runs"),
         (
@@ -121,11 +124,10 @@ def test_which_of_several_definitions_counts_is_in_all_that_grading_writes(
     ],
 )
 def test_what_no_other_name_would_help_gets_no_advice_to_name_a_net(
-    tmp_path: Path, files: dict[str, str], problem: str
+    tmp_path: Path, files: dict[str, bytes | str], problem: str
 ) -> None:
     (tmp_path / "ann").mkdir()
-    for name, text in files.items():
-        (tmp_path / "ann" / name).write_text(text)
+    write_submission(tmp_path, "ann", files)
     with pytest.raises(NetError) as raised:
         grade(tmp_path / "ann", GradingSettings(budget=BUDGET))
     assert problem in str(raised.value)
