@@ -256,7 +256,7 @@ def test_weights_that_are_bad_with_any_normalization_get_no_advice(tmp_path: Pat
     [
         ({"w.pt": b"no weights"}, "w.pt: "),
         slow({"w.safetensors": save({"1.weight": torch.zeros(3)})}, "belong to another net"),
-        slow({"a.pt": b"", "b.pt": b""}, 'name one in claim.toml, like weights = "a.pt"'),
+        slow({"a.pt": b"", "b.pt": b"b"}, 'name one in claim.toml, like weights = "a.pt"'),
         slow({"a.pt": b"", "claim.toml": "weights = 'b.pt'"}, "no weights 'b.pt'; there are: a.pt"),
         ({"w.safetensors": save(spot_weights()), "claim.toml": "epochs: 10"}, "is not valid TOML"),
         slow({"w.pt": b"", "claim.toml": "std = 0"}, "claim std=0 is not"),
