@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 import unicodedata
 from pathlib import Path
 
 import pytest
 from class_of_students import RIGHT, spot_data, write_submission
-from helpers import Netlet
+from helpers import ROOT, Netlet
 
 from netlet.budgets import Budget
 from netlet.classroom import Grade, GradingSettings, grade_submissions, list_submissions
@@ -226,6 +227,53 @@ def test_a_column_that_is_nearly_one_of_the_roster_is_named(
     assert str(one.message) == (
         f"{roster}: the column {title!r} is not read; did you mean {meant!r}?"
     )
+
+
+def test_the_table_leads_back_to_what_was_handed_in_and_to_the_reports(
+    netlet: Netlet, two: Path
+) -> None:
+    handed_in = [f"Cy Ho_{number}_{ADDED}_" for number in (4, 5)]
+    for name in (*handed_in, f"ann lee_6_{ADDED}_", "ann_lee"):
+        write_submission(two, name, BROKEN)
+    Path("class.csv").write_text("submission\nzoe\n")
+    options = ("--budget", "class.toml", "--trust", "--roster", "class.csv")
+    netlet("grade", str(two), *options)
+    table = read_table()
+    assert list(table["ann"])[-3:] == ["source", "report", "budget"]
+    assert list(table["ann"])[:2] == ["submission", "student"]
+    rows = {name: (row["source"], row["report"]) for name, row in table.items()}
+    assert rows["Cy Ho_4"][0] == handed_in[0]
+    assert rows["Cy Ho_5"][0] == handed_in[1]
+    assert rows["ann lee"][0] == f"ann lee_6_{ADDED}_"
+    assert rows.pop("zoe") == ("", "")
+    assert len({folder for _, folder in rows.values()}) == len(rows) == 6
+    for name, (_, folder) in rows.items():
+        assert f"Submission `{name}`" in Path("grades", folder, "report.md").read_text()
+    netlet("grade", str(two / "ann"), "--single", *options)  # the others keep theirs
+    assert {name: (row["source"], row["report"]) for name, row in read_table().items()} == {
+        **rows,
+        "zoe": ("", ""),
+    }
+    netlet(*("grade", str(two / "bob"), "--single", "--out", "alone"), *options)
+    (line,) = csv.DictReader(Path("alone/grades.csv").read_text("utf-8-sig").splitlines()[:2])
+    assert (line["source"], line["report"]) == ("bob", ".")
+
+
+def test_the_lines_of_the_guide_make_the_folders_that_moodle_takes(
+    netlet: Netlet, two: Path
+) -> None:
+    for name in (f"Cy Ho_4_{ADDED}_", f"Cy Ho_5_{ADDED}_"):
+        write_submission(two, name, BROKEN)
+    Path("class.csv").write_text("submission\nzoe\n")
+    netlet(*("grade", str(two), "--budget", "class.toml", "--trust", "--roster", "class.csv"))
+    guide = (ROOT / "docs" / "grading.md").read_text()
+    (lines,) = re.findall(r"^```python\n(.*?feedback.*?)^```", guide, re.MULTILINE | re.DOTALL)
+    for _ in range(2):
+        exec(lines, {})
+    made = {path.parent.name: path.read_text() for path in Path("feedback").glob("*/report.md")}
+    assert sorted(made) == [f"Cy Ho_4_{ADDED}_", f"Cy Ho_5_{ADDED}_", "ann", "bob"]
+    assert not [*Path("feedback").rglob("results.json")]
+    assert "Submission `Cy Ho_5`" in made[f"Cy Ho_5_{ADDED}_"]
 
 
 def test_grades_by_two_budgets_in_one_table_are_named_and_marked(netlet: Netlet, two: Path) -> None:

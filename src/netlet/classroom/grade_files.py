@@ -30,7 +30,7 @@ _TITLES = (
     *("weights", "mean", "std", "same_as"),
 )
 _REASON = "reason"
-_LAST_TITLES = ("budget",)
+_LAST_TITLES = ("source", "report", "budget")
 NO_SUBMISSION = "NO SUBMISSION"  # the verdict of a student who has submitted nothing
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would compute such a cell
 Missing = Mapping[str, Mapping[str, str]]  # their lines of the roster by the submission's name
@@ -91,6 +91,7 @@ def grades_to_csv(
     grades: Sequence[Grade],
     missing: Missing | None = None,
     *,
+    folders: Mapping[str, str] | None = None,
     budget: GradedBudget | None = None,
 ) -> str:
     """Return a CSV file with a line for each submission.
@@ -99,6 +100,7 @@ def grades_to_csv(
         grades: The grades.
         missing: The lines of the students on the roster who have submitted nothing; they have a
             line each at the end.
+        folders: The folder of the report of each submission, within that of the grades.
         budget: What judges the class now; grades by another budget are marked. None: none are.
     """
     rules = list(dict.fromkeys(title for grade in grades for title in _states(grade)))
@@ -130,6 +132,8 @@ def grades_to_csv(
                 _cell(copies.describe_one(grade.name)),
                 *(cell for rule in rules for cell in (states.get(rule, ""), earned.get(rule, ""))),
                 _cell(explain_grade(grade)),
+                _cell(grade.source),
+                _cell((folders or {}).get(grade.name, "")),
                 _cell(_name_budget(grade, budget)),
             ]
         )

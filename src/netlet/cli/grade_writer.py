@@ -175,7 +175,8 @@ class GradeWriter:
             everyone.sort(key=lambda grade: grade.name)
         self._out.mkdir(parents=True, exist_ok=True)
         # Without the mark at its start, Excel takes the umlauts of UTF-8 for other letters.
-        table = f"\ufeff{grades_to_csv(everyone, self.missing, budget=self.budget)}"
+        cells = grades_to_csv(everyone, self.missing, folders=self._folders, budget=self.budget)
+        table = f"\ufeff{cells}"
         digest = digest_table(table.encode())
         self._keep_changed_table(digest)
         document = grades_to_json(everyone, self.missing, table_digest=digest)
