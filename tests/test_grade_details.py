@@ -133,6 +133,26 @@ def test_more_accuracy_than_annotators_allow_is_reviewed(
     assert suspect(Score("test", 200 - wrong, 200), *[Score("test", 200 - wrong, 200)] * 2) == ""
 
 
+@pytest.mark.parametrize(
+    ("correct", "said"),
+    [
+        ([190], ""),
+        ([190, 180], "Of the two seeds, the one of lower accuracy counts."),
+        ([190, 180, 185], "The seed of median accuracy counts."),
+        (
+            [190, 180, 185, 195],
+            "The seed of median accuracy (of the two in the middle, the lower) counts.",
+        ),
+    ],
+)
+def test_a_report_says_which_of_several_seeds_counts(correct: list[int], said: str) -> None:
+    scores = tuple(Score("test", one, 200) for one in correct)
+    found = grade_of().replace(score=scores[0], seed_scores=scores)
+    page = student_page(Examination(found), spot_data().held_out, figures=False).text
+    assert ("counts." in page) == bool(said)
+    assert said in page
+
+
 def test_no_two_columns_of_the_table_have_the_same_title() -> None:
     text = grade_files.grades_to_csv([Grade(name="a", state="FAIL", points=0, max_points=1)])
     fixed = next(csv.reader(io.StringIO(text)))

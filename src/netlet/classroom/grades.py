@@ -29,7 +29,8 @@ class GradingSettings(Displayed):
         weights: A pattern of the path of the weights, like ``*.pt``; None: the only such file.
         retrain: The recipe that nets are trained by, ``"claim"`` for that of each claim, or None
             for the submitted weights.
-        seeds: The seeds to train with; the run of median accuracy counts.
+        seeds: The seeds to train with; the run of median accuracy counts, for an even number the
+            lower of the two in the middle.
         points: Points for a submission that meets every rule.
         limit_points: Points for single limits by their names, and for rules as the budget writes
             them; the others share the rest of ``points`` equally. None given: each rule is worth
