@@ -85,8 +85,8 @@ def test_mistakes_of_a_student_are_marked_where_annotators_reject_the_label() ->
     assert captions.keys() == {"3\nrejected by 5 of 5", "5"}
     framed = [axes.spines["top"].get_visible() for _, axes in sorted(captions.items())]
     assert framed == [True, False]
-    assert "reject the label of 2 test images; 1 of these are among" in page.text
-    assert "1 of them have an orange frame" in page.text
+    assert "reject the label of 2 test images; 1 of these is among" in page.text
+    assert "1 of them has an orange frame" in page.text
     assert "annotators" not in student_page(examination, split).text
 
 
@@ -151,6 +151,17 @@ def test_a_report_says_which_of_several_seeds_counts(correct: list[int], said: s
     page = student_page(Examination(found), spot_data().held_out, figures=False).text
     assert ("counts." in page) == bool(said)
     assert said in page
+
+
+def test_a_comment_keeps_its_full_stop_and_stands_at_the_end() -> None:
+    hidden = RuleResult("weights outside the net", "none", "2,110", "-", "UNKNOWN")
+    found = grade_of(hidden).replace(
+        points=5, points_by_rules=0, comment="Late. See my mail.", problem="no weights."
+    )
+    assert grade_files.explain_grade(found) == (
+        "0 points by the rules, corrected to 5; no weights; weights outside the net: 2,110, none "
+        "are allowed; Late. See my mail."
+    )
 
 
 def test_no_two_columns_of_the_table_have_the_same_title() -> None:

@@ -355,11 +355,11 @@ def test_a_name_on_the_roster_that_is_nearly_that_of_a_submission_is_named(
 ) -> None:
     write_submission(two, "anna maier", BROKEN)
     Path("class.csv").write_text(
-        "submission,comment\nAnna  Maier,\nann,\nbob,\nzoe,ill\nBobby,by mail\n"
+        "submission,comment\nAnna  Maier,Ill.\nann,\nbob,\nzoe,ill\nBobby,by mail\n"
     )
     options = ("--budget", "class.toml", "--trust", "--roster", "class.csv")
     out = netlet("grade", str(two), *options)[1]
-    assert "Anna  Maier: no submission; did you mean 'anna maier'?\n" in out
+    assert "Anna  Maier: no submission; did you mean 'anna maier'? Ill.\n" in out
     assert "anna maier: is not on the roster; did you mean 'Anna  Maier'?\n" in out
     assert "zoe: no submission; ill\n" in out
     assert "Bobby: no submission; by mail\n" in out  # that of bob is his own

@@ -63,18 +63,24 @@ def format_grades(grades: Sequence[Grade]) -> str:
 def explain_grade(grade: Grade) -> str:
     """Return in one line why a submission does not pass, and what its teacher should know.
 
-    That is what the teacher has decided, what is not as claimed, and which of several definitions
-    of its net was graded; empty if there is nothing to say.
+    That is which points the teacher has changed, what is not as claimed, which of several
+    definitions of its net was graded, and the comment; empty if there is nothing to say.
     """
     missed = [
-        ": ".join(filter(None, (f"{rule.title}: {rule.found}, {rule.limit}", find_advice(rule))))
+        ": ".join(filter(None, (_state(rule), find_advice(rule))))
         for rule in grade.rules
         if rule.state not in ("PASS", "NOT YET")
     ]
-    decided = [grade.describe_correction(), grade.comment]
     measured = [grade.problem, *grade.warnings, *missed, *check_claim(grade), grade.definitions]
-    parts = [*decided, *measured]
+    # What the teacher writes comes last, where it keeps its full stop.
+    parts = [grade.describe_correction(), *measured, grade.comment]
     return _join(list(filter(None, parts)))
+
+
+def _state(rule: RuleResult) -> str:
+    """Return what was found by a rule that is missed, and its limit."""
+    limit = "none are allowed" if rule.limit == "none" else rule.limit
+    return f"{rule.title}: {rule.found}, {limit}"
 
 
 def find_advice(rule: RuleResult) -> str:

@@ -59,8 +59,8 @@ def print_summary(
     for name, row in writer.missing.items():
         given = find_correction(row)
         points = "" if given.points is None else f", {format_points(given.points)} points"
-        parts = [f"no submission{points}", given.comment, meant.get(name, "")]
-        print_result(f"{name}: {'; '.join(filter(None, parts))}")
+        said = " ".join(filter(None, (meant.get(name), given.comment)))
+        print_result(f"{name}: no submission{points}{said and f'; {said}'}")
     for student, called in sorted(namesakes.items()):
         dropped = "; the earlier grade without a number is dropped, its report stays"
         print_result(
