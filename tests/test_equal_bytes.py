@@ -202,6 +202,31 @@ def test_weights_of_another_type_are_refused(dtype: torch.dtype, tmp_path: Path)
         load_weights(net, tmp_path / "w.pt")
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_floating_point_weights_are_converted_if_asked(dtype: torch.dtype, tmp_path: Path) -> None:
+    net, file = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)), tmp_path / "w.pt"
+    saved = {
+        name: value.to(dtype) if value.is_floating_point() else value
+        for name, value in net.state_dict().items()
+    }
+    torch.save(saved, file)
+    name = str(dtype).removeprefix("torch.")
+    note = load_weights(net, file, convert=True)
+    assert note == f"w.pt: its weights were converted from {name} to float32"
+    for key, value in net.state_dict().items():
+        assert torch.equal(value, saved[key].to(value.dtype))
+    torch.save(net.state_dict(), file)
+    assert load_weights(net, file, convert=True) == ""
+    before = weights_digest(net)
+    torch.save({**saved, "0.weight": torch.full((2, 2), 1e300, dtype=torch.float64)}, file)
+    with pytest.raises(NetError, match=r"0\.weight has values that are not finite"):
+        load_weights(net, file, convert=True)  # too large for float32
+    torch.save({**saved, "0.weight": torch.ones(2, 2, dtype=torch.int32)}, file)
+    with pytest.raises(NetError, match=r"wrong type: 0\.weight is int32"):
+        load_weights(net, file, convert=True)
+    assert weights_digest(net) == before
+
+
 class Unused(nn.Module):
     """A net with a buffer that becomes infinite in training, and that no score depends on."""
 

@@ -226,6 +226,21 @@ def test_evaluate_rejects_wrong_arguments_with_one_line(
 # --- weights from other programs
 
 
+def test_weights_in_half_precision_are_evaluated(
+    netlet: Netlet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    net = nets.load("grain")
+    torch.save(net.half().state_dict(), "half.pt")
+    torch.save(net.float().state_dict(), "float.pt")
+    code, out, err = netlet("evaluate", "grain", "--weights", "half.pt", "--json")
+    assert code == 0, err
+    assert "half.pt: its weights were converted from float16 to float32" in err
+    code, expected, err = netlet("evaluate", "grain", "--weights", "float.pt", "--json")
+    assert (code, "converted" in err) == (0, False)
+    assert json.loads(out)["score"] == json.loads(expected)["score"]
+
+
 class Wrapped(nn.Module):
     def __init__(self) -> None:
         super().__init__()

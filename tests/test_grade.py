@@ -196,8 +196,8 @@ def test_points_and_comments_of_the_roster_count_and_a_changed_table_is_kept(
     code, _, err = netlet("grade", str(class_on_spots), *options)
     assert code == 2
     assert (
-        "class.csv: ann: corrected_points is 'many'; give a number from 0 to 1,000,000, or nothing"
-        in err
+        "class.csv: ann: corrected_points is 'many'; give a number from 0 to 1,000,000 with at most "
+        "two decimals and no exponent, like 14.5, or nothing" in err
     )
 
 
@@ -624,7 +624,9 @@ def test_what_is_repeated_runs_alone(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("netlet.classroom.grading.run_task", run)
     monkeypatch.setattr("netlet.classroom.grading.limit_workers", lambda workers: workers)
     for number in range(4):
-        write_submission(tmp_path, f"s{number}", {"m.py": "", "claim.toml": f"epochs = {number}"})
+        write_submission(
+            tmp_path, f"s{number}", {"m.py": "", "claim.toml": f"epochs = {number + 1}"}
+        )
     settings = GradingSettings(budget=CLASS, trust=True)
     grades = grade_submissions(list_submissions([tmp_path]), settings, spot_data(), workers=4)
     assert all(grade.problem.startswith("ran out of memory") for grade in grades)
@@ -827,6 +829,59 @@ def test_roster_and_claims_are_read_and_checked(tmp_path: Path) -> None:
     assert len(problems.found) == 3
 
 
+def test_claims_at_the_same_place_that_differ_are_named(tmp_path: Path) -> None:
+    for name, text in (("b", "epochs = 3"), ("a", "epochs = 2"), ("a/deep", "epochs = 9")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "claim.toml").write_text(text)
+    found, problems = read_claim(tmp_path, {})
+    assert found == Claim(epochs=2)
+    differ = "2 claims that differ (a/claim.toml, b/claim.toml), of which a/claim.toml counts; keep"
+    assert problems.found == (f"{differ} only one",)
+    (tmp_path / "b" / "claim.toml").write_text("epochs = 2")  # a copy
+    assert read_claim(tmp_path, {}) == (Claim(epochs=2), ClaimProblems())
+    (tmp_path / "b" / "claim.toml").write_text("epochs = 3")
+    (tmp_path / "claim.toml").write_text("epochs = 5")  # the topmost one is meant
+    assert read_claim(tmp_path, {}) == (Claim(epochs=5), ClaimProblems())
+    (tmp_path / "claim.json").write_text('{"epochs": 6, "wrong": 1}')
+    assert len(read_claim(tmp_path, {})[1].found) == 1
+    (tmp_path / "claim.toml").write_text("epochs = ")
+    assert len(read_claim(tmp_path, {})[1].found) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "like"),
+    [
+        ("epochs = 0", "15"),
+        ("epochs = 1.5", "15"),
+        ("epochs = inf", "15"),
+        ("epochs = true", "15"),
+        ("accuracy = 250", "99.4"),
+        ("accuracy = 100.01", "99.4"),
+        ("accuracy = -1", "99.4"),
+        ("parameters = 7850.5", "7416"),
+        ("mean = 1001", "0.1307"),
+    ],
+)
+def test_a_claim_that_cannot_be_true_is_left_out(tmp_path: Path, text: str, like: str) -> None:
+    (tmp_path / "claim.toml").write_text(text)
+    found, problems = read_claim(tmp_path, {})
+    assert found == Claim()
+    written = text.replace(" ", "").replace("true", "True")
+    assert problems.found == (f"the claim {written} is not valid; give one like {like}",)
+    key, value = text.split(" = ")
+    if key in ("accuracy", "epochs") and value != "true":
+        assert read_claim(tmp_path / "nowhere", {key: value})[0] == Claim()
+
+
+def test_whole_numbers_may_have_a_decimal_point(tmp_path: Path) -> None:
+    (tmp_path / "claim.toml").write_text("epochs = 2.0\nparameters = 7850.0\naccuracy = 100\n")
+    found, problems = read_claim(tmp_path, {})
+    assert problems == ClaimProblems()
+    assert found == Claim(epochs=2, parameters=7850, accuracy=100)
+    assert isinstance(found.epochs, int)
+    assert read_claim(tmp_path / "nowhere", {"epochs": "2.0"})[0] == Claim(epochs=2)
+
+
 def test_a_roster_of_another_system_is_read_or_refused(tmp_path: Path) -> None:
     roster = tmp_path / "class.csv"
     roster.write_text("submission;student;accuracy\nJo\u0308rg;Jörg;99,41\n")
@@ -851,6 +906,11 @@ def test_a_roster_of_another_system_is_read_or_refused(tmp_path: Path) -> None:
         ("bob,33,5,half", "line 2 has more cells than the first line; put a text with ','"),
         ('bob,"1,000",', "corrected_points is '1,000'; give a number"),
         ("bob,nan,", "corrected_points is 'nan'; give a number"),
+        (
+            "bob,9.999,",
+            "'9.999'; give a number from 0 to 1,000,000 with at most two decimals and no",
+        ),
+        ("bob,1.5e1,", "'1.5e1'; give a number .* no exponent, like 14.5, or nothing"),
     ],
 )
 def test_points_that_could_mean_something_else_are_refused(

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from class_of_students import notebook, spot_data, zip_of
+from class_of_students import RIGHT, grade, notebook, spot_data, spot_weights, submit, zip_of
+from safetensors.torch import save
 from torch import nn
 
 from netlet.budgets import Budget, ModelCost, RuleResult, Score
@@ -18,7 +19,7 @@ from netlet.classroom import Grade, GradingSettings, Submission, grade_files, so
 from netlet.classroom.examine import Examination
 from netlet.classroom.grades import RulePoints, check_claim
 from netlet.classroom.inside import _find_net
-from netlet.classroom.judging import judge_rules
+from netlet.classroom.judging import judge_rules, suspect
 from netlet.classroom.recount import count_again
 from netlet.classroom.roster import Claim
 from netlet.classroom.student_page import student_page
@@ -84,8 +85,8 @@ def test_mistakes_of_a_student_are_marked_where_annotators_reject_the_label() ->
     assert captions.keys() == {"3\nrejected by 5 of 5", "5"}
     framed = [axes.spines["top"].get_visible() for _, axes in sorted(captions.items())]
     assert framed == [True, False]
-    assert "reject the label of 2 test images; 1 of these are among" in page.text
-    assert "1 of them have an orange frame" in page.text
+    assert "reject the label of 2 test images; 1 of these is among" in page.text
+    assert "1 of them has an orange frame" in page.text
     assert "annotators" not in student_page(examination, split).text
 
 
@@ -103,6 +104,64 @@ def test_the_grading_marks_disputed_labels_of_mnist_only(
         writer = GradeWriter(tmp_path / data.digest, data, ["ann"], single=True)
         writer.take(Examination(grade_of()), False)
     assert shown == [{}, DISPUTED_LABELS]
+
+
+@pytest.mark.parametrize(("wrong", "state"), [(0, "REVIEW"), (14, "REVIEW"), (15, "PASS")])
+def test_more_accuracy_than_annotators_allow_is_reviewed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: int, state: str
+) -> None:
+    spots = spot_data()
+    digits = dataclasses.replace(spots, checksums={file.name: file.md5 for file in MNIST.files})
+    labels = spots.held_out.labels.clone()
+    labels[:wrong] = (labels[:wrong] + 1) % 10
+    test = dataclasses.replace(spots.held_out, labels=labels)
+    changed = dataclasses.replace(digits, held_out=test)
+    monkeypatch.setattr("class_of_students.spot_data", lambda: changed)
+    folder = submit(tmp_path, m__py=RIGHT, w__safetensors=save(spot_weights()))
+    budget = Budget(params_below=8_000, accuracy_at_least=90)
+    found = grade(folder, GradingSettings(budget=budget, points=20))
+    assert found.score is not None
+    assert found.score.correct == 200 - wrong
+    assert (found.state, found.points) == (state, 20 if state == "PASS" else 10)
+    percent = 100 * (200 - wrong) / 200
+    said = (
+        f"the net classifies {percent:.2f}% of the test images correctly, more than a net can "
+        "reach that agrees with the annotators (92.50%); look whether it was trained on the test "
+        "images"
+    )
+    assert found.problem == (said if state == "REVIEW" else "")
+    assert suspect(Score("test", 200 - wrong, 200), *[Score("test", 200 - wrong, 200)] * 2) == ""
+
+
+@pytest.mark.parametrize(
+    ("correct", "said"),
+    [
+        ([190], ""),
+        ([190, 180], "Of the two seeds, the one of lower accuracy counts."),
+        ([190, 180, 185], "The seed of median accuracy counts."),
+        (
+            [190, 180, 185, 195],
+            "The seed of median accuracy (of the two in the middle, the lower) counts.",
+        ),
+    ],
+)
+def test_a_report_says_which_of_several_seeds_counts(correct: list[int], said: str) -> None:
+    scores = tuple(Score("test", one, 200) for one in correct)
+    found = grade_of().replace(score=scores[0], seed_scores=scores)
+    page = student_page(Examination(found), spot_data().held_out, figures=False).text
+    assert ("counts." in page) == bool(said)
+    assert said in page
+
+
+def test_a_comment_keeps_its_full_stop_and_stands_at_the_end() -> None:
+    hidden = RuleResult("weights outside the net", "none", "2,110", "-", "UNKNOWN")
+    found = grade_of(hidden).replace(
+        points=5, points_by_rules=0, comment="Late. See my mail.", problem="no weights."
+    )
+    assert grade_files.explain_grade(found) == (
+        "0 points by the rules, corrected to 5; no weights; weights outside the net: 2,110, none "
+        "are allowed; Late. See my mail."
+    )
 
 
 def test_no_two_columns_of_the_table_have_the_same_title() -> None:

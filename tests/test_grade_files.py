@@ -111,6 +111,9 @@ def test_which_of_several_definitions_counts_is_in_all_that_grading_writes(
     ("files", "problem"),
     [
         ({"a.py": "class Net(:\n"}, "no net: a.py: is not valid Python ("),
+        ({"a.py": RIGHT.encode("utf-16")}, "no net: a.py: is saved as UTF-16; save it as UTF-8"),
+        ({"a.py": RIGHT.encode("utf-16-be")}, "no net: a.py: is saved as UTF-16; save it as UTF-8"),
+        ({"a.py": "x = 1\0\n"}, "no net: a.py: is not valid Python ("),
         ({"a.py": "class Net(:\n", "b.py": "x = 1\n"}, "repair it (and 1 more)"),
         ({"a.py": f"import nowhere\n{RIGHT.replace('10)', 'nowhere.n)')}"}, "no net runs"),
         (
@@ -121,11 +124,10 @@ def test_which_of_several_definitions_counts_is_in_all_that_grading_writes(
     ],
 )
 def test_what_no_other_name_would_help_gets_no_advice_to_name_a_net(
-    tmp_path: Path, files: dict[str, str], problem: str
+    tmp_path: Path, files: dict[str, bytes | str], problem: str
 ) -> None:
     (tmp_path / "ann").mkdir()
-    for name, text in files.items():
-        (tmp_path / "ann" / name).write_text(text)
+    write_submission(tmp_path, "ann", files)
     with pytest.raises(NetError) as raised:
         grade(tmp_path / "ann", GradingSettings(budget=BUDGET))
     assert problem in str(raised.value)
@@ -254,7 +256,7 @@ def test_weights_that_are_bad_with_any_normalization_get_no_advice(tmp_path: Pat
     [
         ({"w.pt": b"no weights"}, "w.pt: "),
         slow({"w.safetensors": save({"1.weight": torch.zeros(3)})}, "belong to another net"),
-        slow({"a.pt": b"", "b.pt": b""}, 'name one in claim.toml, like weights = "a.pt"'),
+        slow({"a.pt": b"", "b.pt": b"b"}, 'name one in claim.toml, like weights = "a.pt"'),
         slow({"a.pt": b"", "claim.toml": "weights = 'b.pt'"}, "no weights 'b.pt'; there are: a.pt"),
         ({"w.safetensors": save(spot_weights()), "claim.toml": "epochs: 10"}, "is not valid TOML"),
         slow({"w.pt": b"", "claim.toml": "std = 0"}, "claim std=0 is not"),
@@ -282,6 +284,18 @@ def test_weights_that_cannot_be_used_lose_no_points_of_the_rules_on_the_net(
     rules = grade(tmp_path / "ann", GradingSettings(budget=Budget(params_below=8_000)))
     assert (rules.state, rules.problem) == ("PASS", "")
     assert why in rules.warnings[0]
+
+
+def test_weights_in_half_precision_are_scored(tmp_path: Path) -> None:
+    weights = {name: tensor.half() for name, tensor in spot_weights().items()}
+    write_submission(tmp_path, "ann", {"m.py": RIGHT, "w.safetensors": save(weights)})
+    found = grade(tmp_path / "ann", GradingSettings(budget=BUDGET, points=20))
+    assert (found.state, found.points, found.parameters) == ("PASS", 20, 7_850)
+    assert found.score is not None
+    assert found.score.correct == 200
+    note = "w.safetensors: its weights were converted from float16 to float32"
+    assert note in found.notes
+    assert note in grade_files.to_gradescope(found)["output"]
 
 
 def test_copies_of_the_weights_are_one_file(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import io
 import json
+import re
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from safetensors.torch import save
 
 from netlet.budgets import Budget, ModelCost, RuleResult, load_budget
 from netlet.budgets.class_file import ClassFile, read_class_file
-from netlet.budgets.points import share_points
+from netlet.budgets.points import divide_points, share_points
 from netlet.classroom import GradingSettings, grade_files
 from netlet.classroom.examine import Examination
 from netlet.classroom.judging import JudgedRule, judge_rules
@@ -107,6 +108,27 @@ def test_a_net_that_cannot_be_scored_loses_half_of_the_points_for_accuracy() -> 
     )
     _, each = count_points(rules, settings)
     assert [one.max_points for one in each] == [100, 0]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_points_are_graded_as_they_were_published_in_any_order(
+    netlet: Netlet, tmp_path: Path, order: tuple[int, ...]
+) -> None:
+    file = tmp_path / "class.toml"
+    limits = 'params_below = 80\nmacs_below = 9\nrequires = ["no bias", "GAP"]\n'
+    file.write_text(f'{limits}[grade.points]\ntotal = 20\n"no bias" = 10\n')
+    published = {"params_below": 3.33, "macs_below": 3.34, "no bias": 10, "GAP": 3.33}
+    page = netlet("budget", str(file))[1]
+    for words, points in (("80 parameters", 3.33), ("9 MACs", 3.34), ("GAP", 3.33)):
+        assert re.search(rf"{words}.* \({points} points\)", page)
+    found, budget = read_class_file(file), load_budget(file)
+    assert divide_points(found.limit_points or {}, 20, budget) == published
+    settings = GradingSettings(budget=budget, points=20, limit_points=found.limit_points or {})
+    limits_of_rows = [("params_below", "macs_below", "GAP")[place] for place in order]
+    states = ["PASS" if limit != "GAP" else "FAIL" for limit in limits_of_rows]
+    total, each = count_points(judged(*states, limits=tuple(limits_of_rows)), settings)
+    assert [one.max_points for one in each] == [published[limit] for limit in limits_of_rows]
+    assert total == 6.67
 
 
 def test_an_accuracy_that_is_not_believed_earns_nothing() -> None:

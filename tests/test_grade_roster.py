@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+import json
+import re
 import shutil
 import unicodedata
 from pathlib import Path
 
 import pytest
 from class_of_students import RIGHT, spot_data, write_submission
-from helpers import Netlet
+from helpers import ROOT, Netlet
 
 from netlet.budgets import Budget
 from netlet.classroom import Grade, GradingSettings, grade_submissions, list_submissions
@@ -103,6 +105,28 @@ def test_a_second_student_of_a_name_gets_a_grade_of_their_own(netlet: Netlet, tw
     netlet("grade", str(two / second), "--single", *options)
     points = {name: row["points"] for name, row in read_table().items()}
     assert points == {"Cy Ho_4": "18", "Cy Ho_5": "17", "ann": "0"}
+
+
+def test_a_valid_grade_with_a_number_is_not_offered_to_be_dropped(
+    netlet: Netlet, two: Path
+) -> None:
+    for number in (1017, 1018):
+        write_submission(two, f"Bernd Both_{number}_{ADDED}_", BROKEN)
+    Path("class.csv").write_text("submission\nann\nBernd Both\n")
+    options = ("--budget", "class.toml", "--trust", "--roster", "class.csv")
+    hint = (
+        "Bernd Both: several students have this name; write Bernd Both_1017 or Bernd Both_1018 on"
+    )
+    assert hint in netlet("grade", str(two), *options)[1]
+    for part in ((str(two / "ann"), str(two / "bob")), (str(two / "ann"), "--single")):
+        out = netlet("grade", *part, *options)[1]
+        assert f"{hint} the roster\n" in out
+        assert "Bernd Both_1018: is not on the roster\n" in out
+        assert "--drop 'Bernd" not in out
+    # Without a line of the roster that could be theirs, the grades are those of others.
+    Path("class.csv").write_text("submission\nann\nBernd Both_1017\n")
+    out = netlet("grade", str(two / "ann"), "--single", *options)[1]
+    assert "--drop 'Bernd Both_1018' drops its earlier grade" in out
 
 
 def test_a_number_once_given_stays(netlet: Netlet, two: Path) -> None:
@@ -203,6 +227,147 @@ def test_a_column_that_is_nearly_one_of_the_roster_is_named(
     assert str(one.message) == (
         f"{roster}: the column {title!r} is not read; did you mean {meant!r}?"
     )
+
+
+def test_the_table_leads_back_to_what_was_handed_in_and_to_the_reports(
+    netlet: Netlet, two: Path
+) -> None:
+    handed_in = [f"Cy Ho_{number}_{ADDED}_" for number in (4, 5)]
+    for name in (*handed_in, f"ann lee_6_{ADDED}_", "ann_lee"):
+        write_submission(two, name, BROKEN)
+    Path("class.csv").write_text("submission\nzoe\n")
+    options = ("--budget", "class.toml", "--trust", "--roster", "class.csv")
+    netlet("grade", str(two), *options)
+    table = read_table()
+    assert list(table["ann"])[-3:] == ["source", "report", "budget"]
+    assert list(table["ann"])[:2] == ["submission", "student"]
+    rows = {name: (row["source"], row["report"]) for name, row in table.items()}
+    assert rows["Cy Ho_4"][0] == handed_in[0]
+    assert rows["Cy Ho_5"][0] == handed_in[1]
+    assert rows["ann lee"][0] == f"ann lee_6_{ADDED}_"
+    assert rows.pop("zoe") == ("", "")
+    assert len({folder for _, folder in rows.values()}) == len(rows) == 6
+    for name, (_, folder) in rows.items():
+        assert f"Submission `{name}`" in Path("grades", folder, "report.md").read_text()
+    netlet("grade", str(two / "ann"), "--single", *options)  # the others keep theirs
+    assert {name: (row["source"], row["report"]) for name, row in read_table().items()} == {
+        **rows,
+        "zoe": ("", ""),
+    }
+    netlet(*("grade", str(two / "bob"), "--single", "--out", "alone"), *options)
+    (line,) = csv.DictReader(Path("alone/grades.csv").read_text("utf-8-sig").splitlines()[:2])
+    assert (line["source"], line["report"]) == ("bob", ".")
+
+
+def test_the_lines_of_the_guide_make_the_folders_that_moodle_takes(
+    netlet: Netlet, two: Path
+) -> None:
+    for name in (f"Cy Ho_4_{ADDED}_", f"Cy Ho_5_{ADDED}_"):
+        write_submission(two, name, BROKEN)
+    Path("class.csv").write_text("submission\nzoe\n")
+    netlet(*("grade", str(two), "--budget", "class.toml", "--trust", "--roster", "class.csv"))
+    guide = (ROOT / "docs" / "grading.md").read_text()
+    (lines,) = re.findall(r"^```python\n(.*?feedback.*?)^```", guide, re.MULTILINE | re.DOTALL)
+    for _ in range(2):
+        exec(lines, {})
+    made = {path.parent.name: path.read_text() for path in Path("feedback").glob("*/report.md")}
+    assert sorted(made) == [f"Cy Ho_4_{ADDED}_", f"Cy Ho_5_{ADDED}_", "ann", "bob"]
+    assert not [*Path("feedback").rglob("results.json")]
+    assert "Submission `Cy Ho_5`" in made[f"Cy Ho_5_{ADDED}_"]
+
+
+def test_grades_by_two_budgets_in_one_table_are_named_and_marked(netlet: Netlet, two: Path) -> None:
+    write_submission(two, "cy", BROKEN)
+    options = ("--budget", "class.toml", "--trust")
+    out = netlet("grade", str(two), *options)[1]
+    assert "by another budget" not in out
+    assert {row["budget"] for row in read_table().values()} == {"class"}
+    Path("class.toml").write_text("title = 'Second'\nparams_below = 8000\n")  # judges the same
+    out = netlet("grade", str(two / "ann"), "--single", *options)[1]
+    assert "by another budget" not in out
+    Path("class.toml").write_text("params_below = 7000\n[grade]\npoints = 30\n")
+    out = netlet("grade", str(two / "ann"), "--single", *options)[1]
+    assert (
+        "2 earlier grades in the tables are by another budget (see the column budget of "
+        "grades.csv); grade the whole class again\n"
+    ) in out
+    budgets = {name: row["budget"] for name, row in read_table().items()}
+    earlier = "class (earlier version)"
+    assert budgets == {"ann": "class", "bob": earlier, "cy": earlier}
+    assert {name: row["max_points"] for name, row in read_table().items()} == {
+        **dict.fromkeys(("bob", "cy"), "100"),
+        "ann": "30",
+    }
+    Path("other.toml").write_text("params_below = 6000\n")
+    out = netlet("grade", str(two / "cy"), "--single", "--budget", "other.toml", "--trust")[1]
+    assert "2 earlier grades in the tables are by another budget" in out
+    budgets = {name: row["budget"] for name, row in read_table().items()}
+    assert budgets == {**dict.fromkeys(("ann", "bob"), "class (another budget)"), "cy": "other"}
+    out = netlet("grade", str(two), *options)[1]  # all of these are judged anew
+    assert "by another budget" not in out
+    assert {row["max_points"] for row in read_table().values()} == {"30"}
+    assert {row["budget"] for row in read_table().values()} == {"class"}
+
+
+def test_grades_of_earlier_versions_are_by_an_unknown_budget(netlet: Netlet, two: Path) -> None:
+    options = ("--budget", "class.toml", "--trust")
+    netlet("grade", str(two), *options)
+    path = Path("grades/grades.json")
+    document = json.loads(path.read_text())
+    for grade in document["grades"]:
+        assert grade.pop("budget")["name"] == "class"
+    path.write_text(json.dumps(document))
+    out = netlet("grade", str(two / "ann"), "--single", *options)[1]
+    assert "by another budget" not in out
+    # That of ann is unchanged, so the budget is known again.
+    assert {name: row["budget"] for name, row in read_table().items()} == {
+        "ann": "class",
+        "bob": "",
+    }
+
+
+def test_corrections_of_another_total_are_named(netlet: Netlet, two: Path) -> None:
+    write_submission(two, "cy", BROKEN)
+    Path("class.csv").write_text("submission,corrected_points\nann,14.5\nbob,9\ncy,\nzoe,5\n")
+    options = ("--budget", "class.toml", "--trust", "--roster", "class.csv")
+    said = "corrected_points stay as they were, but the earlier grade was not of 30 points; check"
+    for points, names in (("20", ""), ("20", ""), ("30", "ann, bob, zoe"), ("30", "")):
+        out = netlet("grade", str(two), *options, "--points", points)[1]
+        assert [line for line in out.splitlines() if "corrected_points" in line] == (
+            [f"{names}: {said} them on the roster"] if names else []
+        )
+        assert read_table()["ann"]["points"] == "14.5"
+
+
+def test_names_that_differ_in_capitals_or_spaces_are_named_on_the_roster(tmp_path: Path) -> None:
+    roster = tmp_path / "class.csv"
+    roster.write_text("submission\nanna maier\nann\nAnna  Maier\nanne\n")
+    with pytest.warns(NetletWarning) as caught:
+        assert len(read_roster(roster)) == 4
+    assert [str(one.message) for one in caught] == [
+        f"{roster}: line 2 has 'anna maier'; did you mean 'Anna  Maier', as in line 4?",
+        f"{roster}: line 4 has 'Anna  Maier'; did you mean 'anna maier', as in line 2?",
+    ]
+
+
+def test_a_name_on_the_roster_that_is_nearly_that_of_a_submission_is_named(
+    netlet: Netlet, two: Path
+) -> None:
+    write_submission(two, "anna maier", BROKEN)
+    Path("class.csv").write_text(
+        "submission,comment\nAnna  Maier,Ill.\nann,\nbob,\nzoe,ill\nBobby,by mail\n"
+    )
+    options = ("--budget", "class.toml", "--trust", "--roster", "class.csv")
+    out = netlet("grade", str(two), *options)[1]
+    assert "Anna  Maier: no submission; did you mean 'anna maier'? Ill.\n" in out
+    assert "anna maier: is not on the roster; did you mean 'Anna  Maier'?\n" in out
+    assert "zoe: no submission; ill\n" in out
+    assert "Bobby: no submission; by mail\n" in out  # that of bob is his own
+    out = netlet("grade", str(two / "ann"), "--single", *options)[1]
+    assert (
+        "anna maier: is not on the roster; did you mean 'Anna  Maier'? --drop 'anna maier' drops "
+        "its earlier grade\n"
+    ) in out
 
 
 def test_what_moodle_lets_a_student_type_is_no_second_submission(tmp_path: Path) -> None:

@@ -505,7 +505,8 @@ def test_moves_to_a_gpu_that_is_not_there_are_left_out(
         (b'{"cells": {"a": 1}}', "is not a notebook: it has no list of cells"),
         (b'{"cells": [{"cell_type": "code", "source": [1]}]}', "cell 1 has no text"),
         (b'{"cells": [1, null, {"cell_type": ["code"]}]}', "defines no class or function"),
-        (b"\xff\xfe\x00", "is not a notebook"),
+        (b"\xff\xfe\x00", "is saved as UTF-16; save it as UTF-8"),
+        (b"\xff\xff\x00", "is not a notebook"),
         (
             b'{"cells": [{"cell_type": "code", "source": "x=\\ud800"}]}',
             "cell 1 is not valid Python",

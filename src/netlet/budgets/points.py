@@ -97,17 +97,32 @@ def share_points(given: Mapping[str, float], total: float, budget: Budget) -> di
     return exact | {key: left / len(rest) for key in rest}
 
 
+def divide_points(given: Mapping[str, float], total: float, budget: Budget) -> dict[str, float]:
+    """Return the points of each limit and rule in hundredths, as they are published and graded.
+
+    They are rounded in the order of the budget, whatever order a page or a grade shows them in.
+
+    Args:
+        given: The points of some limits or of all.
+        total: What all add up to.
+        budget: The budget.
+    """
+    points = share_points(given, total, budget)
+    keys = [key for key in dict.fromkeys(budget.limit_keys()) if key in points]
+    return dict(zip(keys, round_in_total([points[key] for key in keys]), strict=True))
+
+
 def round_in_total(shares: Sequence[Fraction]) -> list[float]:
     """Round shares to hundredths, so that they still add up to the rounded total.
 
     Args:
-        shares: The points of each limit or rule, in the order in which they are shown.
+        shares: The points of each limit or rule, in an order on which the hundredths depend.
     """
     ends = [0.0, *(round(float(end), DIGITS) for end in accumulate(shares))]
     return [round(end - start, DIGITS) for start, end in pairwise(ends)]
 
 
-def find_payer(key: str, points: Mapping[str, Fraction], budget: Budget) -> str:
+def find_payer(key: str, points: Mapping[str, float], budget: Budget) -> str:
     """Return the limit of whose points a result has a share.
 
     Args:

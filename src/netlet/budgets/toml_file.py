@@ -96,7 +96,7 @@ points = 100                # for meeting every limit and rule; each is worth th
 # net = "model.py:Net"      # where the net is in each submission; searched for if left out
 # weights = "*.pt"          # which file holds the weights; the only such file if left out
 # retrain = "quick"         # train every net by this recipe, instead of scoring its weights
-# seeds = 3                 # to retrain with; the run of median accuracy counts
+# seeds = 3                 # to retrain with; the run of median accuracy counts; of two, the lower
 # first_seed = 0            # the first of them
 
 # Points for single limits, by their keys, and for single rules; instead of points above.

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from netlet.classroom.grade_files import GRADES_JSON, SCHEMA
-from netlet.classroom.grades import Grade
+from netlet.classroom.grades import Grade, GradedBudget
 from netlet.classroom.journal import read_journal
 from netlet.classroom.roster import find_correction, find_row
 from netlet.classroom.submissions import list_names
@@ -95,6 +95,42 @@ def find_uncorrected(graded: Iterable[Grade], roster: Mapping[str, Mapping[str, 
         if (now.points, now.comment) != (corrected, grade.comment):
             found.append(grade.name)
     return found
+
+
+def find_other_totals(
+    grades: Iterable[Grade], graded: Mapping[str, Grade], missing: Mapping[str, Mapping[str, str]]
+) -> list[str]:
+    """Return the names of submissions with a correction that may be of another total.
+
+    The roster has it from a grading that gave other points in all.
+
+    Args:
+        grades: The grades now.
+        graded: The earlier grades by name.
+        missing: The lines of the roster of those who have submitted nothing.
+    """
+    earlier = {one.max_points for one in graded.values()}
+    found = [
+        one.name
+        for one in grades
+        if one.points_by_rules is not None
+        and one.name in graded
+        and graded[one.name].max_points != one.max_points
+    ]
+    if earlier and earlier.isdisjoint(one.max_points for one in grades):
+        found += [name for name, row in missing.items() if find_correction(row).points is not None]
+    return found
+
+
+def find_other_budgets(graded: Iterable[Grade], budget: GradedBudget | None) -> list[str]:
+    """Return the names of submissions whose grade is known to be by another budget.
+
+    Args:
+        graded: Their grades.
+        budget: What judges the class now; None if that is not known.
+    """
+    known = [(one.name, one.budget) for one in graded if one.budget]
+    return [name for name, other in known if budget and other.digest != budget.digest]
 
 
 def read_table_digest(folder: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from netlet.classroom.roster import Claim, ClaimProblems
 from netlet.classroom.scoring import NO_SCORES, Scorer, Scores
 from netlet.classroom.source_size import describe_large_code
 from netlet.data import Dataset
+from netlet.data.disputed_labels import disputed_labels
 from netlet.display import Displayed
 from netlet.errors import GradingError, NetletError
 from netlet.evaluation import Evaluation
@@ -62,6 +64,8 @@ class Examiner:
         self._settings, self._data = settings, data
         self._scorer = Scorer(data, settings.seeds)
         self._images = data.held_out.sha256()
+        disputed = disputed_labels(data.checksums, data.held_out.name)
+        self._suspect = partial(suspect, disputed=len(disputed))
         self._maker = CaseMaker(settings, data, folder)
 
     def prepare(
@@ -109,8 +113,9 @@ class Examiner:
         rules = tuple(one.result for one in judged)
         score = evaluations[-1].score if evaluations else None
         copies = [one.score for one in results.copies]
-        suspicion = suspect(score, *copies) if score else ""
+        suspicion = self._suspect(score, *copies) if score else ""
         points, rule_points = count_points(judged, settings, trusted=not suspicion)
+        converted = str(answer.values["weights_note"])[:_MOST_LETTERS]
         missing = not evaluations and settings.budget.target is not None
         reason = _NOT_TRAINED if refused else unusable or _NO_WEIGHTS
         warnings = [*case.warnings, *([unusable] if unusable and not missing else [])]
@@ -133,6 +138,7 @@ class Examiner:
             claim=case.claim,
             notes=(
                 *([definitions] if definitions else []),
+                *([converted] if converted else []),
                 *recount,
                 *self._notes(case, found, rules),
             ),

@@ -13,7 +13,7 @@ from typing import Any
 from netlet.budgets import RuleResult, is_about_accuracy
 from netlet.budgets.points import format_points
 from netlet.classroom.copies import find_copies
-from netlet.classroom.grades import Grade, Used, check_claim, format_earned
+from netlet.classroom.grades import Grade, GradedBudget, Used, check_claim, format_earned
 from netlet.classroom.journal import JOURNAL
 from netlet.classroom.roster import find_correction
 from netlet.classroom.submissions import compose
@@ -30,6 +30,7 @@ _TITLES = (
     *("weights", "mean", "std", "same_as"),
 )
 _REASON = "reason"
+_LAST_TITLES = ("source", "report", "budget")
 NO_SUBMISSION = "NO SUBMISSION"  # the verdict of a student who has submitted nothing
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would compute such a cell
 Missing = Mapping[str, Mapping[str, str]]  # their lines of the roster by the submission's name
@@ -62,18 +63,24 @@ def format_grades(grades: Sequence[Grade]) -> str:
 def explain_grade(grade: Grade) -> str:
     """Return in one line why a submission does not pass, and what its teacher should know.
 
-    That is what the teacher has decided, what is not as claimed, and which of several definitions
-    of its net was graded; empty if there is nothing to say.
+    That is which points the teacher has changed, what is not as claimed, which of several
+    definitions of its net was graded, and the comment; empty if there is nothing to say.
     """
     missed = [
-        ": ".join(filter(None, (f"{rule.title}: {rule.found}, {rule.limit}", find_advice(rule))))
+        ": ".join(filter(None, (_state(rule), find_advice(rule))))
         for rule in grade.rules
         if rule.state not in ("PASS", "NOT YET")
     ]
-    decided = [grade.describe_correction(), grade.comment]
     measured = [grade.problem, *grade.warnings, *missed, *check_claim(grade), grade.definitions]
-    parts = [*decided, *measured]
+    # What the teacher writes comes last, where it keeps its full stop.
+    parts = [grade.describe_correction(), *measured, grade.comment]
     return _join(list(filter(None, parts)))
+
+
+def _state(rule: RuleResult) -> str:
+    """Return what was found by a rule that is missed, and its limit."""
+    limit = "none are allowed" if rule.limit == "none" else rule.limit
+    return f"{rule.title}: {rule.found}, {limit}"
 
 
 def find_advice(rule: RuleResult) -> str:
@@ -86,20 +93,28 @@ def _join(texts: Sequence[str]) -> str:
     return "; ".join([*(_FULL_STOP.sub("", text) for text in texts[:-1]), *texts[-1:]])
 
 
-def grades_to_csv(grades: Sequence[Grade], missing: Missing | None = None) -> str:
+def grades_to_csv(
+    grades: Sequence[Grade],
+    missing: Missing | None = None,
+    *,
+    folders: Mapping[str, str] | None = None,
+    budget: GradedBudget | None = None,
+) -> str:
     """Return a CSV file with a line for each submission.
 
     Args:
         grades: The grades.
         missing: The lines of the students on the roster who have submitted nothing; they have a
             line each at the end.
+        folders: The folder of the report of each submission, within that of the grades.
+        budget: What judges the class now; grades by another budget are marked. None: none are.
     """
     rules = list(dict.fromkeys(title for grade in grades for title in _states(grade)))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
     copies = find_copies(grades)
     columns = [cell for rule in map(_cell, rules) for cell in (rule, f"{rule}, points")]
-    writer.writerow([*_TITLES, *columns, _REASON])
+    writer.writerow([*_TITLES, *columns, _REASON, *_LAST_TITLES])
     for grade in grades:
         states = _states(grade)
         # Grades of earlier versions have no points for each rule.
@@ -123,6 +138,9 @@ def grades_to_csv(grades: Sequence[Grade], missing: Missing | None = None) -> st
                 _cell(copies.describe_one(grade.name)),
                 *(cell for rule in rules for cell in (states.get(rule, ""), earned.get(rule, ""))),
                 _cell(explain_grade(grade)),
+                _cell(grade.source),
+                _cell((folders or {}).get(grade.name, "")),
+                _cell(_name_budget(grade, budget)),
             ]
         )
     most = format_points(grades[0].max_points) if grades else ""
@@ -132,8 +150,18 @@ def grades_to_csv(grades: Sequence[Grade], missing: Missing | None = None) -> st
         cells = [_cell(name), _cell(row["student"]), NO_SUBMISSION, points, most]
         empty = [""] * (len(_TITLES) + len(columns) - len(cells))
         reason = _join(["no submission", *([given.comment] if given.comment else [])])
-        writer.writerow([*cells, *empty, _cell(reason)])
+        writer.writerow([*cells, *empty, _cell(reason), *([""] * len(_LAST_TITLES))])
     return text.getvalue()
+
+
+def _name_budget(grade: Grade, now: GradedBudget | None) -> str:
+    """Return the budget that judged a grade, marked if another one judges the class now."""
+    if grade.budget is None:
+        return ""
+    if now is None or now.digest == grade.budget.digest:
+        return grade.budget.name
+    mark = "earlier version" if now.name == grade.budget.name else "another budget"
+    return f"{grade.budget.name} ({mark})"
 
 
 def _states(grade: Grade) -> dict[str, str]:
@@ -143,8 +171,9 @@ def _states(grade: Grade) -> dict[str, str]:
     rules on the same layers, such as ``Conv2d >= 3`` and ``Conv2d <= 5``.
     """
     found: dict[str, str] = {}
+    taken = (*_TITLES, _REASON, *_LAST_TITLES)
     for rule in grade.rules:
-        title = f"{rule.title} rule" if rule.title in (*_TITLES, _REASON) else rule.title
+        title = f"{rule.title} rule" if rule.title in taken else rule.title
         found[title if title not in found else f"{title}, {rule.limit}"] = rule.state
     return found
 

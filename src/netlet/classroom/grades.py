@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
@@ -11,8 +12,10 @@ from netlet.budgets.points import check_points, find_total, format_points
 from netlet.classroom.roster import Claim, Correction
 from netlet.display import Displayed
 from netlet.recipes import Recipe
+from netlet.text import dump_json
 
 GradeState = Literal["PASS", "FAIL", "NOT YET", "NOT JUDGED", "UNKNOWN", "REVIEW", "ERROR"]
+_NO_LIMITS = ("name", "about", "title", "messages")  # of a budget: they judge nothing
 _SECONDS, _SECONDS_TO_TRAIN = 120.0, 1_800.0  # for a submission, for each seed
 
 
@@ -26,7 +29,8 @@ class GradingSettings(Displayed):
         weights: A pattern of the path of the weights, like ``*.pt``; None: the only such file.
         retrain: The recipe that nets are trained by, ``"claim"`` for that of each claim, or None
             for the submitted weights.
-        seeds: The seeds to train with; the run of median accuracy counts.
+        seeds: The seeds to train with; the run of median accuracy counts, for an even number the
+            lower of the two in the middle.
         points: Points for a submission that meets every rule.
         limit_points: Points for single limits by their names, and for rules as the budget writes
             them; the others share the rest of ``points`` equally. None given: each rule is worth
@@ -75,6 +79,27 @@ class GradingSettings(Displayed):
         values = {name: getattr(self, name) for name in names}
         limits = {one.name: repr(getattr(self.budget, one.name)) for one in fields(self.budget)}
         return {**{name: repr(value) for name, value in values.items()}, "budget": limits}
+
+    def identify_budget(self) -> GradedBudget:
+        """Return by which limits, rules and points a class is judged."""
+        limits = {one.name: repr(getattr(self.budget, one.name)) for one in fields(self.budget)}
+        judging = {name: value for name, value in limits.items() if name not in _NO_LIMITS}
+        points = {name: float(value) for name, value in sorted(dict(self.limit_points).items())}
+        text = dump_json({"limits": judging, "points": float(self.points), "each": points})
+        return GradedBudget(self.budget.name, hashlib.sha256(text.encode()).hexdigest())
+
+
+@dataclass(frozen=True)
+class GradedBudget(Displayed):
+    """The budget that a grade was judged by.
+
+    Attributes:
+        name: Its name.
+        digest: The SHA-256 of its limits and rules, and of their points.
+    """
+
+    name: str
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -127,6 +152,7 @@ class Grade(Displayed):
         student: The name of the student in the roster; empty without a roster.
         source: The name of the file or folder that was handed in; empty in grades of earlier
             versions.
+        budget: The budget that judged it; None in grades of earlier versions.
         state: The verdict, such as PASS; REVIEW if a person has to look at it; ERROR without one.
         points: The points earned, of ``max_points``.
         points_by_rules: Those by the rules, if the teacher gives others; None if not.
@@ -166,6 +192,7 @@ class Grade(Displayed):
     comment: str = ""
     student: str = ""
     source: str = ""
+    budget: GradedBudget | None = None
     net: str = ""
     problem: str = ""
     warnings: tuple[str, ...] = ()

@@ -223,6 +223,7 @@ class _Grader:
     ) -> None:
         self._examiner, self._settings, self._key = examiner, settings, key
         self._roster, self._before, self._folder = roster, before, folder
+        self._budget = settings.identify_budget()
 
     def start(self, number: int, submission: Submission) -> _Job | tuple[Examination, bool]:
         """Return a job with the task to run, or the examination and whether it is an earlier one.
@@ -241,7 +242,7 @@ class _Grader:
             earlier = self._before.get(name)
             if earlier is not None and digest and earlier.digest == digest:
                 remove_copy(target)
-                return Examination(earlier), True
+                return Examination(earlier.replace(budget=self._budget)), True
             claim, problems = read_claim(target, row)
             case = self._examiner.prepare(name, target, claim, problems)
         except Exception as error:  # whatever a file makes netlet do, the others are graded
@@ -294,6 +295,7 @@ class _Grader:
         grade = examination.grade.replace(
             student=job.row.get("student", ""),
             source=job.source,
+            budget=self._budget,
             digest=job.digest,
             graded_on=date.today().isoformat(),  # where the teacher is
             seconds=round(job.seconds, 1),

@@ -55,8 +55,9 @@ def examine(request: dict[str, Any], exchange: Exchange) -> tuple[dict[str, Any]
         exchange: It gives the images to run on, in three parts.
 
     Returns:
-        The net's address and analysis, the epochs of each training, and why the weights cannot be
-        used; and a safetensors file with the logits for the test images and the weights of the net.
+        The net's address and analysis, the epochs of each training, what was converted in the
+        weights, and why they cannot be used; and a safetensors file with the logits for the test
+        images and the weights of the net.
 
     Raises:
         NetError: There is no net, or it cannot be built or run.
@@ -71,6 +72,7 @@ def examine(request: dict[str, Any], exchange: Exchange) -> tuple[dict[str, Any]
         "analysis": analysis_to_json(found),
         "definitions": describe_other_definitions(address, shown),
         "epochs": [],
+        "weights_note": "",
         "weights_problem": "",
     }
     nets: dict[int, list[nn.Module]] = {}
@@ -89,7 +91,8 @@ def examine(request: dict[str, Any], exchange: Exchange) -> tuple[dict[str, Any]
         nets[0] = [build(entry.builder, 0, shape, classes)]
         try:
             if request["weights"]:
-                load_weights(nets[0][0], folder / request["weights"])
+                file = folder / request["weights"]
+                values["weights_note"] = load_weights(nets[0][0], file, convert=True)
         except NetError as error:  # the rules on the net are judged without them
             values["weights_problem"] = str(error)
     tensors: dict[str, torch.Tensor] = {}

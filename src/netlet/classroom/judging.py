@@ -78,14 +78,22 @@ def worst_state(rules: Sequence[RuleResult]) -> GradeState:
     return next((state for state in order if state in states), "PASS")
 
 
-def suspect(clean: Score, noisy: Score, moved: Score) -> str:
+def suspect(clean: Score, noisy: Score, moved: Score, *, disputed: int = 0) -> str:
     """Return why a person should look at a net that scores; empty if nothing is unusual.
 
     Args:
         clean: The score on the test images.
         noisy: That on copies that differ by one gray level.
         moved: That on copies moved by one pixel.
+        disputed: The number of test images whose label most annotators reject.
     """
+    if disputed and clean.correct > clean.total - disputed:
+        reach = 100 - 100 * disputed / clean.total
+        return (
+            f"the net classifies {clean.percent:.2f}% of the test images correctly, more than a "
+            f"net can reach that agrees with the annotators ({reach:.2f}%); look whether it was "
+            "trained on the test images"
+        )
     lost = clean.correct - noisy.correct
     if lost > max(_MOST_IMAGES_LOST, _MOST_LOST_TO_NOISE * clean.total / 100):
         copies, change = noisy, "that differ by one gray level"

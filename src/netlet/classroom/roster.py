@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from netlet import catalog, recipes
+from netlet.classroom.similar_names import find_twins
 from netlet.classroom.submissions import compose
-from netlet.classroom.submitted_files import CLAIMS, read_text
+from netlet.classroom.submitted_files import find_claim, read_text
 from netlet.display import Displayed
 from netlet.errors import GradingError, NetletError, NetletWarning, did_you_mean
 from netlet.files import read_regular
@@ -108,6 +109,7 @@ def read_roster(path: Path) -> dict[str, dict[str, str]]:
             warnings.warn(text, NetletWarning, stacklevel=2)
     student = next((titles[name] for name in _STUDENT_COLUMNS if name in titles), key)
     found: dict[str, dict[str, str]] = {}
+    places: dict[str, int] = {}
     for number, row in enumerate(lines, start=2):
         if any(row.pop(None, ())):
             raise GradingError(
@@ -118,12 +120,15 @@ def read_roster(path: Path) -> dict[str, dict[str, str]]:
         if name in found:
             raise GradingError(f"{path}: has {name!r} twice; keep only one of the lines")
         if name:
+            places[name] = number
             values = {low: (row.get(title) or "").strip() for low, title in titles.items()}
             found[name] = values | {"student": (row.get(student) or "").strip()}
             try:
                 find_correction(found[name])
             except GradingError as error:
                 raise GradingError(f"{path}: {name}: {error}") from error
+    for twin in find_twins(places):
+        warnings.warn(f"{path}: {twin}", NetletWarning, stacklevel=2)
     return found
 
 
@@ -144,7 +149,8 @@ def find_correction(row: Mapping[str, str]) -> Correction:
     points = float(text.replace(",", ".")) if readable else -1
     if not 0 <= points <= _MOST_POINTS:
         raise GradingError(
-            f"{_POINTS} is {text[:60]!r}; give a number from 0 to {_MOST_POINTS:,}, or nothing"
+            f"{_POINTS} is {text[:60]!r}; give a number from 0 to {_MOST_POINTS:,} with at most "
+            "two decimals and no exponent, like 14.5, or nothing"
         )
     return Correction(points, comment)
 
@@ -200,25 +206,24 @@ def read_claim(folder: Path, row: Mapping[str, str]) -> tuple[Claim, ClaimProble
         The claim without what cannot be used, and what that is.
     """
     values: dict[str, Any] = {key: _number(row[key], key) for key in _CLAIMED if row.get(key)}
-    files = [file for name in CLAIMS for file in folder.rglob(name)]
-    files.sort(key=lambda file: (len(file.parts), CLAIMS.index(file.name), file))
+    file, problem = find_claim(folder)
+    several = (problem,) if problem else ()
     try:
-        if files:
-            values |= _parse(files[0])
+        if file is not None:
+            values |= _parse(file)
     except GradingError as error:
         whole = str(error)
-        return Claim(**_keep_valid(values, {})), ClaimProblems((whole,), whole, whole)
+        return Claim(**_keep_valid(values, {})), ClaimProblems((*several, whole), whole, whole)
     problems: dict[str, str] = {}
+    name = file.name if file else ""  # the roster has no other keys
     for key in [key for key in values if key not in Claim.__dataclass_fields__]:
         known = ", ".join(Claim.__dataclass_fields__)
-        problems[key] = (
-            f"{files[0].name}: {key[:60]!r} is not a key of a claim; the keys are: {known}"
-        )
+        problems[key] = f"{name}: {key[:60]!r} is not a key of a claim; the keys are: {known}"
         del values[key]
     kept = _keep_valid(values, problems)
     of_weights = [problems[key] for key in ("weights", "mean", "std") if key in problems]
     return Claim(**kept), ClaimProblems(
-        tuple(problems.values()), "; ".join(of_weights), problems.get("recipe", "")
+        (*several, *problems.values()), "; ".join(of_weights), problems.get("recipe", "")
     )
 
 
@@ -272,9 +277,12 @@ def _check(key: str, value: Any) -> Any:
     Raises:
         GradingError: It may not.
     """
+    if _KINDS[key] is int and isinstance(value, float) and value.is_integer():
+        value = int(value)  # 2.0 epochs are 2
     valid = isinstance(value, _KINDS[key]) and not isinstance(value, bool)
     if valid and not isinstance(value, str):
-        valid = 0 <= value < _MOST.get(key, 1e12)  # neither for NaN nor for an infinite number
+        low, high = _RANGES.get(key, (0, 1e12 - 1))
+        valid = low <= value <= high  # neither for NaN nor for an infinite number
     if not valid or (key == "std" and value == 0):
         raise GradingError(
             f"the claim {key}={_show(value)} is not valid; give one like {_LIKE[key]}"
@@ -291,7 +299,12 @@ _KINDS: dict[str, Any] = {
     "net": str,
     "weights": str,
 }
-_MOST = {"mean": 1_000, "std": 1_000}  # of a recipe
+_RANGES: dict[str, tuple[float, float]] = {
+    "accuracy": (0, 100),
+    "epochs": (1, 1e12 - 1),
+    "mean": (0, 1_000),  # as in a recipe
+    "std": (0, 1_000),
+}
 _LIKE = {
     "accuracy": "99.4",
     "parameters": "7416",

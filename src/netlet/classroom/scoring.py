@@ -26,7 +26,7 @@ class Scores:
     """What the nets of a submission computed, by seed; scores are those that netlet counted."""
 
     epochs: Mapping[int, list[Evaluation]]  # on the test images, after each epoch
-    seed: int  # of median accuracy
+    seed: int  # of median accuracy; of two in the middle, the lower
     copies: tuple[Evaluation, ...]  # of its last epoch, on either kind of copies
 
     @property

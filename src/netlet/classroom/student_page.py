@@ -129,7 +129,18 @@ def _add_measurements(draft: Draft, grade: Grade) -> None:
             "## Claimed and measured",
             markdown_table(("value", "claimed", "measured"), rows, "lrr"),
             _describe_used(grade),
+            _describe_median(len(grade.seed_scores)),
         )
+
+
+def _describe_median(seeds: int) -> str:
+    """Return which of several seeds counts; empty for one."""
+    if seeds < 2:
+        return ""
+    if seeds == 2:
+        return "Of the two seeds, the one of lower accuracy counts."
+    lower = "" if seeds % 2 else " (of the two in the middle, the lower)"
+    return f"The seed of median accuracy{lower} counts."
 
 
 def _describe_used(grade: Grade) -> str:

@@ -109,12 +109,29 @@ def _is_of_another(name: str, path: Path, graded: Mapping[str, str]) -> bool:
     return any(other and other[0] == own[0] and other != own for other in others)
 
 
-def find_namesakes(submissions: Sequence[Submission]) -> dict[str, list[str]]:
-    """Return the students whose name others have, too, and the names of their submissions."""
+def find_namesakes(
+    submissions: Sequence[Submission],
+    rows: Collection[str] = (),
+    graded: Mapping[str, str] | None = None,
+) -> dict[str, list[str]]:
+    """Return the students whose name others have, too, and the names of their submissions.
+
+    Args:
+        submissions: What is graded now.
+        rows: The names on the roster. A student there whose submission has a number is one of
+            these, too, if it has a grade.
+        graded: As in :func:`list_submissions`.
+    """
     found: dict[str, list[str]] = {}
     for one in submissions:
         if (split := _split_moodle(_stem(one.path))) and one.name != split[0]:
             found.setdefault(split[0], []).append(one.name)
+    earlier = graded or {}
+    for name in find_unknown(rows, earlier):
+        split = _split_moodle(earlier[name])
+        if split and name != split[0] and split[0] in rows:
+            found.setdefault(split[0], [])
+            found[split[0]] = sorted({*found[split[0]], name})
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import filecmp
 import hashlib
 import io
 import os
@@ -63,6 +64,26 @@ def read_text(path: Path, max_bytes: int) -> str:
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise GradingError(f"{path.name}: is saved as UTF-16; save it as UTF-8")
     return content.decode("utf-8-sig", "replace")
+
+
+def find_claim(folder: Path) -> tuple[Path | None, str]:
+    """Return the claim of a submission, None without one, and what is wrong with its choice.
+
+    That of the topmost folder counts, and ``claim.toml`` before ``claim.json``.
+
+    Args:
+        folder: The folder of the submission.
+    """
+    files = [file for name in CLAIMS for file in folder.rglob(name) if file.is_file()]
+    files.sort(key=lambda file: (len(file.parts), CLAIMS.index(file.name), file))
+    beside = [file for file in files if len(file.parts) == len(files[0].parts)]
+    if all(filecmp.cmp(files[0], file, shallow=False) for file in beside[1:]):
+        return (files[0] if files else None), ""
+    names = [file.relative_to(folder).as_posix() for file in beside]
+    return files[0], (
+        f"{len(names)} claims that differ ({', '.join(names[:5])}), of which {names[0]} counts; "
+        "keep only one"
+    )
 
 
 def copy_submission(submission: Submission, target: Path) -> None:

@@ -10,7 +10,7 @@ import typer
 from netlet import catalog
 from netlet.budgets import TEMPLATE, Budget, is_budget_file, to_toml
 from netlet.budgets.class_file import CLAIMED_RECIPE, ClassFile, read_class_file
-from netlet.budgets.points import format_points, round_in_total, share_points
+from netlet.budgets.points import divide_points, format_points
 from netlet.budgets.sentences import describe_limits, describe_rules, write_notes, write_page
 from netlet.cli.listing import budget_row
 from netlet.cli.options import Json, budget_names
@@ -63,11 +63,8 @@ def budget(
         elif toml:
             print_result((to_toml(found) + options.to_toml()).rstrip("\n"), lines=True)
         else:
-            points = share_points(options.limit_points or {}, total, found)
-            shown = [key for key in found.limit_keys() if key in points]
-            shares = round_in_total([points[key] for key in shown])
-            given = options.limit_points is not None
-            page = write_page(found, dict(zip(shown, shares, strict=True)) if given else {})
+            given = options.limit_points
+            page = write_page(found, {} if given is None else divide_points(given, total, found))
             print_result(page + _describe_grading(options, total), lines=True)
 
 

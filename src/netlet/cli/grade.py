@@ -119,7 +119,15 @@ def grade(
         names = [one.name for one in found]
         renamed = find_renamed(found, sources)
         dropped = {*renamed, *(drop or ())}
-        writer = GradeWriter(out, images, names, single=single, title=chosen.title, dropped=dropped)
+        writer = GradeWriter(
+            out,
+            images,
+            names,
+            single=single,
+            title=chosen.title,
+            dropped=dropped,
+            budget=settings.identify_budget(),
+        )
         alone = single and not writer.in_class
         missing = [] if alone else find_missing(rows, found, writer.sources)
         writer.missing = {name: rows[name] for name in missing}
@@ -144,8 +152,9 @@ def grade(
             out,
             unknown=find_unknown(rows, writer.sources) if rows and not alone else [],
             uncorrected=earlier_grades.find_uncorrected(writer.others, rows),
-            namesakes=find_namesakes(found),
+            namesakes=find_namesakes(found, rows, {} if alone else writer.sources),
             renamed=renamed,
+            other_totals=earlier_grades.find_other_totals(grades, graded, writer.missing),
         )
     raise typer.Exit(0 if all(one.state in ("PASS", "NOT YET") for one in grades) else 1)
 

@@ -81,7 +81,7 @@ FirstSeed = Annotated[
         min=0,
         max=MAX_SEED - MAX_SEEDS,
         help="Retrain with seeds S, S+1, S+2, ...; S is 0 if not given. The run of median "
-        "accuracy counts.",
+        "accuracy counts; for an even number, the lower of the two in the middle.",
     ),
 ]
 Points = Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ def print_summary(
     uncorrected: Collection[str],
     namesakes: Mapping[str, Sequence[str]],
     renamed: Collection[str],
+    other_totals: Collection[str],
 ) -> None:
     """Print the table of the grades, and what a teacher has to know of the class.
 
@@ -36,20 +38,29 @@ def print_summary(
             roster has changed.
         namesakes: Students whose name others have, too, and the names of their submissions.
         renamed: Students whose submission has a longer name since a namesake has handed in.
+        other_totals: Names of submissions whose points are corrected, and whose earlier grade was
+            of another total.
     """
     from netlet.budgets.points import format_points
     from netlet.classroom.copies import find_copies
+    from netlet.classroom.earlier_grades import find_other_budgets
     from netlet.classroom.grade_files import GRADES_CSV, format_grades
     from netlet.classroom.roster import find_correction
+    from netlet.classroom.similar_names import suggest_names
 
     print_result(format_grades(grades), lines=True)
     everyone = [*grades, *writer.others]
     for line in find_copies(everyone).describe(everyone):
         print_result(line)
+    with_number = {*itertools.chain(*namesakes.values())}
+    strangers = set(unknown) - with_number
+    absent = writer.missing.keys() - namesakes.keys()
+    meant = suggest_names(strangers, absent) | suggest_names(absent, strangers)
     for name, row in writer.missing.items():
         given = find_correction(row)
         points = "" if given.points is None else f", {format_points(given.points)} points"
-        print_result(f"{name}: no submission{points}{given.comment and f'; {given.comment}'}")
+        said = " ".join(filter(None, (meant.get(name), given.comment)))
+        print_result(f"{name}: no submission{points}{said and f'; {said}'}")
     for student, called in sorted(namesakes.items()):
         dropped = "; the earlier grade without a number is dropped, its report stays"
         print_result(
@@ -61,10 +72,17 @@ def print_summary(
             f"{name}: the roster has new points or a new comment, but this run does not grade it; "
             "name it, or the whole class, to apply them"
         )
-    names = {grade.name for grade in grades}
+    if other_totals:
+        total = format_points(grades[0].max_points)
+        print_result(
+            f"{', '.join(other_totals)}: corrected_points stay as they were, but the earlier grade "
+            f"was not of {total} points; check them on the roster"
+        )
+    named = {*(grade.name for grade in grades), *with_number}
     for name in unknown:
-        earlier = "" if name in names else f"; --drop {shlex.quote(name)} drops its earlier grade"
-        print_result(f"{name}: is not on the roster{earlier}")
+        earlier = "" if name in named else f"--drop {shlex.quote(name)} drops its earlier grade"
+        advice = " ".join(filter(None, (meant.get(name), earlier)))
+        print_result(f"{name}: is not on the roster{advice and f'; {advice}'}")
     if writer.kept:
         kept = count_noun(writer.kept, "submission")
         print_result(f"{kept} unchanged since the last time; --again grades all")
@@ -83,6 +101,12 @@ def print_summary(
     if writer.others:
         others = count_noun(len(writer.others), "other submission")
         print_result(f"the earlier grades of {others} stay in the tables")
+    if other_budgets := find_other_budgets(writer.others, writer.budget):
+        earlier = count_noun(len(other_budgets), "earlier grade")
+        print_result(
+            f"{earlier} in the tables {'is' if len(other_budgets) == 1 else 'are'} by another "
+            f"budget (see the column budget of {GRADES_CSV}); grade the whole class again"
+        )
     if writer.kept_table:
         print_result(
             f"{GRADES_CSV} was changed after the last grading: what you changed is in "

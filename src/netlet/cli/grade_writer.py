@@ -17,6 +17,7 @@ from netlet.text import dump_json
 if TYPE_CHECKING:
     from netlet.classroom import Grade
     from netlet.classroom.examine import Examination
+    from netlet.classroom.grades import GradedBudget
     from netlet.data import Dataset
 
 
@@ -42,6 +43,7 @@ class GradeWriter:
         single: Whether there is only one, whose files are in the folder itself.
         title: The title of the assignment, for the reports.
         dropped: The names of earlier grades that no longer count.
+        budget: What judges the class, by which the table marks grades by another one.
 
     Attributes:
         done: Number of submissions that are graded.
@@ -50,6 +52,7 @@ class GradeWriter:
         missing: The lines of the students without a submission, by its name; the tables list them.
         kept_table: Where the table of an earlier grading is that a person has changed, None if
             there is none.
+        budget: What judges the class; None if nothing is compared with it.
         in_class: Whether the only submission is one of a class whose grades are in the folder.
 
     Raises:
@@ -66,13 +69,14 @@ class GradeWriter:
         single: bool,
         title: str = "",
         dropped: Collection[str] = (),
+        budget: GradedBudget | None = None,
     ) -> None:
         from netlet.classroom.earlier_grades import read_grades, read_table_digest
         from netlet.classroom.grade_files import REPORT, name_folders
         from netlet.data.disputed_labels import disputed_labels
 
         self._out, self._split, self._total = out, data.held_out, len(names)
-        self._title = title
+        self._title, self.budget = title, budget
         self._disputed = disputed_labels(data.checksums, data.held_out.name)
         self._grades = {
             name: grade for name, grade in read_grades(out).items() if name not in dropped
@@ -171,7 +175,8 @@ class GradeWriter:
             everyone.sort(key=lambda grade: grade.name)
         self._out.mkdir(parents=True, exist_ok=True)
         # Without the mark at its start, Excel takes the umlauts of UTF-8 for other letters.
-        table = f"\ufeff{grades_to_csv(everyone, self.missing)}"
+        cells = grades_to_csv(everyone, self.missing, folders=self._folders, budget=self.budget)
+        table = f"\ufeff{cells}"
         digest = digest_table(table.encode())
         self._keep_changed_table(digest)
         document = grades_to_json(everyone, self.missing, table_digest=digest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import codecs
 import contextlib
 import io
 import re
@@ -37,10 +38,11 @@ def parse_source(path: Path, content: bytes) -> Source:
         content: What it holds.
 
     Raises:
-        NetError: It is a notebook that is damaged or not in Python.
+        NetError: It is a notebook that is damaged or not in Python, or it is saved as UTF-16.
         SyntaxError: It is a script that is not valid Python.
         ValueError: It is a script with characters that no Python code has.
     """
+    _refuse_wide(path, content)
     if path.suffix == NOTEBOOK:
         return _parse_notebook(path, content)
     lines = _split(content.decode("utf-8", "surrogateescape"))
@@ -67,6 +69,17 @@ def parse_source(path: Path, content: bytes) -> Source:
     ]
     owners = {id(node): cells[place] for node, place in zip(tree.body, places, strict=True)}
     return Source(path, tree.body, cells, {}, owners)
+
+
+def _refuse_wide(path: Path, content: bytes) -> None:
+    """Check that a file is not in an encoding of two or four bytes for each letter.
+
+    Raises:
+        NetError: It is: it has its mark at the start, or about every second byte is zero.
+    """
+    marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    if marked or content.count(0) > len(content) // 3:
+        raise NetError(f"{path}: is saved as UTF-16; save it as UTF-8")
 
 
 def _parse_notebook(path: Path, content: bytes) -> Source:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 from torch import nn
 
 from netlet.display import Displayed
-from netlet.errors import NetError, check_type
+from netlet.errors import NetError, NetletWarning, check_type
 from netlet.nets.blocks import MNIST_SHAPE
 from netlet.nets.one_line import find_experiments_net, find_net_by_name
 from netlet.nets.origins import find_net_of_run
@@ -236,7 +237,9 @@ def load_found_weights(
         return
     if run and weights is None:
         refuse_other_weights(file, run.weights_digest, Path(name) / RECORD)
-    load_weights(net, file)
+    # Those of a run are as netlet has saved them.
+    if note := load_weights(net, file, convert=weights is not None):
+        warnings.warn(note, NetletWarning, stacklevel=2)
 
 
 def _to_gray_levels(images: torch.Tensor) -> torch.Tensor:

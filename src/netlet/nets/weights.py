@@ -74,7 +74,7 @@ def _sort_header(content: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + content[8 + size :]
 
 
-def load_weights(net: nn.Module, path: Path | str) -> None:
+def load_weights(net: nn.Module, path: Path | str, *, convert: bool = False) -> str:
     """Load the weights in a file into a net; on an error the net stays unchanged.
 
     Args:
@@ -83,6 +83,11 @@ def load_weights(net: nn.Module, path: Path | str) -> None:
             ``state_dict``, alone or in a checkpoint, under ``state_dict``, ``model``, ``weights``
             or a similar key. Prefixes of wrappers (``module.``, ``model.``, ``_orig_mod.``) are
             ignored, and so is what a checkpoint holds beside the weights.
+        convert: Whether floating-point weights of another type, such as float16, are converted to
+            the net's type; they are refused otherwise.
+
+    Returns:
+        In a sentence, what was converted; empty if nothing was.
 
     Raises:
         NetError: The file cannot be read, contains something else, would run code, has values that
@@ -95,6 +100,7 @@ def load_weights(net: nn.Module, path: Path | str) -> None:
     for key, value in wanted.items():
         if key.endswith("num_batches_tracked"):  # missing in old files
             found.setdefault(key, value)
+    found, note = _convert(found, wanted, path) if convert else (found, "")
     if problems := _find_mismatches(found, wanted):
         if all(problem.startswith("wrong type: ") for problem in problems):
             raise NetError(
@@ -104,6 +110,27 @@ def load_weights(net: nn.Module, path: Path | str) -> None:
         raise NetError(f"{path}: these weights belong to another net; {'; '.join(problems)}")
     refuse_not_finite(found, f"{path}: ", wanted)
     net.load_state_dict(found)
+    return note
+
+
+def _convert(
+    found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor], path: Path
+) -> tuple[dict[str, torch.Tensor], str]:
+    """Return tensors in the floating-point types of a net, and a sentence on what was converted."""
+    other = [
+        name
+        for name, tensor in found.items()
+        if name in wanted
+        and tensor.dtype != wanted[name].dtype
+        and tensor.is_floating_point()
+        and wanted[name].is_floating_point()
+    ]
+    if not other:
+        return dict(found), ""
+    types = sorted({(_name_dtype(found[name]), _name_dtype(wanted[name])) for name in other})
+    note = ", ".join(f"{given} to {own}" for given, own in types)
+    converted = {name: found[name].to(wanted[name].dtype) for name in other}
+    return {**found, **converted}, f"{path.name}: its weights were converted from {note}"
 
 
 def refuse_not_finite(

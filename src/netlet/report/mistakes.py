@@ -146,14 +146,14 @@ def explain_disputed(
     found = sum(image in disputed for image in wrong)
     reach = 100 - 100 * len(disputed) / total
     where = (
-        f" {marked} of them have an orange frame, with the number of annotators who reject the "
-        f"label, of {ANNOTATORS}."
+        f" {marked} of them {'has' if marked == 1 else 'have'} an orange frame, with the number of "
+        f"annotators who reject the label, of {ANNOTATORS}."
         if marked
         else ""
     )
     return (
-        f"Most annotators reject the label of {len(disputed)} test images; {found} of these are "
-        f"among the misclassified ones.{where} A net that agrees with the annotators on all of "
-        f"them reaches at most {reach:.2f}%. The annotations are those of "
-        "Northcutt, Athalye and Mueller ([arXiv:2103.14749](https://arxiv.org/abs/2103.14749))."
+        f"Most annotators reject the label of {len(disputed)} test images; {found} of these "
+        f"{'is' if found == 1 else 'are'} among the misclassified ones.{where} A net that agrees "
+        f"with the annotators on all of them reaches at most {reach:.2f}%. The annotations are "
+        "those of Northcutt, Athalye and Mueller ([arXiv:2103.14749](https://arxiv.org/abs/2103.14749))."
     )
