@@ -231,8 +231,11 @@ def test_an_example_is_not_linked_if_ram_is_too_small_for_its_stack(
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("cmake") is None, reason="needs cmake")
 @pytest.mark.parametrize("name", ["cortex-m4", "riscv32"])
-def test_cmake_runs_the_example_on_a_board(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("within", ["plain", "größe 2/p"])
+def test_cmake_runs_the_example_on_a_board(within: str, name: str, tmp_path: Path) -> None:
     target_for_test(name)
+    tmp_path /= within
+    tmp_path.mkdir(parents=True)
     write_folder(tmp_path, "int8")
     board = name.removeprefix("cortex-")
     for words in (
