@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from netlet.budgets import Score
-from netlet.data import Dataset, Split
+from netlet.data import Dataset, Split, make_scribble
 from netlet.data.batches import normalize
 from netlet.errors import ExportError, NetError
 from netlet.experiments import TrainedNet, load_trained_net
@@ -605,7 +605,47 @@ def test_int8_that_loses_too_much_accuracy_is_refused() -> None:
         Score("test", 9_947, 10_000),
     )
     check_int8(tenth, 0.1)  # the limit itself is allowed
+    check_int8(tenth)
     check_int8(lost, float("inf"))
+
+
+def lose(images: int) -> Verification:
+    """Return the verification of an export that loses images of 300 test images."""
+    scores = Score("test", 294, 300), Score("test", 294 - images, 300)
+    return Verification("own test and train", 1_000, 990, 1.0, 9.0, *scores)
+
+
+def test_by_default_int8_may_lose_one_image_of_few() -> None:
+    check_int8(lose(1))
+    with pytest.raises(
+        ExportError,
+        match=r"int8 loses 2\.67 points of accuracy on own test \(98\.00% before, 95\.33% after\), "
+        r"more than 0\.333 \(one of 300 images\); nothing was written",
+    ):
+        check_int8(lose(8))
+    with pytest.raises(ExportError, match=r"loses 0\.33 points .*, more than 0\.3; nothing was"):
+        check_int8(lose(1), 0.3)
+    with pytest.raises(ExportError, match=r"loses 0\.33 points .*, more than 0; nothing was"):
+        check_int8(lose(1), 0)
+
+
+def test_accuracies_are_those_on_test_images_alone() -> None:
+    model, few = trace_model(net_named("speck")), make_scribble(400, 30)
+    image_set, split = select_verification_images(model, few)
+    assert (image_set, len(split)) == ("scribble test and train", 430)
+
+    def predict_zero(images: torch.Tensor) -> torch.Tensor:
+        return F.one_hot(torch.zeros(len(images), dtype=torch.int64), 10).float()
+
+    found = compare_with_pytorch(model, predict_zero, image_set, split)
+    held_out = few.held_out
+    logits = reference.compute_logits(model.graph, held_out.images)
+    correct = int((logits.argmax(1) == held_out.labels).sum())
+    zeros = int((held_out.labels == 0).sum())
+    assert found.images == 430
+    assert (found.pytorch, found.export) == (Score("test", correct, 30), Score("test", zeros, 30))
+    assert found.accuracy_drop == round(100 * (correct - zeros) / 30, 6)
+    assert f"accuracy on scribble test (30) {correct / 0.3:.2f}% in PyTorch" in str(found)
 
 
 def test_export_that_differs_from_the_net_is_not_written(

@@ -86,7 +86,7 @@ def export(
             metavar="POINTS",
             min=0,
             callback=check_finite,
-            help="Accuracy that int8 may lose, in percentage points; 0.1 if not given.",
+            help="Accuracy that int8 may lose, in points; if not given, 0.1 or one image.",
         ),
     ] = None,
     force: Annotated[
