@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from netlet.budgets import Score
-from netlet.data import Dataset, Split, make_scribble
+from netlet.data import Dataset, Split, make_scribble, save_npz
 from netlet.data.batches import normalize
 from netlet.errors import ExportError, NetError
 from netlet.experiments import TrainedNet, load_trained_net
@@ -702,6 +703,47 @@ def test_export_from_the_command_line(netlet: Netlet, digits_file: Path) -> None
     assert (code, told["files"], told["net"]) == (0, ["speck-int8.onnx"], "speck")
     assert told["verification"]["images"] == 400
     assert Path("speck-int8.onnx").stat().st_size == told["size_bytes"]
+
+
+@pytest.mark.parametrize("target", few_fast(["onnx", "c", "arduino", "page"], 2))
+def test_an_export_of_another_net_is_not_replaced_unless_it_is_named(
+    target: str, netlet: Netlet, tmp_path: Path
+) -> None:
+    """Two runs of one class have the same default name."""
+    save_npz(make_scribble(300, 50), tmp_path / "ten.npz")
+    few = make_scribble(300, 50)
+    names = tuple(f"class {k}" for k in range(10))
+    save_npz(dataclasses.replace(few, class_names=names), tmp_path / "named.npz")
+    save_npz(few.with_channels(3), tmp_path / "color.npz")
+    for name in ("ten", "named", "color"):
+        (tmp_path / f"{name}.py").write_text(
+            "from torch import nn\n\n\ndef zoo():\n    return nn.Sequential("
+            f"nn.Conv2d({3 if name == 'color' else 1}, 4, 5, stride=4), "
+            "nn.Flatten(), nn.Linear(144, 10))\n"
+        )
+        words = ("--dataset", f"{name}.npz", "--epochs", "1", "--out", f"runs/{name}")
+        code, _, err = netlet("train", f"{name}.py:zoo", *words)
+        assert code == 0, err
+    export = ("--to", target, "--trust")
+
+    def run(name: str, *words: str) -> tuple[int, str]:
+        data = ("--dataset", f"{name}.npz")
+        code, _, err = netlet("export", f"runs/{name}", *export, *data, *words)
+        return code, err
+
+    assert run("ten")[0] == 0
+    before = {path: path.read_bytes() for path in tmp_path.glob("zoo[.-]*/**/*") if path.is_file()}
+    assert run("ten")[0] == 0
+    code, err = run("named")
+    assert code == 2
+    assert "is the export of another net, for other classes, and would be lost; name another" in err
+    code, err = run("color")
+    assert code == 2
+    assert "is the export of another net, for images of 1x28x28, and would be lost; name an" in err
+    assert before == {path: path.read_bytes() for path in before}
+    ending = {"onnx": ".onnx", "page": ".html"}.get(target, "")
+    assert run("named", "--out", f"other{ending}")[0] == 0
+    assert run("color", "--out", f"other{ending}")[0] == 0  # its name was given
 
 
 def test_without_its_data_set_an_export_is_verified_on_synthetic_digits(

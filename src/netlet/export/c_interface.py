@@ -143,7 +143,6 @@ def emit_header(prefix: str, model: TracedModel, arena_bytes: int, score_scale: 
         for key, value in model.metadata.items()
         if key != "labels"
     )
-    labels = ", ".join(map(_quote, model.labels))
     image, classes = math.prod(model.graph.shape), model.graph.classes
     macro, scale, functions = prefix.upper(), "", _FUNCTION
     if score_scale:
@@ -170,7 +169,7 @@ def emit_header(prefix: str, model: TracedModel, arena_bytes: int, score_scale: 
 #define {macro}_DIGEST {_quote(model.digest)}
 #define {macro}_IMAGE_BYTES {image}
 #define {macro}_CLASSES {classes}
-#define {macro}_LABELS {{{labels}}}
+#define {macro}_LABELS {{{list_labels(model)}}}
 #define {macro}_ARENA_BYTES {arena_bytes}
 {scale}
 #ifdef __cplusplus
@@ -184,6 +183,11 @@ extern "C" {{
 
 #endif
 """
+
+
+def list_labels(model: TracedModel) -> str:
+    """Return the names of a net's classes as C string literals."""
+    return ", ".join(map(_quote, model.labels))
 
 
 def comment_safe(text: str) -> str:
