@@ -14,7 +14,7 @@ from netlet.export.c_example import fill_template
 from netlet.export.c_export import make_program, write_program
 from netlet.export.c_options import COptions
 from netlet.export.example_images import write_images_header
-from netlet.export.input_words import describe_pixels
+from netlet.export.input_words import describe_pixels_of
 from netlet.export.progress import OnProgress, ignore_progress
 from netlet.export.result import ExportResult
 from netlet.export.traced_model import TracedModel
@@ -142,7 +142,7 @@ open File > Examples > {prefix} > classify.
 ```cpp
 #include <{prefix}.h>
 
-static uint8_t image[{image}];  // {describe_pixels(model.source.shape[0])}
+static uint8_t image[{image}];  // {describe_pixels_of(model.source)}
 {kind} scores[{classes}];
 int found = {function}(image, scores);
 ```

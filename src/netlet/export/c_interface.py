@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from netlet.errors import ExportError
-from netlet.export.input_words import describe_pixels
+from netlet.export.input_words import describe_pixels_of
 from netlet.outputs import TEXT_MARK
 from netlet.text import escape_controls
 
@@ -148,7 +148,7 @@ def emit_header(prefix: str, model: TracedModel, arena_bytes: int, score_scale: 
     if score_scale:
         scale = f"#define {macro}_SCORE_SCALE {score_scale}\n"
         functions = _TWO_FUNCTIONS
-    pixels = describe_pixels(model.source.shape[0])
+    pixels = describe_pixels_of(model.source)
     for name, value in (
         ("prefix", prefix),
         ("macro", macro),

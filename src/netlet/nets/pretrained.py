@@ -82,12 +82,19 @@ class InputFormat(Displayed):
         levels = _to_gray_levels(images)
         return levels if self.gray_levels else _normalize(levels, self.mean, self.std)
 
+    @property
+    def _levels(self) -> str:
+        if self.shape[0] == 1:
+            dark = " (background)" if self.class_names == DIGITS else ""
+            return f"gray levels from 0{dark} to 1"
+        return f"levels of {self.shape[0]} channels from 0 to 1"
+
     def __str__(self) -> str:
         """Return one line of text."""
         normalized = "" if self.gray_levels else f", minus {self.mean:g}, divided by {self.std:g}"
         names = ", ".join(map(escape_controls, self.class_names))
         return (
-            f"float32 N {format_shape(self.shape)}: gray levels from 0 (background) to 1"
+            f"float32 N {format_shape(self.shape)}: {self._levels}"
             f"{normalized}; logits of {len(self.class_names)} classes: {names}"
         )
 
