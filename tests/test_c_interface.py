@@ -13,12 +13,22 @@ import pytest
 import torch
 from helpers import Netlet, linux_only
 from small_c_nets import few_digits, quantized_or_not, small_integers, small_model
+from torch import nn
 
 from netlet.backends.cpu.compiler import find_compiler
 from netlet.backends.cpu.errors import CompilationError
 from netlet.cli.program_options import Processor
 from netlet.errors import ExportError
-from netlet.export import COptions, TracedModel, choose_prefix, export_c, int8_reference, reference
+from netlet.experiments import TrainedNet
+from netlet.export import (
+    COptions,
+    TracedModel,
+    choose_prefix,
+    export_c,
+    int8_reference,
+    reference,
+    trace_model,
+)
 from netlet.export.c_build import (
     OBJECT,
     STRICT,
@@ -186,6 +196,13 @@ def test_only_images_that_are_known_are_called_bright_on_dark() -> None:
     digits = dataclasses.replace(model.source, class_names=tuple("0123456789"))
     header = header_of(dataclasses.replace(model, source=digits))
     assert "image: gray levels 0 to 255, bright on dark, row by row." in header
+
+
+def test_fields_of_a_header_are_not_quoted() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(784, 5), nn.LogSoftmax(1)).eval()
+    names = tuple("abcde")
+    model = trace_model(TrainedNet("end", net, (1, 28, 28), names, 0.1307, 0.3081, None, None))
+    assert "   output: 5 logits, without the net's final log_softmax\n" in header_of(model)
 
 
 def header_of(model: TracedModel) -> str:

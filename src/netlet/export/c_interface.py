@@ -196,7 +196,7 @@ def comment_safe(text: str) -> str:
     Args:
         text: Any text.
     """
-    if re.fullmatch(r"[\w .,:;()+=-]*", text, re.ASCII):
+    if re.fullmatch(r"[\w .,:;()+='-]*", text, re.ASCII):
         return text
     return _quote(text).replace("*/", "*\\057").replace("/*", "/\\052")
 
