@@ -225,7 +225,13 @@ def find_weights(
 
 
 def load_found_weights(
-    net: nn.Module, name: str, weights: Path | None, file: Path | None, run: Run | None
+    net: nn.Module,
+    name: str,
+    weights: Path | None,
+    file: Path | None,
+    run: Run | None,
+    *,
+    if_other_images: str = "",
 ) -> None:
     """Load the weights that were found into a net.
 
@@ -235,6 +241,7 @@ def load_found_weights(
         weights: The file that the user named, if any.
         file: From :func:`find_weights`.
         run: The run in the folder, if any: its own weights must have its digest.
+        if_other_images: As for ``load_weights``.
 
     Raises:
         NetError: The weights cannot be read, do not fit, or are not the run's.
@@ -243,7 +250,7 @@ def load_found_weights(
         return
     if run and weights is None:
         refuse_other_weights(file, run.weights_digest, Path(name) / RECORD)
-    load_weights(net, file)
+    load_weights(net, file, if_other_images=if_other_images)
 
 
 def _to_gray_levels(images: torch.Tensor) -> torch.Tensor:
