@@ -179,6 +179,9 @@ def test_an_example_has_the_first_image_of_each_class() -> None:
     assert "images[IMAGES][4]" in header
     assert "image_classes[IMAGES] = {0, 2};" in header
     assert header.count("*/") == 1
+    # Whether somebody's images are bright on dark is not known.
+    assert "gray levels 0 to 255, row by row;" in write_images_header("mine test", CHOSEN)
+    assert "255, bright on dark, row by row;" in write_images_header("scribble test", CHOSEN)
 
 
 def test_files_of_an_example_that_a_person_has_changed_are_kept(tmp_path: Path) -> None:

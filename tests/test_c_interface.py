@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shutil
 import subprocess
@@ -12,12 +13,22 @@ import pytest
 import torch
 from helpers import Netlet, linux_only
 from small_c_nets import few_digits, quantized_or_not, small_integers, small_model
+from torch import nn
 
 from netlet.backends.cpu.compiler import find_compiler
 from netlet.backends.cpu.errors import CompilationError
 from netlet.cli.program_options import Processor
 from netlet.errors import ExportError
-from netlet.export import COptions, choose_prefix, export_c, int8_reference, reference
+from netlet.experiments import TrainedNet
+from netlet.export import (
+    COptions,
+    TracedModel,
+    choose_prefix,
+    export_c,
+    int8_reference,
+    reference,
+    trace_model,
+)
 from netlet.export.c_build import (
     OBJECT,
     STRICT,
@@ -177,6 +188,25 @@ def test_a_program_without_floats_has_no_function_with_floats(tmp_path: Path) ->
             check=True,
         ).stdout
         assert {line.split()[-1] for line in listed.splitlines()} == {f"tiny_{n}" for n in expected}
+
+
+def test_only_images_that_are_known_are_called_bright_on_dark() -> None:
+    model = small_model()
+    assert "image: gray levels 0 to 255, row by row." in header_of(model)
+    digits = dataclasses.replace(model.source, class_names=tuple("0123456789"))
+    header = header_of(dataclasses.replace(model, source=digits))
+    assert "image: gray levels 0 to 255, bright on dark, row by row." in header
+
+
+def test_fields_of_a_header_are_not_quoted() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(784, 5), nn.LogSoftmax(1)).eval()
+    names = tuple("abcde")
+    model = trace_model(TrainedNet("end", net, (1, 28, 28), names, 0.1307, 0.3081, None, None))
+    assert "   output: 5 logits, without the net's final log_softmax\n" in header_of(model)
+
+
+def header_of(model: TracedModel) -> str:
+    return generate_program(model, None, "tiny")["tiny.h"]
 
 
 def test_an_export_with_a_prefix_is_verified_measured_and_written(tmp_path: Path) -> None:

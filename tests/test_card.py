@@ -11,6 +11,7 @@ import pytest
 from helpers import Netlet
 
 from netlet import records
+from netlet.data import make_scribble, save_npz
 from netlet.errors import ExportError
 from netlet.experiments import load_trained_net
 from netlet.nets import weights_digest
@@ -49,6 +50,18 @@ def test_the_card_of_a_run_has_its_figures(netlet: Netlet, digits_file: Path) ->
     code, out, err = netlet("card", str(folder))
     assert (code, out) == (2, "")
     assert "the weights of its median seed, 3, are missing" in err
+
+
+def test_the_card_of_a_net_for_color_says_so(netlet: Netlet, tmp_path: Path) -> None:
+    save_npz(make_scribble(100, 50).with_channels(3), tmp_path / "color.npz")
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\n\nsmall = nn.Sequential(nn.Flatten(), nn.Linear(3 * 784, 10))\n"
+    )
+    words = ("--dataset", "color.npz", "--epochs", "1", "--out", "run")
+    netlet("train", "net.py:small", *words)
+    code, out, _ = netlet("card", "run")
+    assert code == 0
+    assert "| input | levels of red, green and blue from 0 to 1, 3x28x28, minus 0.1307," in out
 
 
 def test_no_weights_no_card(netlet: Netlet) -> None:

@@ -15,7 +15,7 @@ from torch import nn
 
 from benchmarks.non_digits import draw_other_non_digits
 from netlet import evaluation, records
-from netlet.data import Dataset, Split, make_scribble, prepare_digit
+from netlet.data import Dataset, Split, make_scribble, prepare_digit, save_npz
 from netlet.data.non_digits import draw_non_digits
 from netlet.errors import DamagedRecordError, DataError
 from netlet.evaluation.digit_detector import WEIGHTS, detector_digest
@@ -177,8 +177,6 @@ def run(netlet: Netlet, tmp_path: Path, scribble: Dataset) -> Path:
     few = dataclasses.replace(
         scribble, train=scribble.train, held_out=scribble.held_out.take(torch.arange(100))
     )
-    from netlet.data import save_npz
-
     save_npz(few, tmp_path / "mine.npz")
     code, _, err = netlet(
         *("train", "8 P 8 P", "--dataset", "mine.npz", "--val", "400", "--epochs", "1"),
@@ -260,6 +258,24 @@ def test_a_calibration_of_other_weights_or_a_damaged_one_is_not_used(
             records.load_confidence(file)
     file.write_text(good.to_json())
     assert load_confidence(trained) == good
+
+
+def test_predict_answers_without_a_calibration_on_few_images(
+    netlet: Netlet, tmp_path: Path, scribble: Dataset
+) -> None:
+    few = dataclasses.replace(scribble, train=scribble.train.take(torch.arange(100)))
+    save_npz(few, tmp_path / "few.npz")
+    digit = Image.fromarray(255 - scribble.held_out.images[0, 0].numpy())
+    digit.save(tmp_path / "digit.png")
+    other = ("--mean", "0.2", "--dataset", "few.npz", "--json")
+    code, out, err = netlet("predict", "digit.png", "--net", "speck", *other)
+    assert code == 0
+    assert "netlet: the confidence is not calibrated: few.npz has 50 images to calibrate on" in err
+    assert json.loads(out)["calibration"] is None
+    assert json.loads(out)["predictions"][0]["digit"]
+    # A data set that does not fit the net is a mistake.
+    code, _, err = netlet("predict", "digit.png", "--net", "speck", "--dataset", "none.npz")
+    assert (code, "none.npz" in err) == (2, True)
 
 
 def test_data_that_cannot_calibrate_a_net_is_refused(scribble: Dataset) -> None:

@@ -814,6 +814,10 @@ def test_roster_and_claims_are_read_and_checked(tmp_path: Path) -> None:
         ("recipe = 'magic'", "no recipe 'magic'"),
         ("recipe = {epochs = -1}", "the claimed recipe is invalid"),
         ("points = 100", "'points' is not a key of a claim"),
+        (
+            "mean = [0.485, 0.456, 0.406]",
+            "the claim mean=[0.485, 0.456, 0.406] is not one number for all channels; normalize",
+        ),
         ("[" * 5_000, "is not valid TOML"),
         ("a." * 5_000 + "a = 1", "line 1 has too many dots"),
     ):

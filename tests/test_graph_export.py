@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from netlet.budgets import Score
-from netlet.data import Dataset, Split
+from netlet.data import Dataset, Split, make_scribble, save_npz
 from netlet.data.batches import normalize
 from netlet.errors import ExportError, NetError
 from netlet.experiments import TrainedNet, load_trained_net
@@ -605,7 +606,47 @@ def test_int8_that_loses_too_much_accuracy_is_refused() -> None:
         Score("test", 9_947, 10_000),
     )
     check_int8(tenth, 0.1)  # the limit itself is allowed
+    check_int8(tenth)
     check_int8(lost, float("inf"))
+
+
+def lose(images: int) -> Verification:
+    """Return the verification of an export that loses images of 300 test images."""
+    scores = Score("test", 294, 300), Score("test", 294 - images, 300)
+    return Verification("own test and train", 1_000, 990, 1.0, 9.0, *scores)
+
+
+def test_by_default_int8_may_lose_one_image_of_few() -> None:
+    check_int8(lose(1))
+    with pytest.raises(
+        ExportError,
+        match=r"int8 loses 2\.67 points of accuracy on own test \(98\.00% before, 95\.33% after\), "
+        r"more than 0\.333 \(one of 300 images\); nothing was written",
+    ):
+        check_int8(lose(8))
+    with pytest.raises(ExportError, match=r"loses 0\.33 points .*, more than 0\.3; nothing was"):
+        check_int8(lose(1), 0.3)
+    with pytest.raises(ExportError, match=r"loses 0\.33 points .*, more than 0; nothing was"):
+        check_int8(lose(1), 0)
+
+
+def test_accuracies_are_those_on_test_images_alone() -> None:
+    model, few = trace_model(net_named("speck")), make_scribble(400, 30)
+    image_set, split = select_verification_images(model, few)
+    assert (image_set, len(split)) == ("scribble test and train", 430)
+
+    def predict_zero(images: torch.Tensor) -> torch.Tensor:
+        return F.one_hot(torch.zeros(len(images), dtype=torch.int64), 10).float()
+
+    found = compare_with_pytorch(model, predict_zero, image_set, split)
+    held_out = few.held_out
+    logits = reference.compute_logits(model.graph, held_out.images)
+    correct = int((logits.argmax(1) == held_out.labels).sum())
+    zeros = int((held_out.labels == 0).sum())
+    assert found.images == 430
+    assert (found.pytorch, found.export) == (Score("test", correct, 30), Score("test", zeros, 30))
+    assert found.accuracy_drop == round(100 * (correct - zeros) / 30, 6)
+    assert f"accuracy on scribble test (30) {correct / 0.3:.2f}% in PyTorch" in str(found)
 
 
 def test_export_that_differs_from_the_net_is_not_written(
@@ -662,6 +703,47 @@ def test_export_from_the_command_line(netlet: Netlet, digits_file: Path) -> None
     assert (code, told["files"], told["net"]) == (0, ["speck-int8.onnx"], "speck")
     assert told["verification"]["images"] == 400
     assert Path("speck-int8.onnx").stat().st_size == told["size_bytes"]
+
+
+@pytest.mark.parametrize("target", few_fast(["onnx", "c", "arduino", "page"], 2))
+def test_an_export_of_another_net_is_not_replaced_unless_it_is_named(
+    target: str, netlet: Netlet, tmp_path: Path
+) -> None:
+    """Two runs of one class have the same default name."""
+    save_npz(make_scribble(300, 50), tmp_path / "ten.npz")
+    few = make_scribble(300, 50)
+    names = tuple(f"class {k}" for k in range(10))
+    save_npz(dataclasses.replace(few, class_names=names), tmp_path / "named.npz")
+    save_npz(few.with_channels(3), tmp_path / "color.npz")
+    for name in ("ten", "named", "color"):
+        (tmp_path / f"{name}.py").write_text(
+            "from torch import nn\n\n\ndef zoo():\n    return nn.Sequential("
+            f"nn.Conv2d({3 if name == 'color' else 1}, 4, 5, stride=4), "
+            "nn.Flatten(), nn.Linear(144, 10))\n"
+        )
+        words = ("--dataset", f"{name}.npz", "--epochs", "1", "--out", f"runs/{name}")
+        code, _, err = netlet("train", f"{name}.py:zoo", *words)
+        assert code == 0, err
+    export = ("--to", target, "--trust")
+
+    def run(name: str, *words: str) -> tuple[int, str]:
+        data = ("--dataset", f"{name}.npz")
+        code, _, err = netlet("export", f"runs/{name}", *export, *data, *words)
+        return code, err
+
+    assert run("ten")[0] == 0
+    before = {path: path.read_bytes() for path in tmp_path.glob("zoo[.-]*/**/*") if path.is_file()}
+    assert run("ten")[0] == 0
+    code, err = run("named")
+    assert code == 2
+    assert "is the export of another net, for other classes, and would be lost; name another" in err
+    code, err = run("color")
+    assert code == 2
+    assert "is the export of another net, for images of 1x28x28, and would be lost; name an" in err
+    assert before == {path: path.read_bytes() for path in before}
+    ending = {"onnx": ".onnx", "page": ".html"}.get(target, "")
+    assert run("named", "--out", f"other{ending}")[0] == 0
+    assert run("color", "--out", f"other{ending}")[0] == 0  # its name was given
 
 
 def test_without_its_data_set_an_export_is_verified_on_synthetic_digits(

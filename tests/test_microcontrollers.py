@@ -231,8 +231,11 @@ def test_an_example_is_not_linked_if_ram_is_too_small_for_its_stack(
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("cmake") is None, reason="needs cmake")
 @pytest.mark.parametrize("name", ["cortex-m4", "riscv32"])
-def test_cmake_runs_the_example_on_a_board(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("within", ["plain", "größe 2/p"])
+def test_cmake_runs_the_example_on_a_board(within: str, name: str, tmp_path: Path) -> None:
     target_for_test(name)
+    tmp_path /= within
+    tmp_path.mkdir(parents=True)
     write_folder(tmp_path, "int8")
     board = name.removeprefix("cortex-")
     for words in (
@@ -245,6 +248,38 @@ def test_cmake_runs_the_example_on_a_board(name: str, tmp_path: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
     said = (done.stdout + done.stderr).splitlines()
     check_lines([line for line in said if "classified" in line], "int8")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", few_fast(TARGETS, 1))
+@pytest.mark.parametrize("function", ["memcpy", "memset", "memmove"])
+def test_flash_has_the_library_functions_that_a_program_needs(name: str, function: str) -> None:
+    target = target_for_test(name)
+
+    def flash_of(body: str) -> int:
+        text = f'#include <string.h>\n#include "tiny.h"\n{body}\n'
+        header = "#include <stdint.h>\nint predict(const uint8_t *image, float *scores);\n"
+        program = Program({"tiny.c": text, "tiny.h": header}, "predict", False, 10)
+        return link_size(program, target, ["-Os"]).flash_bytes
+
+    head = "int predict(const uint8_t *image, float *scores)"
+    call = "memset(scores, image[0], image[1])"
+    if function != "memset":
+        call = f"{function}(scores, image, image[1])"
+    empty = flash_of(f"{head} {{ (void)image; (void)scores; return 0; }}")
+    # On a RISC-V processor, the function is a loop of 28 bytes; the call takes fewer than 24.
+    assert flash_of(f"{head} {{ {call}; return 0; }}") >= empty + 28 + 8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", few_fast(TARGETS, 1))
+def test_ram_is_not_less_than_the_arena_that_the_header_states(name: str) -> None:
+    target = target_for_test(name)
+    for kind in ("float32", "int8"):
+        program = program_for_board(small_model(), quantized_or_not(kind))
+        found = re.search(r"define NETLET_ARENA_BYTES (\d+)", program.texts["netlet.h"])
+        assert found
+        assert link_size(program, target, ["-Os"]).ram_bytes >= int(found[1])
 
 
 @pytest.mark.slow

@@ -128,6 +128,17 @@ def test_every_number_is_checked_in_plain_words(netlet: Netlet) -> None:
                 "'svg' is not one of 'onnx', 'c', 'arduino', 'page'",
             ),
             (("evaluate", "speck", "--mean", "nan"), "nan is not a finite number"),
+            (("evaluate", "speck", "--std", "x,y"), "'x,y' is not a number; give a number like"),
+            (
+                ("export", "speck", "--to", "c", "--mean", "0.485,0.456,0.406"),
+                "'0.485,0.456,0.406' is not one number for all channels; normalize each channel "
+                "inside the net, with buffers, and pass --mean 0 --std 1",
+            ),
+            (
+                ("train", "speck", "--set", "std=0.229,0.224,0.225"),
+                "std='0.229,0.224,0.225' is not one number for all channels; normalize each "
+                "channel inside the net, with buffers, and give mean=0 and std=1",
+            ),
             (("runs", "--accuracy-at-least", "nan"), "nan is not a finite number"),
             (("train", "a", "b"), "too many arguments (b); put a net in one line into quotes"),
             (("budget", "a", "b"), "too many arguments (b); see 'netlet budget --help'"),

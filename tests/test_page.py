@@ -913,8 +913,8 @@ def test_page_shows_cost_verdict_and_accuracy(crest: TracedModel, tmp_path: Path
         "weight bytes": "80,680",
         "activation bytes": "65,104",
         "receptive field": "28",
-        "accuracy": f"{score.percent:.2f}%<small>{score.correct:,} of 50, "
-        "scribble test and train</small>",
+        "accuracy": f"{score.percent:.2f}%<small>{score.correct:,} of {score.total}, "
+        "scribble test</small>",
         "normalization": "mean 0.1307, std 0.3081",
         "unsure below": f"{100 * confidence.threshold:.0f}%<small>calibrated on 5,000 images of "
         "mnist train and 2,000 non-digits</small>",

@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from fixtures import slips
+from fixtures import changed_weights, slips
 from helpers import few_fast
 from numpy.random import SFC64
 from torch import nn
@@ -174,6 +174,39 @@ def test_a_run_of_a_net_with_weights_outside_of_it_can_be_read_and_reported(
     page = study_page(netlet.Study.from_runs([found]))
     assert ">conv 3×3<" in page.pictures["net.svg"]
     assert [path.name for path in write(page, str(tmp_path / "page.html"))] == ["page.html"]
+
+
+@pytest.mark.parametrize(
+    ("net", "row"),
+    [
+        (changed_weights.weight_normed, ("_WeightNorm (of weights)", (8, 1, 3, 3), 0)),
+        (changed_weights.spectral_normed, ("_SpectralNorm (of weights)", (8, 1, 3, 3), 80)),
+        (changed_weights.pruned, ("fixed weights in a buffer", (), 0)),
+    ],
+)
+def test_a_run_of_a_net_that_computes_its_weights_can_be_read(
+    few: Dataset, tmp_path: Path, net: Callable[[], nn.Module], row: tuple[Any, ...]
+) -> None:
+    recipe = FAST.replace(epochs=1, backend="eager")
+    fit(netlet.build(net, 0), few, recipe, callbacks=[Recorder(str(tmp_path / "run"))])
+    found = netlet.load_run(tmp_path / "run")
+    rows = [(one["kind"], tuple(one["output"]), one["macs"]) for one in found.summary["rows"]]
+    assert row in rows
+    # Weights are no feature map.
+    maps = [bytes_ for _, bytes_ in found.cost["spending"]["activation bytes"]]
+    assert sorted(maps) == [32, 32, 40, 4 * 8 * 26 * 26, 4 * 8 * 26 * 26]
+
+
+def test_a_run_of_a_net_that_moves_channels_into_the_batch_can_be_read(
+    few: Dataset, tmp_path: Path
+) -> None:
+    recipe = FAST.replace(epochs=1, backend="eager")
+    net = netlet.build(changed_weights.ChannelsInBatch, 0)
+    fit(net, few, recipe, callbacks=[Recorder(str(tmp_path / "run"))])
+    found = netlet.load_run(tmp_path / "run")
+    assert (8, 1, 26, 26) in [tuple(one["output"]) for one in found.summary["rows"]]
+    maps = dict(found.cost["spending"]["activation bytes"])
+    assert maps["(net) (reshape)"] == maps["first (Conv2d)"] == 4 * 8 * 26 * 26
 
 
 def test_training_preserves_the_global_random_state(blob_data: Dataset) -> None:

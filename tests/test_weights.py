@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 from pathlib import Path
 
 import pytest
 import torch
+from helpers import Netlet
 from torch import nn
 
 from netlet import nets
+from netlet.data import make_scribble, save_npz
 from netlet.errors import NetError
 from netlet.nets.weights import load_weights, save_weights, weights_digest
 from netlet.records.upgrade import OLD_LAYER_NAMES
@@ -60,6 +63,42 @@ def test_weights_of_another_net_are_refused_and_the_net_is_unchanged(tmp_path: P
     assert "unexpected: extra" in message
     assert "wrong shape: 0.weight is 2x1x5x5, in the net 2x1x3x3" in message
     assert weights_digest(net) == before
+
+
+@pytest.mark.parametrize(
+    ("channels", "classes", "width", "helps"),
+    [(3, 10, 4, True), (1, 5, 4, True), (3, 5, 4, True), (1, 10, 8, False), (3, 10, 8, False)],
+)
+def test_weights_for_other_images_are_refused_with_the_option_that_helps(
+    channels: int, classes: int, width: int, helps: bool, netlet: Netlet, tmp_path: Path
+) -> None:
+    (tmp_path / "zoo.py").write_text(
+        "from torch import nn\n\n\ndef zoo(shape=(1, 28, 28), classes=10):\n    return nn.Sequential("
+        "nn.Conv2d(shape[0], 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten(), "
+        "nn.Linear(4, classes))\n"
+    )
+    other = nn.Sequential(
+        *(nn.Conv2d(channels, width, 3), nn.BatchNorm2d(width), nn.AdaptiveAvgPool2d(1)),
+        *(nn.Flatten(), nn.Linear(width, classes)),
+    )
+    torch.save(other.state_dict(), tmp_path / "w.pt")
+    words = ("export", "zoo.py:zoo", "--weights", "w.pt", "--to", "c")
+    code, _, err = netlet(*words)
+    assert (code, "these weights belong to another net; wrong shape: " in err) == (2, True)
+    remedy = "; if they were trained on other images, pass --dataset to export, evaluate,"
+    assert (remedy in err) == helps
+    images = make_scribble(30, 30).with_channels(channels)
+    names = tuple(map(str, range(classes)))
+    kept = [split.labels < classes for split in (images.train, images.held_out)]
+    few = dataclasses.replace(
+        images,
+        class_names=names,
+        train=images.train.take(kept[0]),
+        held_out=images.held_out.take(kept[1]),
+    )
+    save_npz(few, tmp_path / "own.npz")
+    code, _, err = netlet(*words, "--dataset", "own.npz")
+    assert code == (0 if helps else 2), err
 
 
 def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:

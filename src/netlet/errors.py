@@ -213,6 +213,10 @@ class DataError(NetletError):
     """A data set that is missing, damaged, or does not match its checksums."""
 
 
+class TooFewImagesError(DataError):
+    """A data set has too few images to calibrate a net's confidence on."""
+
+
 class MissingDataError(DataError):
     """A data set that is not on this machine and could not be downloaded."""
 

@@ -70,7 +70,8 @@ def cost_from_trace(traced: Trace, epochs: int | None = None) -> ModelCost:
         parameters[layer] += op.own_parameters
         if op.leaf:
             macs[layer] += op.macs or 0
-            activations[layer] = max(activations[layer], 4 * prod(op.output))
+            if not op.of_weights:
+                activations[layer] = max(activations[layer], 4 * prod(op.output))
     for idle in traced.called_by_parts:
         parameters[f"{idle.name} ({idle.kind})"] += idle.parameters or 0
     parameters.update({f"{idle.path} (never ran)": idle.parameters or 0 for idle in traced.unused})

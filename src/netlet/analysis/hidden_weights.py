@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from netlet.analysis.provenance import FEW_NUMBERS, Provenance, Reading, Source
+from netlet.budgets import FIXED_WEIGHTS
 from netlet.graph.tensors import memory_key
 from netlet.nets.registered import list_attributes, list_buffers, list_modules
 from netlet.text import format_shape
@@ -119,7 +120,7 @@ def _describe(
     where = "" if reading.place == "(net)" else f" of {reading.place}"
     if source.kind == "buffer":
         name = buffers.get(id(source.tensor), "buffer")
-        return HiddenWeights(name, numbers, "fixed weights in a buffer", saved=True)
+        return HiddenWeights(name, numbers, FIXED_WEIGHTS, saved=True)
     if source.kind == "number":
         return HiddenWeights("Python numbers in forward", numbers, "use nn.Parameter")
     remedy = "use nn.Parameter" if source.tensor is None else _remedy(source.tensor)

@@ -143,7 +143,8 @@ class _Writer:
                 self._add_call(op, step)
         self._count_parameters(op, module)
         if run.output is not None:
-            op.output = _shape_for_one(run.output)
+            op.of_weights = _is_of_weights(run)
+            op.output = (1, *run.output) if op.of_weights else _shape_for_one(run.output)
             op.field = self._field(run.value, after_read=run.after_read)
         self._finish(op)
         return op
@@ -173,8 +174,8 @@ class _Writer:
         kind = _ROW_NAMES.get(name, name)
         op = Op(caller.path, kind, caller.depth + 1, None, macs=macs)
         op.output = _shape_for_one(call.output_shape)
-        if call.constant and op.output == call.output_shape:
-            op.output = (1, *op.output)
+        if call.constant and call.output_shape[:1] != (BATCH,):
+            op.output = (1, *call.output_shape)
         op.field = self._field(call.value, after_read=call.after_read)
         op.windows = [window] if window else []
         self.ops.append(op)
@@ -233,5 +234,15 @@ class _Writer:
         return used, unused
 
 
+def _is_of_weights(run: ModuleRun) -> bool:
+    """Return whether a module computes its output from weights alone, as a parametrization."""
+    return run.value is None and not run.after_read and all(call.constant for call in run.calls())
+
+
 def _shape_for_one(shape: tuple[int, ...]) -> tuple[int, ...]:
-    return (1, *shape[1:]) if shape and shape[0] == BATCH else shape
+    """Return the shape for one image, with a batch dimension of 1."""
+    if not shape or shape[0] in (1, BATCH):
+        return (1, *shape[1:]) if shape else shape
+    # The first dimension holds something else as well, such as the channels of all images.
+    images, left = divmod(shape[0], BATCH)
+    return (1, *(shape if left else (images, *shape[1:])))

@@ -34,6 +34,7 @@ class Op(Displayed):
         output: The output shape for one image, with a batch dimension of 1.
         macs: Multiply-adds for one image; None if they cannot be counted.
         field: The receptive field of the output.
+        of_weights: Whether a module computes its output from weights alone: it is no feature map.
         functions: The functions called by a module that is not one of torch's layers.
         windows: The windows that slid over a feature map.
     """
@@ -50,6 +51,7 @@ class Op(Displayed):
     output: tuple[int, ...] = ()
     macs: int | None = 0
     field: Field = None
+    of_weights: bool = False
     functions: list[str] = dataclasses.field(default_factory=list)
     windows: list[Window] = dataclasses.field(default_factory=list)
 

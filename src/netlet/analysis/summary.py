@@ -15,6 +15,7 @@ from netlet.analysis.notes import write_notes
 from netlet.analysis.ops import Op, Trace
 from netlet.analysis.receptive_field import PerAxis, field_jump
 from netlet.analysis.trace import trace
+from netlet.budgets import OF_WEIGHTS
 from netlet.display import Displayed
 from netlet.nets.registered import count_bytes, count_numbers, list_parameters
 from netlet.text import Table, escape_controls, format_count, format_shape, format_sizes
@@ -199,7 +200,7 @@ def summary_from_trace(traced: Trace) -> Summary:
 def _make_row(op: Op) -> Row:
     row = Row(
         op.name,
-        op.kind if op.leaf else f"{op.kind}{_OWN}",
+        op.kind + (_OWN if not op.leaf else OF_WEIGHTS if op.of_weights else ""),
         op.output[1:],
         op.own_parameters,
         op.macs if op.leaf else 0,

@@ -2,7 +2,9 @@
 
 from netlet.budgets.budget import Budget, budget_from_json
 from netlet.budgets.measures import (
+    FIXED_WEIGHTS,
     HIDDEN,
+    OF_WEIGHTS,
     ModelCost,
     Outcome,
     Score,
@@ -41,8 +43,10 @@ __all__ = [
     "DOCUMENT_004",
     "EIGHT_K",
     "FAILS_ALONE",
+    "FIXED_WEIGHTS",
     "GENERAL_BUDGETS",
     "HIDDEN",
+    "OF_WEIGHTS",
     "OLD_BUDGET_NAMES",
     "ONE_IMAGE",
     "TEMPLATE",

@@ -62,6 +62,10 @@ def wilson(share: float, images: float, confidence: float = 0.95) -> tuple[float
 # The resource under which ``ModelCost.spending`` lists weights that a net reads but has not
 # registered as parameters or buffers. A net that has any does not pass.
 HIDDEN = "weights outside the net"
+# The kind of weights in a buffer, in tables of a net's layers: they have a row, but no output.
+FIXED_WEIGHTS = "fixed weights in a buffer"
+# Ends the kind of a module that computes with weights alone: its output is no feature map.
+OF_WEIGHTS = " (of weights)"
 # The line of a verdict that states the teacher of a net.
 TEACHER = "teacher"
 # What records of a cost have besides the cost of the net.

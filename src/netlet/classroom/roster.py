@@ -20,6 +20,7 @@ from netlet.display import Displayed
 from netlet.errors import GradingError, NetletError, NetletWarning, did_you_mean
 from netlet.files import read_regular
 from netlet.recipes import Recipe
+from netlet.recipes.field_checks import NORMALIZATION, ONE_FOR_ALL, has_several_numbers
 from netlet.toml_files import parse_toml
 
 _MAX_BYTES = 1 << 20
@@ -283,6 +284,10 @@ def _check(key: str, value: Any) -> Any:
     if valid and not isinstance(value, str):
         low, high = _RANGES.get(key, (0, 1e12 - 1))
         valid = low <= value <= high  # neither for NaN nor for an infinite number
+    if key in NORMALIZATION and has_several_numbers(value):
+        raise GradingError(
+            f"the claim {key}={_show(value)} {ONE_FOR_ALL}, and give mean = 0 and std = 1"
+        )
     if not valid or (key == "std" and value == 0):
         raise GradingError(
             f"the claim {key}={_show(value)} is not valid; give one like {_LIKE[key]}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from netlet.cli.datasets import load_dataset
 from netlet.cli.progress import show_phases
 from netlet.cli.results import say
-from netlet.errors import DataError, MissingDataError
+from netlet.errors import DataError, MissingDataError, TooFewImagesError
 
 if TYPE_CHECKING:
     from netlet.data import Dataset
@@ -36,8 +36,27 @@ def find_confidence(
     try:
         return load_confidence(trained) or calibrate_on(trained, dataset, data_dir, remedy)
     except DataError as error:
-        say(f"netlet: the confidence is not calibrated: {error}")
+        _say_uncalibrated(error)
         return None
+
+
+def calibrate_if_enough(
+    trained: TrainedNet, dataset: str | None, data_dir: Path | None
+) -> Confidence | None:
+    """Calibrate a net's confidence with a data set; if it is too small, say so on stderr.
+
+    Raises:
+        DataError: The data set is missing or damaged, or does not fit the net.
+    """
+    try:
+        return calibrate_on(trained, dataset, data_dir)
+    except TooFewImagesError as error:
+        _say_uncalibrated(error)
+        return None
+
+
+def _say_uncalibrated(reason: DataError) -> None:
+    say(f"netlet: the confidence is not calibrated: {reason}")
 
 
 def calibrate_on(

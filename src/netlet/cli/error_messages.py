@@ -104,6 +104,8 @@ def _describe_number(error: Exception, message: str) -> str:
         return ""
     if integer and not out_of_range and (plain := _without_separators(str(value))):
         return f"{_quote(str(value))} is not a whole number; write {plain}"
+    if several := _describe_several(param, value):
+        return several
     number = "a whole number" if integer else "a number"
     wrong = "is out of range" if out_of_range else f"is not {number}"
     low, high = getattr(bounds, "min", None), getattr(bounds, "max", None)
@@ -119,6 +121,15 @@ def _describe_number(error: Exception, message: str) -> str:
         else " like 0.5"
     )
     return f"{_quote(str(value))} {wrong}; give {number}{limits}"
+
+
+def _describe_several(param: Any, value: object) -> str:
+    """Return what is wrong with a mean or std for each channel; empty for all else."""
+    from netlet.recipes.field_checks import NORMALIZATION, ONE_FOR_ALL, has_several_numbers
+
+    if getattr(param, "name", "") not in NORMALIZATION or not has_several_numbers(value):
+        return ""
+    return f"{_quote(str(value))} {ONE_FOR_ALL}, and pass --mean 0 --std 1"
 
 
 def _without_separators(text: str) -> str:

@@ -86,7 +86,7 @@ def export(
             metavar="POINTS",
             min=0,
             callback=check_finite,
-            help="Accuracy that int8 may lose, in percentage points; 0.1 if not given.",
+            help="Accuracy that int8 may lose, in points; if not given, 0.1 or one image.",
         ),
     ] = None,
     force: Annotated[
@@ -127,6 +127,7 @@ def export(
     path = out or _default_path(model.stem, to, int8=int8)
     if not out:
         _check_path(path, to, inputs, named=False)
+    described = path  # the file that says what net it is
     if to is Target.ARDUINO:
         chosen = program.for_export(export.choose_prefix(model.stem))
     if chosen:
@@ -134,6 +135,9 @@ def export(
         if to is Target.ARDUINO:
             files = export.list_arduino_files(chosen)
         _check_files(path, files, inputs, chosen.prefix)
+        described = path / next(file for file in files if Path(file).name == f"{chosen.prefix}.h")
+    if not out:
+        export.refuse_other_net(path, described, model)
     images = load_images_of(trained, dataset, data_dir)
     options: dict[str, Any] = {}
     if to is Target.PAGE:

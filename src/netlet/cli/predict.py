@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from netlet.cli.confidence import calibrate_on, find_confidence
+from netlet.cli.confidence import calibrate_if_enough, find_confidence
 from netlet.cli.datasets import load_net
 from netlet.cli.option_groups import OWN_WEIGHTS, WeightOptions
 from netlet.cli.options import NET_WITH_WEIGHTS, DataDir, Json, Raw
@@ -72,7 +72,9 @@ def predict(
     confidence = None
     if pictures:
         named = dataset or data_dir
-        confidence = calibrate_on(trained, dataset, data_dir) if named else find_confidence(trained)
+        confidence = (
+            calibrate_if_enough(trained, dataset, data_dir) if named else find_confidence(trained)
+        )
     answers = _classify(pictures, trained, confidence)
     if json:
         entries = [

@@ -11,7 +11,7 @@ import torch
 from netlet import evaluation, records
 from netlet.data import Dataset, Split
 from netlet.data.non_digits import draw_non_digits
-from netlet.errors import DataError, RecordError
+from netlet.errors import DataError, RecordError, TooFewImagesError
 from netlet.evaluation.digit_detector import detector_digest
 from netlet.experiments.trained import TrainedNet
 from netlet.files import write_atomic
@@ -53,8 +53,9 @@ def calibrate_confidence(trained: TrainedNet, dataset: Dataset) -> Confidence:
         The calibration, on the run's val split, or else on training images; never on test images.
 
     Raises:
-        DataError: The data set has too few images, other images or classes than the net, or is not
-            what it was when the run was trained.
+        TooFewImagesError: The data set has too few images.
+        DataError: It has other images or classes than the net, or is not what it was when the run
+            was trained.
     """
     split = _select_images(trained, dataset)
     scores = _compute_scores(trained, split.images)
@@ -159,7 +160,7 @@ def _select_images(trained: TrainedNet, dataset: Dataset) -> Split:
         split = Split("train", split.images, split.labels)
     split = split.take(torch.arange(0, len(split), -(-len(split) // HELD_OUT_IMAGES) or 1))
     if len(split) < _MIN_IMAGES:
-        raise DataError(
+        raise TooFewImagesError(
             f"{dataset.name} has {len(split)} images to calibrate on, and at least {_MIN_IMAGES} "
             "are needed; use a larger data set"
         )

@@ -22,6 +22,11 @@ from netlet.nets.pretrained import DIGITS, find_run
 from netlet.recipes import Recipe
 from netlet.records import Run
 
+_OF_OTHER_IMAGES = (
+    "if they were trained on other images, pass --dataset to export, evaluate, predict or explain "
+    "(shape and class_names in Python)"
+)
+
 
 @dataclass(frozen=True)
 class TrainedNet(Displayed):
@@ -132,7 +137,8 @@ def load_trained_net(
     own_name, entry = _find_net(name, run, trust=trust)
     net = build(entry.builder, 0, shape, len(class_names))
     file = pretrained.find_weights(name, entry, weights, net=net, run=run)
-    pretrained.load_found_weights(net, name, weights, file, run)
+    remedy = "" if run else _OF_OTHER_IMAGES
+    pretrained.load_found_weights(net, name, weights, file, run, if_other_images=remedy)
     trace(net, shape)  # raises if the net cannot process such images
     return TrainedNet(
         name=own_name,

@@ -5,6 +5,7 @@ from netlet.export.build_graph import build_inference_graph
 from netlet.export.c_export import export_c, list_c_files
 from netlet.export.c_interface import choose_prefix
 from netlet.export.c_options import COptions
+from netlet.export.earlier_export import refuse_other_net
 from netlet.export.fold import fold_graph
 from netlet.export.image_selection import select_calibration_images, select_verification_images
 from netlet.export.inference_graph import InferenceGraph
@@ -44,6 +45,7 @@ __all__ = [
     "list_c_files",
     "measure_target_memory",
     "quantize_onnx",
+    "refuse_other_net",
     "select_calibration_images",
     "select_verification_images",
     "trace_model",

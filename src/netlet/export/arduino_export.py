@@ -14,9 +14,9 @@ from netlet.export.c_example import fill_template
 from netlet.export.c_export import make_program, write_program
 from netlet.export.c_options import COptions
 from netlet.export.example_images import write_images_header
-from netlet.export.input_words import describe_pixels
+from netlet.export.input_words import describe_pixels_of
 from netlet.export.progress import OnProgress, ignore_progress
-from netlet.export.result import MAX_ACCURACY_DROP, ExportResult
+from netlet.export.result import ExportResult
 from netlet.export.traced_model import TracedModel
 from netlet.outputs import TEXT_MARK
 from netlet.text import escape_controls, format_shape
@@ -30,7 +30,7 @@ def export_arduino(
     dataset: Dataset | None,
     *,
     int8: bool = False,
-    max_accuracy_drop: float = MAX_ACCURACY_DROP,
+    max_accuracy_drop: float | None = None,
     options: COptions,
     on_progress: OnProgress = ignore_progress,
 ) -> ExportResult:
@@ -43,6 +43,7 @@ def export_arduino(
             synthetic digits (``scribble``).
         int8: Generate integer arithmetic throughout.
         max_accuracy_drop: That int8 may cost, in percentage points; infinite accepts any loss.
+            None: 0.1, or a single image if that is more.
         options: Names, and what the size is measured for.
         on_progress: Called when a phase begins.
 
@@ -141,7 +142,7 @@ open File > Examples > {prefix} > classify.
 ```cpp
 #include <{prefix}.h>
 
-static uint8_t image[{image}];  // {describe_pixels(model.source.shape[0])}
+static uint8_t image[{image}];  // {describe_pixels_of(model.source)}
 {kind} scores[{classes}];
 int found = {function}(image, scores);
 ```

@@ -33,6 +33,7 @@ from netlet.text import escape_controls
 _SECTIONS = ("-ffunction-sections", "-fdata-sections")
 _GARBAGE = "-Wl,--gc-sections"
 _FOLDER = "net"  # of the program, whose files may be called like those of the board
+_OBJECT = "net.o"  # the program
 _BOARD_FLAGS = ("-std=gnu99", "-Os", *_SECTIONS)
 _EMULATOR_FLAGS = (
     *("-display", "none", "-monitor", "none", "-serial", "none"),
@@ -90,15 +91,18 @@ def link_size(program: Program, target: Target, flags: Sequence[str]) -> LinkedS
         for predict in ("nothing", program.predict):
             messages = _build(folder, compiler, program, target, flags, predict)
             listings.append(list_sections(compiler, folder / "program.elf"))
+        own = list_sections(compiler, folder / _OBJECT)
     before, after = listings
     if ".text" not in after:
         raise ExportError(
             f"{target.prefix}size, which belongs to {target.compiler}, is missing or does not read "
             f"what it wrote; install {target.packages}"
         )
+    added = sum_sections(after, RAM_SECTIONS) - sum_sections(before, RAM_SECTIONS)
     return LinkedSize(
         sum_sections(after, FLASH_SECTIONS) - sum_sections(before, FLASH_SECTIONS),
-        sum_sections(after, RAM_SECTIONS) - sum_sections(before, RAM_SECTIONS),
+        # Variables of the program may fill a gap that aligns the end of those of the other one.
+        max(added, sum_sections(own, RAM_SECTIONS)),
         tuple(line for line in messages.splitlines() if "warning:" in line),
     )
 
@@ -195,13 +199,13 @@ def _build(
     """Build ``program.elf``; return the messages about the program itself."""
     processor = (*target.flags, target.library)
     source = f"{_FOLDER}/{source_name(program.texts)}"
-    own = [*processor, *STRICT, *_SECTIONS, *flags, "-c", source, "-o", "net.o"]
+    own = [*processor, *STRICT, *_SECTIONS, *flags, "-c", source, "-o", _OBJECT]
     messages = run_compiler(compiler, own, folder)
     run_compiler(
         compiler,
         [
             *(*processor, *_BOARD_FLAGS, f"-DPREDICT={predict}", "-nostartfiles", _GARBAGE),
-            *(f"-T{target.system}.ld", f"{target.system}.c", "measure.c", "net.o"),
+            *(f"-T{target.system}.ld", f"{target.system}.c", "measure.c", _OBJECT),
             *("-lm", "-o", "program.elf"),
         ],
         folder,

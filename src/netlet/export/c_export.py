@@ -20,7 +20,6 @@ from netlet.export.int8_reference import numpy_predictor
 from netlet.export.progress import OnProgress, ignore_progress
 from netlet.export.quantize import quantize_graph
 from netlet.export.result import (
-    MAX_ACCURACY_DROP,
     ExportResult,
     check_float32,
     check_int8,
@@ -63,7 +62,7 @@ def export_c(
     dataset: Dataset | None,
     *,
     int8: bool = False,
-    max_accuracy_drop: float = MAX_ACCURACY_DROP,
+    max_accuracy_drop: float | None = None,
     options: COptions = DEFAULT_OPTIONS,
     on_progress: OnProgress = ignore_progress,
 ) -> ExportResult:
@@ -78,6 +77,7 @@ def export_c(
             synthetic digits (``scribble``).
         int8: Generate integer arithmetic throughout.
         max_accuracy_drop: That int8 may cost, in percentage points; infinite accepts any loss.
+            None: 0.1, or a single image if that is more.
         options: Names, example, and what the size is measured for.
         on_progress: Called when a phase begins.
 
@@ -119,7 +119,7 @@ def make_program(
     dataset: Dataset | None,
     *,
     int8: bool,
-    max_accuracy_drop: float,
+    max_accuracy_drop: float | None,
     options: COptions,
     on_progress: OnProgress,
 ) -> VerifiedProgram:
@@ -153,7 +153,10 @@ def make_program(
             notes.append("verified with NumPy, which computes the same integers as the C program")
     if predict is not None:
         verification = compare_with_pytorch(model, predict, image_set, split, on_progress)
-        _check(verification, max_accuracy_drop if quantized else None)
+        if quantized is None:
+            check_float32(verification, "C program")
+        else:
+            check_int8(verification, max_accuracy_drop)
     if options.target:
         on_progress(f"measuring for {options.target}")
     if options.target or compiled:
@@ -183,11 +186,3 @@ def write_program(
     notes = (*made.notes, describe_changed(changed, folder)) if changed else made.notes
     total = write_files({**contents}, named="folder")
     return ExportResult(tuple(contents), total, made.verification, notes, made.size.memory)
-
-
-def _check(verification: Verification, max_accuracy_drop: float | None) -> None:
-    """Check a program; without a largest drop, for float32, nothing may differ."""
-    if max_accuracy_drop is None:
-        check_float32(verification, "C program")
-    else:
-        check_int8(verification, max_accuracy_drop)

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from netlet.errors import ExportError
-from netlet.export.input_words import describe_pixels
+from netlet.export.input_words import describe_pixels_of
 from netlet.outputs import TEXT_MARK
 from netlet.text import escape_controls
 
@@ -143,13 +143,12 @@ def emit_header(prefix: str, model: TracedModel, arena_bytes: int, score_scale: 
         for key, value in model.metadata.items()
         if key != "labels"
     )
-    labels = ", ".join(map(_quote, model.labels))
     image, classes = math.prod(model.graph.shape), model.graph.classes
     macro, scale, functions = prefix.upper(), "", _FUNCTION
     if score_scale:
         scale = f"#define {macro}_SCORE_SCALE {score_scale}\n"
         functions = _TWO_FUNCTIONS
-    pixels = describe_pixels(model.source.shape[0])
+    pixels = describe_pixels_of(model.source)
     for name, value in (
         ("prefix", prefix),
         ("macro", macro),
@@ -170,7 +169,7 @@ def emit_header(prefix: str, model: TracedModel, arena_bytes: int, score_scale: 
 #define {macro}_DIGEST {_quote(model.digest)}
 #define {macro}_IMAGE_BYTES {image}
 #define {macro}_CLASSES {classes}
-#define {macro}_LABELS {{{labels}}}
+#define {macro}_LABELS {{{list_labels(model)}}}
 #define {macro}_ARENA_BYTES {arena_bytes}
 {scale}
 #ifdef __cplusplus
@@ -186,13 +185,18 @@ extern "C" {{
 """
 
 
+def list_labels(model: TracedModel) -> str:
+    """Return the names of a net's classes as C string literals."""
+    return ", ".join(map(_quote, model.labels))
+
+
 def comment_safe(text: str) -> str:
     """Return text for a C comment: as a string literal unless it is made of plain characters.
 
     Args:
         text: Any text.
     """
-    if re.fullmatch(r"[\w .,:;()+=-]*", text, re.ASCII):
+    if re.fullmatch(r"[\w .,:;()+='-]*", text, re.ASCII):
         return text
     return _quote(text).replace("*/", "*\\057").replace("/*", "/\\052")
 

@@ -10,7 +10,7 @@ from netlet.data import Split
 from netlet.export import reference
 from netlet.export.c_interface import comment_safe
 from netlet.export.inference_graph import InferenceGraph
-from netlet.export.input_words import describe_pixels
+from netlet.export.input_words import describe_pixels, is_bright_on_dark
 from netlet.export.verification import STAND_IN
 from netlet.outputs import TEXT_MARK
 
@@ -47,13 +47,15 @@ def write_images_header(image_set: str, split: Split) -> str:
         image_set: The name of the images.
         split: The images and their classes.
     """
+    bright = is_bright_on_dark(image_set.partition(" ")[0])  # after the name comes the split
+    pixels = describe_pixels(split.images.shape[1], bright=bright)
     classes = ", ".join(str(label) for label in split.labels.tolist())
     labels = "their classes"
     if split.name == STAND_IN:
         labels = "the classes that the net finds in PyTorch"
     return (
         f"/* Images of {comment_safe(image_set)}, {TEXT_MARK.decode()}:\n"
-        f"   {describe_pixels(split.images.shape[1])};\n   then the numbers of {labels}. */\n"
+        f"   {pixels};\n   then the numbers of {labels}. */\n"
         "#include <stdint.h>\n\n"
         f"{format_images(split.images.numpy())}"
         f"static const int16_t image_classes[IMAGES] = {{{classes}}};\n"

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from netlet.data import Dataset, Split, make_scribble
 from netlet.errors import ExportError
 from netlet.export.traced_model import TracedModel
-from netlet.export.verification import STAND_IN
+from netlet.export.verification import FILLED_UP, STAND_IN, FilledSplit
 from netlet.text import count_noun, format_shape
 
 _VERIFICATION_IMAGES = 1_000  # at least, if the data set has as many
@@ -24,8 +24,8 @@ def select_verification_images(model: TracedModel, dataset: Dataset | None) -> t
     Args:
         model: The model.
         dataset: The data set that the net was trained on: its test split, filled up with training
-            images to a thousand. None if it is not available: 1,000 synthetic digits
-            (``scribble``), resized to the net's input.
+            images to a thousand, on which no accuracy is measured. None if it is not available:
+            1,000 synthetic digits (``scribble``), resized to the net's input.
 
     Returns:
         Name of the images, and the images.
@@ -43,9 +43,10 @@ def select_verification_images(model: TracedModel, dataset: Dataset | None) -> t
     if len(held_out) >= _VERIFICATION_IMAGES:
         return f"{dataset.name} {held_out.name}", held_out
     more = _sample(dataset.train, _VERIFICATION_IMAGES - len(held_out))
-    name = f"{held_out.name} and train"
+    name = f"{held_out.name}{FILLED_UP}"
     images = torch.cat([held_out.images, more.images])
-    return f"{dataset.name} {name}", Split(name, images, torch.cat([held_out.labels, more.labels]))
+    labels = torch.cat([held_out.labels, more.labels])
+    return f"{dataset.name} {name}", FilledSplit(name, images, labels, held_out)
 
 
 def select_calibration_images(

@@ -12,7 +12,6 @@ from netlet.export.onnx_model import InputType, build_onnx
 from netlet.export.onnx_runtime import OnnxPredictor, quantize_onnx
 from netlet.export.progress import OnProgress, ignore_progress
 from netlet.export.result import (
-    MAX_ACCURACY_DROP,
     ExportResult,
     check_float32,
     check_int8,
@@ -30,7 +29,7 @@ def export_onnx(
     *,
     input_type: InputType = "uint8",
     int8: bool = False,
-    max_accuracy_drop: float = MAX_ACCURACY_DROP,
+    max_accuracy_drop: float | None = None,
     on_progress: OnProgress = ignore_progress,
 ) -> ExportResult:
     """Write a model as one ONNX file.
@@ -43,6 +42,7 @@ def export_onnx(
         input_type: Gray levels 0 to 255 (``uint8``) or 0 to 1 (``float``).
         int8: Quantize the model, with a scale for each output channel.
         max_accuracy_drop: That int8 may cost, in percentage points; infinite accepts any loss.
+            None: 0.1, or a single image if that is more.
         on_progress: Called when a phase begins.
 
     Raises:

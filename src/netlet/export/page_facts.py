@@ -77,7 +77,7 @@ def _training_rows(run: Run, rule: RuleResult | None) -> Iterator[str]:
 
 def _accuracy_row(model: TracedModel, verification: Verification | None) -> Iterator[str]:
     if verification and verification.measures_accuracy:
-        score, images = verification.export, verification.image_set
+        score, images = verification.export, verification.scored_set
     elif model.source.run:
         score = model.source.run.last_epoch.score
         images = score.split

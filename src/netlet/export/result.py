@@ -73,21 +73,27 @@ def check_float32(verification: Verification, target: str) -> None:
         )
 
 
-def check_int8(verification: Verification, max_accuracy_drop: float) -> None:
+def check_int8(verification: Verification, max_accuracy_drop: float | None = None) -> None:
     """Check that an int8 export does not lose too much accuracy.
 
     Args:
         verification: The verification of the export.
-        max_accuracy_drop: In percentage points; infinite accepts any loss.
+        max_accuracy_drop: In percentage points; infinite accepts any loss. None: 0.1, or a single
+            image if that is more.
 
     Raises:
         ExportError: It loses more.
     """
-    if verification.accuracy_drop > max_accuracy_drop:
+    limit, one = max_accuracy_drop, ""
+    if limit is None:
+        total = verification.pytorch.total
+        limit = max(MAX_ACCURACY_DROP, round(100 / total, 6))
+        one = f" (one of {total:,} images)" if limit > MAX_ACCURACY_DROP else ""
+    if verification.accuracy_drop > limit:
         raise ExportError(
             f"int8 loses {verification.accuracy_drop:.2f} points of accuracy on "
-            f"{verification.image_set} ({verification.pytorch.percent:.2f}% before, "
-            f"{verification.export.percent:.2f}% after), more than {max_accuracy_drop:g}; nothing "
+            f"{verification.scored_set} ({verification.pytorch.percent:.2f}% before, "
+            f"{verification.export.percent:.2f}% after), more than {limit:.3g}{one}; nothing "
             "was written; raise --max-loss or pass --force (max_accuracy_drop in Python)"
         )
 

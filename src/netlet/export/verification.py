@@ -17,8 +17,20 @@ from netlet.nets.outputs import extract_logits
 
 LogitsFunction = Callable[[torch.Tensor], torch.Tensor]  # images uint8 N C H W to logits N K
 _IMAGES_AT_ONCE = 500
+FILLED_UP = " and train"  # ends the names of images that training images are added to
 STAND_IN = "stand-in"  # name of a split whose images are not like those the net was trained on
 ROUNDING_TOLERANCE = 1e-4  # absolute; relative to the largest logit where that is above 1
+
+
+@dataclass(frozen=True)
+class FilledSplit(Split):
+    """The images of a split, then further ones, on which no accuracy is measured.
+
+    Attributes:
+        scored: The images of the split.
+    """
+
+    scored: Split
 
 
 @dataclass(frozen=True)
@@ -26,7 +38,7 @@ class Verification(Displayed):
     """How an export and its PyTorch model compare on the same images."""
 
     image_set: str
-    images: int
+    images: int  # that the predictions are compared on; the scores may be of the first of them only
     same_predictions: int
     max_logit_diff: float
     max_logit: float  # the largest absolute logit of the PyTorch model
@@ -48,13 +60,24 @@ class Verification(Displayed):
     @property
     def accuracy_drop(self) -> float:
         """Accuracy of the PyTorch model minus that of the export, in percentage points."""
-        return round(100 * (self.pytorch.correct - self.export.correct) / self.images, 6)
+        return round(100 * (self.pytorch.correct - self.export.correct) / self.pytorch.total, 6)
+
+    @property
+    def scored_set(self) -> str:
+        """The name of the images that the accuracies are of."""
+        return self.image_set.removesuffix(FILLED_UP) if self.is_filled_up else self.image_set
+
+    @property
+    def is_filled_up(self) -> bool:
+        """Whether the predictions are compared on more images than the accuracies are of."""
+        return self.pytorch.total < self.images
 
     def __str__(self) -> str:
         accuracy = ""
         if self.measures_accuracy:
+            only = f" on {self.scored_set} ({self.pytorch.total:,})" if self.is_filled_up else ""
             accuracy = (
-                f"; accuracy {self.pytorch.percent:.2f}% in PyTorch, "
+                f"; accuracy{only} {self.pytorch.percent:.2f}% in PyTorch, "
                 f"{self.export.percent:.2f}% exported"
             )
         return (
@@ -77,7 +100,8 @@ def compare_with_pytorch(
         model: The model.
         predict: Runs the export.
         image_set: Name of the images.
-        split: At least one image of the net's shape.
+        split: At least one image of the net's shape; if it is filled up, the accuracies are those
+            on the images that it began with.
         on_progress: Called when a phase begins.
     """
     on_progress(f"running PyTorch on {len(split):,} images")
@@ -91,14 +115,18 @@ def compare_with_pytorch(
     expected = outputs_to_compare(expected, softmax)
     actual = logits_to_compare(actual, softmax)
     predicted, exported = expected.argmax(1), actual.argmax(1)
+    scored = split.scored if isinstance(split, FilledSplit) else split
+    correct, kept = (
+        int((side[: len(scored)] == scored.labels).sum()) for side in (predicted, exported)
+    )
     return Verification(
         image_set=image_set,
         images=len(split),
         same_predictions=int((predicted == exported).sum()),
         max_logit_diff=float((expected - actual).abs().max()),
         max_logit=float(expected.abs().max()),
-        pytorch=Score(split.name, int((predicted == split.labels).sum()), len(split)),
-        export=Score(split.name, int((exported == split.labels).sum()), len(split)),
+        pytorch=Score(scored.name, correct, len(scored)),
+        export=Score(scored.name, kept, len(scored)),
         measures_accuracy=split.name != STAND_IN,
     )
 

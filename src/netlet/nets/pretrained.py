@@ -83,12 +83,19 @@ class InputFormat(Displayed):
         levels = _to_gray_levels(images)
         return levels if self.gray_levels else _normalize(levels, self.mean, self.std)
 
+    @property
+    def _levels(self) -> str:
+        if self.shape[0] == 1:
+            dark = " (background)" if self.class_names == DIGITS else ""
+            return f"gray levels from 0{dark} to 1"
+        return f"levels of {self.shape[0]} channels from 0 to 1"
+
     def __str__(self) -> str:
         """Return one line of text."""
         normalized = "" if self.gray_levels else f", minus {self.mean:g}, divided by {self.std:g}"
         names = ", ".join(map(escape_controls, self.class_names))
         return (
-            f"float32 N {format_shape(self.shape)}: gray levels from 0 (background) to 1"
+            f"float32 N {format_shape(self.shape)}: {self._levels}"
             f"{normalized}; logits of {len(self.class_names)} classes: {names}"
         )
 
@@ -219,7 +226,13 @@ def find_weights(
 
 
 def load_found_weights(
-    net: nn.Module, name: str, weights: Path | None, file: Path | None, run: Run | None
+    net: nn.Module,
+    name: str,
+    weights: Path | None,
+    file: Path | None,
+    run: Run | None,
+    *,
+    if_other_images: str = "",
 ) -> None:
     """Load the weights that were found into a net.
 
@@ -229,6 +242,7 @@ def load_found_weights(
         weights: The file that the user named, if any.
         file: From :func:`find_weights`.
         run: The run in the folder, if any: its own weights must have its digest.
+        if_other_images: As for ``load_weights``.
 
     Raises:
         NetError: The weights cannot be read, do not fit, or are not the run's.
@@ -238,7 +252,8 @@ def load_found_weights(
     if run and weights is None:
         refuse_other_weights(file, run.weights_digest, Path(name) / RECORD)
     # Those of a run are as netlet has saved them.
-    if note := load_weights(net, file, convert=weights is not None):
+    own = weights is not None
+    if note := load_weights(net, file, convert=own, if_other_images=if_other_images):
         warnings.warn(note, NetletWarning, stacklevel=2)
 
 

@@ -74,7 +74,9 @@ def _sort_header(content: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + content[8 + size :]
 
 
-def load_weights(net: nn.Module, path: Path | str, *, convert: bool = False) -> str:
+def load_weights(
+    net: nn.Module, path: Path | str, *, convert: bool = False, if_other_images: str = ""
+) -> str:
     """Load the weights in a file into a net; on an error the net stays unchanged.
 
     Args:
@@ -85,6 +87,8 @@ def load_weights(net: nn.Module, path: Path | str, *, convert: bool = False) -> 
             ignored, and so is what a checkpoint holds beside the weights.
         convert: Whether floating-point weights of another type, such as float16, are converted to
             the net's type; they are refused otherwise.
+        if_other_images: What to do if only the channels of the images or the number of classes
+            differ, for the error message.
 
     Returns:
         In a sentence, what was converted; empty if nothing was.
@@ -107,6 +111,8 @@ def load_weights(net: nn.Module, path: Path | str, *, convert: bool = False) -> 
                 f"{path}: {problems[0]}; save them in the net's type, for instance with "
                 "net.float().state_dict()"
             )
+        if if_other_images and _differ_at_ends_only(found, wanted):
+            problems.append(if_other_images)
         raise NetError(f"{path}: these weights belong to another net; {'; '.join(problems)}")
     refuse_not_finite(found, f"{path}: ", wanted)
     net.load_state_dict(found)
@@ -167,6 +173,25 @@ def _is_finite(tensor: torch.Tensor) -> bool:
         return True
     wide = tensor if tensor.element_size() > 1 else tensor.float()
     return bool(wide.isfinite().all())
+
+
+def _differ_at_ends_only(
+    found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]
+) -> bool:
+    """Return whether tensors differ only in the first layer's inputs or the last one's outputs."""
+    layers = [key for key, value in wanted.items() if value.dim() > 1]
+    if found.keys() != wanted.keys() or not layers:
+        return False
+    last = layers[-1].rpartition(".")[0]
+    for key, value in wanted.items():
+        shape, own = tuple(found[key].shape), tuple(value.shape)
+        is_first, is_last = key == layers[0], key.rpartition(".")[0] == last
+        if len(shape) != len(own) or any(
+            one != other and not ((dim == 1 and is_first) or (dim == 0 and is_last))
+            for dim, (one, other) in enumerate(zip(shape, own, strict=True))
+        ):
+            return False
+    return True
 
 
 def _find_mismatches(

@@ -3,9 +3,31 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 from netlet.errors import RecipeError
+
+NORMALIZATION = ("mean", "std")  # fields that have one number for all channels
+ONE_FOR_ALL = (
+    "is not one number for all channels; normalize each channel inside the net, with buffers"
+)
+
+
+def has_several_numbers(value: object) -> bool:
+    """Return whether a value is numbers for several channels, as in ``0.485,0.456,0.406``.
+
+    Args:
+        value: As a person has given it.
+    """
+    if isinstance(value, str):
+        value = re.split(r"[,;\s]+", value.strip("()[] "))
+    if not isinstance(value, list | tuple) or len(value) < 2:
+        return False
+    try:
+        return all(math.isfinite(float(number)) for number in value)
+    except (TypeError, ValueError):
+        return False
 
 
 def check_range(
@@ -33,6 +55,8 @@ def check_range(
         RecipeError: It is not.
     """
     number = getattr(value, name)
+    if name in NORMALIZATION and has_several_numbers(number):
+        raise RecipeError(f"{name}={number!r} {ONE_FOR_ALL}, and give mean=0 and std=1")
     if isinstance(number, bool) or not isinstance(number, int | float) or math.isnan(number):
         raise RecipeError(f"{name}={number!r} is not a number; give one like 0.5")
     if (

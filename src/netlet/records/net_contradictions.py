@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from typing import Any
 
-from netlet.budgets import HIDDEN
+from netlet.budgets import FIXED_WEIGHTS, HIDDEN, OF_WEIGHTS
 from netlet.records.json_file import shorten
 
 # Kinds of layers and functions with one input. In a net that has no others, each window's field is
@@ -120,16 +120,19 @@ def _contradictions_of_spending(
     if "spending" not in cost:
         return
     parameters, macs, activations = Counter[str](), Counter[str](), Counter[str]()
-    # Weights that no layer has registered have rows of their own, and no output.
+    # Weights that are no parameters have rows of their own, and no output.
     hidden = {name for name, _ in cost["spending"].get(HIDDEN, ())}
     for row in rows:
         if row["kind"].endswith(_NEVER_RAN):
             parameters[f"{row['name'].removeprefix('(net)')}{_NEVER_RAN}"] += row["parameters"]
             continue
-        layer = f"{row['name']} ({row['kind'].removesuffix(_OWN)})"
+        kind = row["kind"]
+        layer = f"{row['name']} ({kind.removesuffix(_OWN).removesuffix(OF_WEIGHTS)})"
         parameters[layer] += row["parameters"]
-        if not row["kind"].endswith(_OWN) and layer not in hidden:
-            macs[layer] += row["macs"] or 0
+        if kind == FIXED_WEIGHTS or kind.endswith(_OWN) or layer in hidden:
+            continue
+        macs[layer] += row["macs"] or 0
+        if not kind.endswith(OF_WEIGHTS):
             activations[layer] = max(activations[layer], 4 * prod(row["output"]))
     expected = {
         "parameters": parameters,

@@ -34,7 +34,8 @@ def model_card(
         ["multiply-adds (MACs) per image", f"{study.cost['macs']:,}"],
         [
             "input",
-            f"gray levels from 0 to 1, {format_shape(study.data['shape'])}, minus "
+            f"{_describe_levels(study.data['shape'][0])} from 0 to 1, "
+            f"{format_shape(study.data['shape'])}, minus "
             f"{study.recipe['mean']:g}, divided by {study.recipe['std']:g}",
         ],
         ["output", f"{len(study.class_sizes)} logits"],
@@ -107,6 +108,12 @@ def _describe_training(study: Study) -> list[str]:
         f"Trained with netlet {study.environment['netlet']}, "
         + (f"commit {inline_code(commit)}." if commit else "whose commit was not recorded."),
     ]
+
+
+def _describe_levels(channels: int) -> str:
+    if channels == 1:
+        return "gray levels"
+    return "levels of " + ("red, green and blue" if channels == 3 else f"{channels} channels")
 
 
 def _is_of_digits(study: Study) -> bool:

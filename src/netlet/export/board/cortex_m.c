@@ -60,7 +60,7 @@ void start(void)
     __asm__ volatile("dsb\n\tisb" ::: "memory");
 #endif
     const uint32_t *from = data_load;
-    for (uint32_t *to = data_start; to < data_end; to++)
+    for (volatile uint32_t *to = data_start; to < data_end; to++)
         *to = *from++;
     for (volatile uint32_t *to = bss_start; to < bss_end; to++)
         *to = 0;

@@ -60,7 +60,7 @@ __attribute__((used)) static void start_c(void)
 {
     __asm__ volatile(".option push\n\t.option arch, +zicsr\n\tcsrw mtvec, %0\n\t.option pop" ::"r"((uintptr_t)fault));
     const uint32_t *from = data_load;
-    for (uint32_t *to = data_start; to < data_end; to++)
+    for (volatile uint32_t *to = data_start; to < data_end; to++)
         *to = *from++;
     for (volatile uint32_t *to = bss_start; to < bss_end; to++)
         *to = 0;

@@ -2,13 +2,15 @@
 #
 # No function calls itself, so no chain of calls needs more than all functions. 256 bytes are for those of the
 # compiler's library. With -flto, the compiler does not say what they need.
-file(GLOB_RECURSE reports ${OBJECTS}/*.su)
+file(GLOB_RECURSE reports "${OBJECTS}/*.su")
 set(used 0)
-foreach(report ${reports})
-    file(STRINGS ${report} functions)
-    foreach(function ${functions})
-        string(REGEX MATCH "\t([0-9]+)\t" found "${function}")
-        math(EXPR used "${used} + ${CMAKE_MATCH_1}")
+foreach(report IN LISTS reports)
+    # Each line is the place of a function, its bytes and their kind. The place has the path, which may have any letters.
+    file(READ "${report}" functions)
+    string(REGEX MATCHALL "\t[0-9]+\t" sizes "${functions}")
+    foreach(size ${sizes})
+        string(STRIP "${size}" bytes)
+        math(EXPR used "${used} + ${bytes}")
     endforeach()
 endforeach()
 if(used EQUAL 0)
@@ -16,4 +18,4 @@ if(used EQUAL 0)
 else()
     math(EXPR bytes "${used} + 256")
 endif()
-file(WRITE ${OPTIONS} "--defsym=STACK_SIZE=${bytes}\n")
+file(WRITE "${OPTIONS}" "--defsym=STACK_SIZE=${bytes}\n")
