@@ -408,6 +408,12 @@ def test_a_torchscript_program_is_refused_as_such(tmp_path: Path) -> None:
             load_weights(nn.Linear(1, 1), tmp_path / f"{number}.pt")
 
 
+def test_numpy_arrays_are_refused_as_such(tmp_path: Path) -> None:
+    np.savez(tmp_path / "w.npz", weight=np.zeros((1, 1), np.float32))
+    with pytest.raises(NetError, match=r"w\.npz: is an \.npz of NumPy arrays, not weights; load"):
+        load_weights(nn.Linear(1, 1), tmp_path / "w.npz")
+
+
 def test_weights_without_batch_norm_counters_can_be_loaded(tmp_path: Path) -> None:
     original, net = nets.code_3(), nets.code_3()
     state = {

@@ -120,6 +120,20 @@ def test_the_same_source_is_accepted_wherever_it_is(
         assert f"{expected.correct} of 60 test images" in out
 
 
+def test_the_way_out_is_named_if_a_net_has_another_name_now(
+    run: Path, data: str, netlet: Netlet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path / "one")
+    Path("model.py").write_text(NET.replace("class Net(", "class Best("))
+    code, out, err = evaluate(netlet, run, data)
+    assert (code, out) == (2, "")
+    way = f"pass it with the run's weights: model.py:NAME --weights {run / records.WEIGHTS}\n"
+    assert "no 'Net' in " in err
+    assert err.endswith(way)
+    words = way.replace("NAME", "Best").split()[-3:]
+    assert netlet("evaluate", *words, "--dataset", data)[0] == 0
+
+
 def test_a_score_that_is_not_the_recorded_one_is_noticed(
     netlet: Netlet, data: str, tmp_path: Path
 ) -> None:

@@ -61,7 +61,17 @@ def find_net_of_run(run: Run, folder: str, *, trusted: bool) -> NetEntry:
             f"net_name='file.py:{address}' to netlet.fit, or use the net itself with its weights: "
             f"file.py:{address} --weights {weights}"
         )
-    return find_net_by_name(address, trusted=trusted)
+    try:
+        return find_net_by_name(address, trusted=trusted)
+    except NetError as error:
+        place, _, name = address.rpartition(":")
+        if not (trusted and is_file_address(place) and f"no {name!r} in" in str(error)):
+            raise
+        weights = quote_shell(Path(folder) / WEIGHTS)
+        raise NetError(
+            f"{error}; if the net has another name now, pass it with the run's weights: "
+            f"{quote_shell(relative_path(place))}:NAME --weights {weights}"
+        ) from error
 
 
 def refuse_other_source(config: RunConfig) -> None:

@@ -72,6 +72,11 @@ def read_torch_file(path: Path, error: type[NetletError]) -> Any:
         raise error(
             f"{path}: is a safetensors file; rename it to {path.with_suffix('.safetensors').name}"
         )
+    if _is_npz(content):
+        raise error(
+            f"{path}: is an .npz of NumPy arrays, not weights; load them into the net, and save "
+            'them with torch.save(net.state_dict(), "weights.pt")'
+        )
     if _is_torchscript(content):
         raise error(
             f"{path}: is a TorchScript program, not weights; save net.state_dict() instead of it"
@@ -137,13 +142,24 @@ def check_tensor(tensor: torch.Tensor, path: Path, name: str, error: type[Netlet
 
 def _is_torchscript(content: bytes) -> bool:
     """Return whether a file is what ``torch.jit.save`` writes."""
+    return any("/code/__torch__" in name for name in _list_archive(content))
+
+
+def _is_npz(content: bytes) -> bool:
+    """Return whether a file is what ``numpy.savez`` writes."""
+    names = _list_archive(content)
+    return bool(names) and all(name.endswith(".npy") for name in names)
+
+
+def _list_archive(content: bytes) -> list[str]:
+    """Return the names in a zip archive; none of another or a broken file, which reading says."""
     if content[:4] != _ZIP_MAGIC:
-        return False
+        return []
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            return any("/code/__torch__" in name for name in archive.namelist())
+            return archive.namelist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError):
-        return False  # a broken archive, which reading it says
+        return []
 
 
 def _check_sizes(content: bytes) -> None:
