@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,9 +37,16 @@ def find_running_code(net: nn.Module, address: str) -> NetCode | None:
         raise NetError(f"{place}: no such file; save the notebook, or correct net_name={address!r}")
     source = read_source(Path(place))
     selection = select_net(source, name)
-    saved = compile(selection.tree, place, "exec", dont_inherit=True)
-    for function, code in _list_functions(saved, vars(_find_module(net))):
-        if _describe(function.__code__) != _describe(code):
+    # Python compiles a call like nn.Conv2d() otherwise where it sees the import of nn: a file is
+    # compiled as a whole, the statements of a cell one by one.
+    parts = [selection.tree, *(ast.Module([one], []) for one in selection.tree.body)]
+    compiled = [compile(part, place, "exec", dont_inherit=True) for part in parts]
+    ways: dict[FunctionType, list[tuple[object, ...]]] = {}
+    for code in compiled:
+        for function, body in _list_functions(code, vars(_find_module(net))):
+            ways.setdefault(function, []).append(_describe(body))
+    for function, saved in ways.items():
+        if _describe(function.__code__) not in saved:
             raise NetError(
                 f"{place}: has another {function.__qualname__} than the one that runs here; save "
                 f"the {'notebook' if source.has_cells else 'file'}, run all of it again, and train"
@@ -66,7 +75,9 @@ def _list_functions(
             continue
         value = values.get(part.co_name)
         if isinstance(value, FunctionType):
-            yield value, part
+            function = inspect.unwrap(value)  # of a decorator, which may hide it
+            if isinstance(function, FunctionType) and function.__code__.co_name == part.co_name:
+                yield function, part
         elif isinstance(value, type):
             yield from _list_functions(part, vars(value))
 

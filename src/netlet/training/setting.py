@@ -46,7 +46,9 @@ def _describe_change(there: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """Return the first difference; empty if there is none."""
     if there["seed"] != now["seed"]:
         return f"seed {there['seed']} there, {now['seed']} now"
-    if changed := describe_changed_recipe(there["recipe"], now["recipe"]):
+    # Another backend goes on with a warning.
+    recipes = ({**one["recipe"], "backend": ""} for one in (there, now))
+    if changed := describe_changed_recipe(*recipes):
         return changed
     if there["images"] != now["images"]:
         return f"{_count(there['images'])} there, {_count(now['images'])} now"
