@@ -579,10 +579,10 @@ def test_runs_lists_what_can_be_resumed(netlet: Netlet, blobs_for_mnist: Path) -
     assert "runs/code_2-seed1" not in netlet("runs", "--params-below", "9000")[1]
     code, _, err = netlet("train", "--resume", "runs/code_2-seed1", "--seed", "2", "--val", "5")
     assert code == 2
-    assert "leave out --seed, --val" in err
+    assert "remove --seed, --val" in err
     code, _, err = netlet("train", "code_2", "--resume", "runs/code_2-seed1")
     assert code == 2
-    assert "leave out NET" in err
+    assert "remove NET" in err
     assert netlet("train", "--resume", "runs/code_2-seed1")[0] in (0, 1)
     assert "unfinished" not in netlet("runs")[1]
 

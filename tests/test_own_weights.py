@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import sys
 import types
@@ -120,6 +121,7 @@ def test_a_net_of_a_notebook_whose_code_has_changed_is_refused(
 
 
 CELL = """
+import torch
 from torch import nn
 class Block(nn.Sequential):
     def __init__(self):
@@ -128,6 +130,9 @@ class Net(nn.Module):
     def __init__(self):
         super().__init__()
         self.block = Block()
+    @torch.no_grad()
+    def predict(self, x):
+        return self(x).argmax(1)
     def forward(self, x):
         return self.block(x)
 """
@@ -157,7 +162,9 @@ def test_a_run_is_recorded_with_the_code_that_runs(
         Path("cells.ipynb").write_text(json.dumps(notebook))
     kernel = types.ModuleType("kernel")
     monkeypatch.setitem(sys.modules, "kernel", kernel)
-    exec(CELL, vars(kernel))
+    # As a notebook does: statement by statement.
+    for statement in ast.parse(CELL).body:
+        exec(compile(ast.Module([statement], []), "cell", "exec"), vars(kernel))
     net = package.build(kernel.Net, seed=0)
     words = {"net_name": "cells.ipynb:Net", "callbacks": [Recorder("run")]}
     if message:

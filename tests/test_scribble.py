@@ -162,7 +162,9 @@ def test_the_recorded_weights_reproduce_the_recorded_score(mnist: Dataset) -> No
 @pytest.mark.mnist
 def test_a_net_trained_on_scribble_alone_reads_mnist(mnist: Dataset) -> None:
     """Scored on MNIST's train images, on which the styles were chosen; the record has the test score."""
-    drawn = dataclasses.replace(make_scribble(seed=9), held_out=mnist.train)
+    drawn = dataclasses.replace(
+        make_scribble(seed=9), held_out=dataclasses.replace(mnist.train, name="test")
+    )
     run = netlet.fit(
         netlet.build(netlet.nets.swift, 9), drawn, netlet.recipes.QUICK.replace(epochs=2), seed=9
     )
