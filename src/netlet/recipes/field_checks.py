@@ -30,6 +30,16 @@ def has_several_numbers(value: object) -> bool:
         return False
 
 
+def refuse_several_numbers(name: str, value: object) -> None:
+    """Check that mean and std are not those of several channels.
+
+    Raises:
+        RecipeError: They are.
+    """
+    if name in NORMALIZATION and has_several_numbers(value):
+        raise RecipeError(f"{name}={value!r} {ONE_FOR_ALL}, and give mean=0 and std=1")
+
+
 def check_range(
     value: object,
     name: str,
@@ -55,8 +65,7 @@ def check_range(
         RecipeError: It is not.
     """
     number = getattr(value, name)
-    if name in NORMALIZATION and has_several_numbers(number):
-        raise RecipeError(f"{name}={number!r} {ONE_FOR_ALL}, and give mean=0 and std=1")
+    refuse_several_numbers(name, number)
     if isinstance(number, bool) or not isinstance(number, int | float) or math.isnan(number):
         raise RecipeError(f"{name}={number!r} is not a number; give one like 0.5")
     if (

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from netlet.errors import RecipeError, did_you_mean
+from netlet.recipes.field_checks import refuse_several_numbers
 from netlet.recipes.named import AUGMENTS
 from netlet.recipes.old_names import upgrade_recipe, warn_of_old_names
 from netlet.recipes.recipe import Recipe
@@ -87,6 +88,7 @@ def _read(owner: type, name: str, value: object) -> Any:
         try:
             return kind(value)
         except ValueError as error:
+            refuse_several_numbers(name, value)
             whole, example = ("a whole number", 5) if kind is int else ("a number", 0.5)
             raise RecipeError(
                 f"{name}={value!r} is not {whole}; give one like {example}"
