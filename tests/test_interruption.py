@@ -538,7 +538,7 @@ def test_full_disk_gives_one_line_and_keeps_earlier_files(
             callbacks=[Recorder(folder), FillsTheDisk(tiny_disk)],
         )
     assert "\n" not in str(caught.value)
-    assert f"resume with 'netlet train --resume {folder}'" in str(caught.value)
+    assert f"resume with 'netlet.fit(..., resume=\"{folder}\")'" in str(caught.value)
     checkpoint, _ = load_checkpoint(folder)
     assert len(checkpoint.epochs) == 1
     assert len((folder / "epochs.jsonl").read_text().splitlines()) == 1
