@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import linecache
 import sys
 import types
 from pathlib import Path
@@ -18,6 +19,7 @@ import netlet as package
 from netlet.data import Dataset
 from netlet.errors import NetError
 from netlet.nets import find_net, load
+from netlet.nets.running_code import find_running_code
 from netlet.recipes import Recipe
 from netlet.training import Recorder
 
@@ -127,9 +129,12 @@ class Block(nn.Sequential):
     def __init__(self):
         super().__init__(nn.Flatten(), nn.Linear(784, 10))
 class Net(nn.Module):
-    def __init__(self):
+    scale = 2
+    def __init__(self, width=10):
         super().__init__()
         self.block = Block()
+    @staticmethod
+    def shrink(x): return x / 255
     @torch.no_grad()
     def predict(self, x):
         return self(x).argmax(1)
@@ -138,12 +143,39 @@ class Net(nn.Module):
 """
 
 
+def write_notebook(path: Path, *cells: str) -> None:
+    values = [
+        {"cell_type": "code", "source": cell, "metadata": {}, "outputs": []} for cell in cells
+    ]
+    notebook = {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": values}
+    path.write_text(json.dumps(notebook))
+
+
+def run_cells(monkeypatch: pytest.MonkeyPatch, *cells: str) -> types.ModuleType:
+    """Run cells as a notebook does: statement by statement, with their text in linecache."""
+    kernel = types.ModuleType("kernel")
+    monkeypatch.setitem(sys.modules, "kernel", kernel)
+    for number, cell in enumerate(cells):
+        name = f"<cell {number}>"
+        monkeypatch.setitem(
+            linecache.cache, name, (len(cell), None, cell.splitlines(keepends=True), name)
+        )
+        for statement in ast.parse(cell).body:
+            exec(compile(ast.Module([statement], []), name, "exec"), vars(kernel))
+    return kernel
+
+
 @pytest.mark.parametrize(
     ("saved", "message"),
     [
+        (CELL, ""),
         (CELL.replace("return self.block(x)", "return self.block(x)  # the logits"), ""),
-        (CELL.replace("self.block(x)", "self.block(x).tanh()"), "another Net.forward than the one"),
-        (CELL.replace("nn.Linear(784, 10)", "nn.Linear(784, 10, bias=False)"), r"Block\.__init__"),
+        (CELL.replace("class Net(nn.Module):", 'class Net(nn.Module):\n    """A net."""'), ""),
+        (CELL.replace("self.block(x)", "self.block(x).tanh()"), "another Net than the one"),
+        (CELL.replace("width=10", "width=11"), "another Net than the one"),
+        (CELL.replace("scale = 2", "scale = 3"), "another Net than the one"),
+        (CELL.replace("x / 255", "x / 256"), "another Net than the one"),
+        (CELL.replace("nn.Linear(784, 10)", "nn.Linear(784, 10, bias=False)"), "another Block "),
         (CELL.replace("class Net(", "class Nett("), "no 'Net' in .*; did you mean 'Nett'"),
         ("", "no such file; save the notebook, or correct net_name='cells.ipynb:Net'"),
     ],
@@ -157,15 +189,8 @@ def test_a_run_is_recorded_with_the_code_that_runs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     if saved:
-        cell = {"cell_type": "code", "source": saved, "metadata": {}, "outputs": []}
-        notebook = {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [cell]}
-        Path("cells.ipynb").write_text(json.dumps(notebook))
-    kernel = types.ModuleType("kernel")
-    monkeypatch.setitem(sys.modules, "kernel", kernel)
-    # As a notebook does: statement by statement.
-    for statement in ast.parse(CELL).body:
-        exec(compile(ast.Module([statement], []), "cell", "exec"), vars(kernel))
-    net = package.build(kernel.Net, seed=0)
+        write_notebook(Path("cells.ipynb"), saved)
+    net = package.build(run_cells(monkeypatch, CELL).Net, seed=0)
     words = {"net_name": "cells.ipynb:Net", "callbacks": [Recorder("run")]}
     if message:
         with pytest.raises(NetError, match=message):
@@ -174,6 +199,35 @@ def test_a_run_is_recorded_with_the_code_that_runs(
     else:
         run = package.fit(net, blob_data, Recipe(epochs=1), **words)
         assert (run.source_cell, bool(run.source_digest)) == (1, True)
+
+
+def test_one_of_several_definitions_is_named_by_its_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    other = CELL.replace("scale = 2", "scale = 3")
+    write_notebook(Path("two.ipynb"), CELL, other)
+    first = package.build(run_cells(monkeypatch, CELL).Net, seed=0)
+    second = package.build(run_cells(monkeypatch, CELL, other).Net, seed=0)
+    assert find_running_code(second, "two.ipynb:Net")
+    with pytest.raises(NetError, match=r"like two\.ipynb:Net\[1\], or save the notebook"):
+        find_running_code(first, "two.ipynb:Net")
+    assert find_running_code(first, "two.ipynb:Net[1]")
+
+
+def test_functions_in_branches_and_twice_are_those_of_the_notebook(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cell = CELL.replace(
+        "class Net(",
+        "try:\n    import nothing\n    def act(x): return x\nexcept ImportError:\n"
+        "    def act(x): return x.relu()\ndef twice(x): return x\ndef twice(x): return act(x)\n"
+        "class Net(",
+    ).replace("self.block(x)", "twice(self.block(x))")
+    write_notebook(Path("cells.ipynb"), cell)
+    net = package.build(run_cells(monkeypatch, cell).Net, seed=0)
+    assert find_running_code(net, "cells.ipynb:Net")
 
 
 def test_a_net_that_fails_for_a_single_image_does_not_pass(netlet: Netlet, tmp_path: Path) -> None:

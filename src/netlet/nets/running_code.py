@@ -1,14 +1,16 @@
-"""Compare the code of a net in a file with the code that runs in this process."""
+"""Compare the code of a net in a notebook with the cells that have run."""
 
 from __future__ import annotations
 
 import ast
+import contextlib
 import inspect
+import linecache
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import CodeType, FunctionType, ModuleType
-from typing import Any
+from types import FunctionType
 
 from torch import nn
 
@@ -17,75 +19,100 @@ from netlet.nets.definitions import select_net
 from netlet.nets.net_code import NetCode, find_code, is_file_address
 from netlet.nets.sources import read_source
 
+_Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
 
 def find_running_code(net: nn.Module, address: str) -> NetCode | None:
     """Return the code of a net that was built here, as its file has it.
 
-    A notebook runs what its cells say; its file has what was saved last.
+    A notebook runs what its cells say; its file has what was saved last. Code that was imported
+    from a file is not compared.
 
     Args:
         net: The net.
-        address: ``notebook.ipynb:Net`` or ``file.py:Net``; of a module, nothing is compared.
+        address: ``notebook.ipynb:Net`` or ``file.py:Net``; of a module, nothing is checked.
 
     Raises:
-        NetError: There is no such file, it does not define the net, or defines it otherwise.
+        NetError: There is no such file, it does not define the net, or defines it otherwise than
+            the cell that has run.
     """
     place, _, name = address.rpartition(":")
     if not is_file_address(place):
         return find_code(address)
     if not Path(place).is_file():
         raise NetError(f"{place}: no such file; save the notebook, or correct net_name={address!r}")
-    source = read_source(Path(place))
-    selection = select_net(source, name)
-    # Python compiles a call like nn.Conv2d() otherwise where it sees the import of nn: a file is
-    # compiled as a whole, the statements of a cell one by one.
-    parts = [selection.tree, *(ast.Module([one], []) for one in selection.tree.body)]
-    compiled = [compile(part, place, "exec", dont_inherit=True) for part in parts]
-    ways: dict[FunctionType, list[tuple[object, ...]]] = {}
-    for code in compiled:
-        for function, body in _list_functions(code, vars(_find_module(net))):
-            ways.setdefault(function, []).append(_describe(body))
-    for function, saved in ways.items():
-        if _describe(function.__code__) not in saved:
-            raise NetError(
-                f"{place}: has another {function.__qualname__} than the one that runs here; save "
-                f"the {'notebook' if source.has_cells else 'file'}, run all of it again, and train"
-            )
+    selection = select_net(read_source(Path(place)), name)
+    saved: dict[str, list[str]] = {}
+    for node in ast.walk(selection.tree):
+        if isinstance(node, _Definition):
+            saved.setdefault(node.name, []).append(_describe(node))
+    for definition in selection.tree.body:
+        if not isinstance(definition, _Definition):
+            continue
+        running = _find_in_cell(_find_value(net, definition.name), definition.name)
+        if running is None or _describe(running) in saved[definition.name]:
+            continue
+        remedy = "save the notebook, run all of it again, and train"
+        if len(selection.definitions) > 1:
+            remedy = f"name the definition that was trained, like {place}:{name}[1], or {remedy}"
+        raise NetError(
+            f"{place}: has another {definition.name} than the one that runs here; {remedy}"
+        )
     return find_code(address)
 
 
-def _find_module(net: nn.Module) -> ModuleType:
-    """Return the module that the code of a net runs in: the notebook, as a rule."""
-    name = type(net).__module__
-    own = sys.modules["__main__"] if name.startswith("torch.") else sys.modules.get(name)
-    return own or sys.modules["__main__"]
+def _find_value(net: nn.Module, name: str) -> object:
+    """Return what a name stands for in the module of a net; its own class is the net's."""
+    cls = type(net)
+    if cls.__name__ == name:
+        return cls
+    module = "__main__" if cls.__module__.startswith("torch.") else cls.__module__
+    return getattr(sys.modules.get(module), name, None)
 
 
-def _list_functions(
-    code: CodeType, values: dict[str, Any] | Any
-) -> Iterator[tuple[FunctionType, CodeType]]:
-    """Yield each function that code defines and that runs here, with the code of its definition.
+def _find_in_cell(value: object, name: str) -> _Definition | None:
+    """Return the definition of a class or function in the cell that has run.
 
-    Args:
-        code: That of a file, or of the body of a class.
-        values: What the names stand for here.
+    None if it is from a file, or its cell is not known.
     """
-    for part in code.co_consts:
-        if not isinstance(part, CodeType):
+    for function in _list_functions(value):
+        code = function.__code__
+        if os.path.exists(code.co_filename):
             continue
-        value = values.get(part.co_name)
-        if isinstance(value, FunctionType):
-            function = inspect.unwrap(value)  # of a decorator, which may hide it
-            if isinstance(function, FunctionType) and function.__code__.co_name == part.co_name:
-                yield function, part
-        elif isinstance(value, type):
-            yield from _list_functions(part, vars(value))
+        with contextlib.suppress(SyntaxError):
+            for node in ast.walk(ast.parse("".join(linecache.getlines(code.co_filename)))):
+                if (
+                    isinstance(node, _Definition)
+                    and node.name == name
+                    and _first_line(node) <= code.co_firstlineno
+                    and code.co_firstlineno <= (node.end_lineno or 0)
+                ):
+                    return node
+    return None
 
 
-def _describe(code: CodeType) -> tuple[object, ...]:
-    """Return what code does, without its place, names of files and comments."""
-    constants = tuple(
-        _describe(value) if isinstance(value, CodeType) else (type(value), value)
-        for value in code.co_consts
-    )
-    return code.co_code, constants, code.co_names, code.co_varnames, code.co_freevars
+def _first_line(node: _Definition) -> int:
+    """Return the first line of a definition, with its decorators, as code objects count it."""
+    return min([node.lineno, *(one.lineno for one in node.decorator_list)])
+
+
+def _list_functions(value: object) -> Iterator[FunctionType]:
+    """Yield a function without its decorators, or those of a class."""
+    if isinstance(value, type):
+        for member in vars(value).values():
+            member = getattr(member, "fget", None) or getattr(member, "__func__", member)
+            if isinstance(member, FunctionType):
+                yield from _list_functions(member)
+    elif callable(value):
+        function = inspect.unwrap(value)
+        if isinstance(function, FunctionType):
+            yield function
+
+
+def _describe(definition: _Definition) -> str:
+    """Return the text of a definition without comments, layout and docstrings."""
+    copy = ast.parse(ast.unparse(definition))
+    for node in ast.walk(copy):
+        if isinstance(node, _Definition) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+    return ast.dump(copy)
