@@ -139,7 +139,8 @@ def few(blob_data: Dataset) -> Dataset:
     """Return a data set of a few images."""
     train = blob_data.train.take(torch.arange(250))
     held_out = blob_data.held_out.take(torch.arange(50))
-    return dataclasses.replace(blob_data, train=train, held_out=held_out, counts=(250, 50))
+    measured = (train, held_out)
+    return dataclasses.replace(blob_data, train=train, held_out=held_out, measured=measured)
 
 
 @pytest.fixture

@@ -318,19 +318,33 @@ def test_images_of_ones_own_have_a_digest_of_their_own(blob_data: Dataset) -> No
 def test_other_images_are_not_recorded_as_a_public_data_set(blob_data: Dataset) -> None:
     train, test = blob_data.train, blob_data.held_out
     on_test = Split("train", test.images, test.labels)
-    for other, why in (
-        (Dataset("mnist", on_test, test, blob_data.class_names), "was not read from its files"),
-        (dataclasses.replace(blob_data, train=on_test), "has 100 train images instead of 600"),
-        (
-            dataclasses.replace(blob_data, held_out=test.take(torch.arange(9))).hold_out(50),
-            "has 9 test images instead of 100",
-        ),
+    inverted = dataclasses.replace(train, images=255 - train.images)
+    fewer = dataclasses.replace(blob_data, held_out=test.take(torch.arange(9)))
+    for other in (
+        Dataset("mnist", on_test, test, blob_data.class_names),
+        dataclasses.replace(blob_data, train=on_test),
+        dataclasses.replace(blob_data, train=inverted),
+        dataclasses.replace(blob_data, train=inverted).hold_out(50),
+        dataclasses.replace(blob_data.hold_out(50), train=train),
+        dataclasses.replace(blob_data, train=inverted).with_channels(3),
+        fewer.hold_out(50),
     ):
-        with pytest.warns(NetletWarning, match=f"called mnist, but {why}; it is recorded"):
+        with pytest.warns(NetletWarning, match="called mnist, but has other images than its fil"):
             recorded = prepare_for_record(other)
         assert recorded.name == "mnist, changed"
         assert recorded.digest not in (blob_data.digest, "")
-    for same in (blob_data, blob_data.hold_out(50), Dataset("mine", on_test, test, ("0",) * 10)):
+    own = Dataset("own", train, test, blob_data.class_names)
+    other = prepare_for_record(dataclasses.replace(own, train=inverted))
+    assert (other.name, other.digest == own.digest) == ("own", False)
+    for same in (
+        blob_data,
+        blob_data.hold_out(50),
+        blob_data.hold_out_fold(1, 4).with_channels(3),
+        blob_data.with_channels(3).hold_out(50),
+        blob_data.hold_out(50).take(100),
+        blob_data.with_classes(blob_data.class_names[::-1]),
+        Dataset("mine", on_test, test, ("0",) * 10),
+    ):
         assert prepare_for_record(same) is same
     none = dataclasses.replace(blob_data, held_out=test.take(torch.arange(0)))
     assert prepare_for_record(none) is none

@@ -204,6 +204,11 @@ def test_parallel_seeds_give_the_same_weights_as_single_runs(
         assert f"code_2-digits.npz: holds a run with a different {what}" in err
         assert "; name another folder with --out" in err
         assert len(err.splitlines()) == 1
+    shutil.copy(digits, "renamed.npz")
+    words = ["renamed.npz" if one == digits else one for one in arguments]
+    code, _, err = netlet(*words, "-o", "studies/code_2-digits.npz")
+    assert code == 2
+    assert "different name of the data set (digits.npz there, renamed.npz now)" in err
 
 
 KILLED = """

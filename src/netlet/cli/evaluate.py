@@ -128,8 +128,10 @@ def load_images_of_run(
 
     name = run.data["name"]
     if not dataset and name not in DATASET_NAMES:
+        whole = name.partition(", ")[0]  # as of Dataset.take
+        path = whole if whole in DATASET_NAMES else "PATH"
         raise NetError(
-            f"this run was trained on {name}, which is not a public data set; pass --dataset PATH"
+            f"this run was trained on {name}, which is not a public data set; pass --dataset {path}"
         )
     images = load_dataset(dataset or name, data_dir, channels)
     if not channels and images.shape[0] == 1:

@@ -4,7 +4,7 @@ from netlet.data.augment import augment_images
 from netlet.data.batches import Preparation, count_steps, eager_preparation, iterate_epoch
 from netlet.data.captioned_sheet import draw_captioned_sheet
 from netlet.data.contact_sheet import draw_contact_sheet
-from netlet.data.dataset import Dataset, Split
+from netlet.data.dataset import Dataset
 from netlet.data.download import DownloadProgress, fetch
 from netlet.data.idx import read_idx, write_idx
 from netlet.data.loading import DATASET_NAMES, SCRIBBLE, check_name, load
@@ -15,6 +15,7 @@ from netlet.data.recorded_data import prepare_for_record
 from netlet.data.scribble import load_scribble, make_scribble
 from netlet.data.source_files import cache_folder, find_source
 from netlet.data.sources import MNIST, SOURCES, Source
+from netlet.data.split import Split
 from netlet.data.user_images import load_user_images
 from netlet.data.whole_picture import frames_characters, read_whole_picture
 

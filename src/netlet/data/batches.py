@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 
 from netlet.data.augment import WarpParameters, draw_augmentation, drop_identity_ops, warp_images
-from netlet.data.dataset import Split
+from netlet.data.split import Split
 from netlet.recipes import Recipe
 
 # Augmenting several batches at once spreads the fixed cost of some twenty small operations; more

@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from netlet.data.dataset import Dataset, Split
+from netlet.data.dataset import Dataset
 from netlet.data.image_files import FORMATS_TEXT, SUFFIXES, has_sixteen_bits, open_image
+from netlet.data.split import Split
 from netlet.errors import DataError
 from netlet.text import format_shape
 

@@ -10,7 +10,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from netlet.data.augment import augment_images
-from netlet.data.dataset import Split
+from netlet.data.split import Split
 from netlet.errors import DataError
 from netlet.recipes import Warp
 from netlet.text import escape_controls

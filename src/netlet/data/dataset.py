@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 
+from netlet.data.split import Split
 from netlet.display import Displayed
 from netlet.errors import DataError
 from netlet.records.values import DataDescription
@@ -16,61 +18,6 @@ from netlet.text import count_noun, to_unicode
 # Fixed, so that "val" means the same images in every record.
 HOLD_OUT_SEED = 5_000
 _TAKE_SEED = 6_000
-
-
-@dataclass(frozen=True)
-class Split(Displayed):
-    """Images and their labels.
-
-    Args:
-        name: ``train``, ``val`` (held out of train) or ``test``; ``test50k`` for QMNIST.
-        images: The images, uint8 ``N C H W``.
-        labels: Their labels, int64 ``N``, from 0 to ``K - 1``.
-    """
-
-    name: str
-    images: torch.Tensor
-    labels: torch.Tensor
-
-    def __post_init__(self) -> None:
-        """Check types and shapes.
-
-        Raises:
-            DataError: A wrong type or shape, or different numbers of images and labels.
-        """
-        if self.images.dtype != torch.uint8 or self.images.dim() != 4:
-            raise DataError(
-                f"{self.name} images: expected uint8 N C H W, "
-                f"found {self.images.dtype} {tuple(self.images.shape)}; pass gray levels 0 to 255 "
-                "as uint8, with an axis for the channels"
-            )
-        if self.labels.dtype != torch.int64 or self.labels.shape != self.images.shape[:1]:
-            raise DataError(
-                f"{self.name} labels: expected {len(self.images)} of int64, "
-                f"found {self.labels.dtype} {tuple(self.labels.shape)}; pass one for each image, "
-                "converted with labels.long()"
-            )
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def _facts(self) -> Mapping[str, object]:
-        return {"name": self.name, "images": self.images, "labels": self.labels}
-
-    def to(self, device: torch.device) -> Split:
-        """Return the same images on a device."""
-        return Split(self.name, self.images.to(device), self.labels.to(device))
-
-    def take(self, index: torch.Tensor, name: str | None = None) -> Split:
-        """Return the images at the given indices, in that order."""
-        return Split(name or self.name, self.images[index], self.labels[index])
-
-    def sha256(self) -> str:
-        """Return the SHA-256 of shape, images and labels."""
-        digest = hashlib.sha256(str(tuple(self.images.shape)).encode())
-        for values in (self.images, self.labels):
-            digest.update(values.cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -91,8 +38,7 @@ class Dataset(Displayed):
             files. If there are none, those of the splits are computed.
         before_hold_out: The data set from which a validation split was held out, if one was.
         left_out: The entries of a folder besides its images, one text for each kind.
-        counts: Number of images for training and for scoring in the files of a public data set;
-            None: it was not read from these files.
+        measured: The splits that the checksums are of; None: ``train`` and ``held_out``.
     """
 
     name: str
@@ -102,7 +48,7 @@ class Dataset(Displayed):
     checksums: Mapping[str, str] = field(default_factory=dict)
     before_hold_out: Dataset | None = field(default=None, repr=False, compare=False)
     left_out: tuple[str, ...] = field(default=(), repr=False, compare=False)
-    counts: tuple[int, int] | None = field(default=None, repr=False, compare=False)
+    measured: tuple[Split, Split] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Make the names valid Unicode, and check that each label belongs to a class.
@@ -113,6 +59,8 @@ class Dataset(Displayed):
         if not self.checksums:
             checksums = {split.name: split.sha256() for split in (self.train, self.held_out)}
             object.__setattr__(self, "checksums", checksums)
+        if self.measured is None:
+            object.__setattr__(self, "measured", (self.train, self.held_out))
         object.__setattr__(self, "name", to_unicode(self.name))
         object.__setattr__(self, "class_names", tuple(map(to_unicode, self.class_names)))
         for split in (self.train, self.held_out):
@@ -130,6 +78,14 @@ class Dataset(Displayed):
     def classes(self) -> int:
         """The number of classes, ``K``."""
         return len(self.class_names)
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether the checksums are those of its images: ``dataclasses.replace`` keeps them."""
+        assert self.measured is not None
+        train, held_out = self.measured
+        # Whoever must not see the test images may leave them out.
+        return self.train is train and (self.held_out is held_out or not len(self.held_out))
 
     @property
     def digest(self) -> str:
@@ -187,12 +143,8 @@ class Dataset(Displayed):
             return replace(split, images=split.images.expand(-1, channels, -1, -1).contiguous())
 
         original = self.before_hold_out and self.before_hold_out.with_channels(channels)
-        return replace(
-            self,
-            train=repeat(self.train),
-            held_out=repeat(self.held_out),
-            before_hold_out=original,
-        )
+        train, held_out = repeat(self.train), repeat(self.held_out)
+        return self._convert(train, held_out, before_hold_out=original)
 
     def hold_out(self, images: int, draw: int = 0) -> Dataset:
         """Hold a stratified validation split out of ``train``; it replaces ``test``.
@@ -242,7 +194,7 @@ class Dataset(Displayed):
         kept = self._choose(images, _TAKE_SEED).sort().values
         name = f"{self.name}, {images:,} training images"
         train = self.train.take(kept)
-        return replace(self, name=name, train=train, checksums={}, before_hold_out=None)
+        return Dataset(name, train, self.held_out, self.class_names, left_out=self.left_out)
 
     def hold_out_fold(self, fold: int, folds: int) -> Dataset:
         """Hold one of several disjoint parts out of ``train``; it replaces ``test``.
@@ -293,7 +245,12 @@ class Dataset(Displayed):
         keep = torch.ones(len(self.train), dtype=torch.bool)
         keep[chosen] = False
         train, val = self.train.take(keep.nonzero()[:, 0]), self.train.take(chosen, "val")
-        return replace(self, train=train, held_out=val, before_hold_out=self)
+        return self._convert(train, val, before_hold_out=self)
+
+    def _convert(self, train: Split, held_out: Split, **changes: Any) -> Dataset:
+        """Return other splits of the same images, unless those are others than were measured."""
+        measured = (train, held_out) if self.is_measured else self.measured
+        return replace(self, train=train, held_out=held_out, measured=measured, **changes)
 
     def with_classes(self, names: Sequence[str]) -> Dataset:
         """Renumber the labels to match another list of classes, by name.
@@ -313,13 +270,9 @@ class Dataset(Displayed):
         def renumber(split: Split) -> Split:
             return replace(split, labels=places[split.labels])
 
-        return replace(
-            self,
-            train=renumber(self.train),
-            held_out=renumber(self.held_out),
-            class_names=tuple(names),
-            before_hold_out=self.before_hold_out and self.before_hold_out.with_classes(names),
-        )
+        original = self.before_hold_out and self.before_hold_out.with_classes(names)
+        train, held_out = renumber(self.train), renumber(self.held_out)
+        return self._convert(train, held_out, class_names=tuple(names), before_hold_out=original)
 
     def _facts(self) -> Mapping[str, object]:
         return {

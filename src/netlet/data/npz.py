@@ -15,7 +15,8 @@ import torch
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from netlet.data.dataset import Dataset, Split
+from netlet.data.dataset import Dataset
+from netlet.data.split import Split
 from netlet.errors import DataError
 from netlet.files import open_regular
 from netlet.outputs import write_output
@@ -202,13 +203,14 @@ def _convert_arrays(name: str, arrays: _Arrays, classes: NDArray[np.generic]) ->
     return Split(name, torch.from_numpy(np.ascontiguousarray(images, np.uint8)), numbers)
 
 
-def save_npz(dataset: Dataset, path: Path) -> None:
+def save_npz(dataset: Dataset, path: Path | str) -> None:
     """Write a data set as an ``.npz`` that :func:`load_user_images` reads, complete or not at all.
 
     Raises:
         DataError: The name does not end in ``.npz``.
         OutputError: The file cannot be written.
     """
+    path = Path(path)
     if path.suffix != ".npz":
         named = path.with_suffix(".npz") if path.name else "few.npz"
         raise DataError(f"{path}: the name must end in .npz; use {named}")

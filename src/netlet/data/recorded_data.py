@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from dataclasses import replace
 
 from netlet.data.dataset import Dataset
@@ -14,8 +13,8 @@ from netlet.errors import DataError, NetletWarning
 def prepare_for_record(data: Dataset) -> Dataset:
     """Return a data set under another name if it has that of a public one, but not its images.
 
-    Otherwise a budget for MNIST would judge a net that was trained on its test images, say. The
-    checksums are then those of the images.
+    Otherwise a budget for MNIST would judge a net that was trained on its test images, say. Images
+    that are not those of the checksums get checksums of their own.
 
     Args:
         data: The data set, with ``val`` or without.
@@ -33,28 +32,16 @@ def prepare_for_record(data: Dataset) -> Dataset:
             "Split('test', images, labels)"
         )
     whole = data.before_hold_out or data
-    differences = list(_find_differences(whole))
-    if not differences:
-        return data
+    measured = data.is_measured and whole.is_measured
+    source = SOURCES.get(data.name)
+    if source is None or (measured and source.train.images.name in data.checksums):
+        return data if measured else replace(data, checksums={}, measured=None)
     name = f"{data.name}, changed"
     warnings.warn(
-        f"the data set is called {data.name}, but {differences[0]}; it is recorded as {name!r}, "
-        f"which no budget for {data.name} judges; to choose the name, pass "
+        f"the data set is called {data.name}, but has other images than its files; it is recorded "
+        f"as {name!r}, which no budget for {data.name} judges; to choose the name, pass "
         "dataclasses.replace(data, name=...)",
         NetletWarning,
         stacklevel=3,
     )
-    return replace(data, name=name, checksums={})
-
-
-def _find_differences(whole: Dataset) -> Iterator[str]:
-    """Return how a data set differs from the public one of its name."""
-    if whole.name not in SOURCES:
-        return
-    if whole.counts is None:
-        yield "was not read from its files"
-        return
-    for split, count in zip((whole.train, whole.held_out), whole.counts, strict=True):
-        # Whoever must not see the test images reads the data set without any.
-        if len(split) != count and (len(split) or split is whole.train):
-            yield f"has {len(split):,} {split.name} images instead of {count:,}"
+    return replace(data, name=name, checksums={}, measured=None)

@@ -22,8 +22,9 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch.nn import functional as F
 
-from netlet.data.dataset import Dataset, Split
+from netlet.data.dataset import Dataset
 from netlet.data.skeletons import STYLES, Point, Stroke, Style
+from netlet.data.split import Split
 from netlet.errors import DataError, LockedError, NetletError, NetletWarning, OutputError
 from netlet.files import read_regular, write_atomic
 from netlet.locks import lock_file

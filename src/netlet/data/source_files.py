@@ -12,9 +12,10 @@ import platformdirs
 import torch
 from numpy.typing import NDArray
 
-from netlet.data.dataset import Dataset, Split
+from netlet.data.dataset import Dataset
 from netlet.data.idx import decompress, parse_header, parse_idx
 from netlet.data.sources import SOURCES, File, Part, Source
+from netlet.data.split import Split
 from netlet.errors import DataError, MissingDataError
 from netlet.files import read_regular
 from netlet.text import format_shape
@@ -95,7 +96,6 @@ def read_source(source: Source, folder: Path, *, read_test: bool = True) -> Data
         ),
         class_names=source.class_names,
         checksums=checksums,
-        counts=(source.train.count, source.test.count if read_test else 0),
     )
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import torch
 
 from netlet.data.class_folders import MAX_CLASSES, MAX_SIDE_PX, load_class_folders
-from netlet.data.dataset import Dataset, Split
+from netlet.data.dataset import Dataset
 from netlet.data.npz import load_npz
+from netlet.data.split import Split
 from netlet.errors import DataError
 from netlet.files import open_regular
 from netlet.text import count_noun, format_shape

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from netlet.data.dataset import Split
+from netlet.data.split import Split
 from netlet.errors import TrainingError
 from netlet.evaluation.evaluate import Evaluation, compute_logits
 from netlet.nets.outputs import center_logits

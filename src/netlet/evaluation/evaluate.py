@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from netlet.budgets import Score, one_image_remedy
 from netlet.data.batches import normalize
-from netlet.data.dataset import Split
+from netlet.data.split import Split
 from netlet.display import Displayed
 from netlet.errors import NetError, check_argument, check_order, check_type, shows_call
 from netlet.nets.device_errors import explain_device_errors

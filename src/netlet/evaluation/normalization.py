@@ -7,7 +7,7 @@ from collections.abc import Callable
 from torch import nn
 
 from netlet.budgets import Score
-from netlet.data.dataset import Split
+from netlet.data.split import Split
 from netlet.evaluation.evaluate import evaluate
 from netlet.recipes import Recipe
 

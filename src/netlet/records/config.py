@@ -18,7 +18,13 @@ from netlet.records.values import DataDescription, DataSource
 MAX_THREADS = 1_024  # PyTorch crashes with many more
 _MOST_CHANGES = 3  # of settings in a message
 OTHER_SOURCE = "source of the net"  # what two runs may differ in
-_SHOWN = ("name", "net", "validation split", "number of channels")  # whose values people know
+_SHOWN = (
+    "name",
+    "net",
+    "validation split",
+    "name of the data set",
+    "number of channels",
+)  # whose values people know
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +92,7 @@ _IDENTITY: Mapping[str, Callable[[ExperimentConfig], object]] = {
     "budget": lambda config: config.budget,
     "validation split": lambda config: config.data["images"].get("val", 0),
     "data set": lambda config: config.data["digest"],
+    "name of the data set": lambda config: config.data["name"],
     "number of channels": lambda config: config.data["shape"][0],
     "initial weights": lambda config: config.initial_weights_digest,
 }

@@ -50,6 +50,8 @@ def _describe_change(there: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     recipes = ({**one["recipe"], "backend": ""} for one in (there, now))
     if changed := describe_changed_recipe(*recipes):
         return changed
+    if there["data"] != now["data"]:
+        return f"{there['data']} there, {now['data']} now"
     if there["images"] != now["images"]:
         return f"{_count(there['images'])} there, {_count(now['images'])} now"
     return f"other images of {there['data']}" if there["data_digest"] != now["data_digest"] else ""

@@ -22,7 +22,6 @@ def to_frames(data: Dataset) -> Iterator[bytes | memoryview]:
         "name": data.name,
         "class_names": data.class_names,
         "checksums": dict(data.checksums),
-        "counts": data.counts,
         "splits": [[split.name, list(split.images.shape)] for split in splits],
     }
     yield json.dumps(header).encode()
@@ -47,5 +46,6 @@ def from_frames(receive: Callable[[], bytes]) -> Dataset:
         labels = np.frombuffer(receive(), np.int64).copy()
         splits.append(Split(name, torch.from_numpy(images), torch.from_numpy(labels)))
     train, held_out = splits
-    names, counts = tuple(header["class_names"]), header["counts"] and tuple(header["counts"])
-    return Dataset(header["name"], train, held_out, names, header["checksums"], counts=counts)
+    return Dataset(
+        header["name"], train, held_out, tuple(header["class_names"]), header["checksums"]
+    )
