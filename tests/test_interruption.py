@@ -693,8 +693,8 @@ def test_a_run_that_python_started_is_resumed_by_its_folder(
         ({"seed": 5}, "seed 0 there, 5 now"),
         ({"recipe": FAST.replace(peak_lr=0.5)}, f"peak_lr {FAST.peak_lr} there, 0.5 now"),
         ({"val": 50}, "600 train images and 100 test images there, 550 train images and 50 val"),
-        ({"data": "other"}, "other images of mnist"),
-        ({"data": "named"}, "mnist there, mine now"),
+        ({"data": {"checksums": {"train": "0" * 64}}}, "other images of mine"),
+        ({"data": {"name": "theirs"}}, "mine there, theirs now"),
     ],
 )
 def test_another_training_does_not_continue_a_checkpoint(
@@ -704,14 +704,11 @@ def test_another_training_does_not_continue_a_checkpoint(
         def on_checkpoint(self, checkpoint: Checkpoint) -> None:
             self.last = checkpoint
 
-    keeps = Keeps()
-    fit(netlet.build(flat_net, 0), blob_data, FAST, callbacks=[keeps])
-    other = dataclasses.replace(blob_data, checksums={"train": "0" * 64})
-    named = dataclasses.replace(blob_data, name="mine")
-    if "data" in arguments:
-        arguments = arguments | {"data": named if arguments["data"] == "named" else other}
-    given = {"data": blob_data, "recipe": FAST} | arguments
-    with pytest.raises(TrainingError, match=f"was another one \\({re.escape(difference)}"):
+    keeps, mine = Keeps(), dataclasses.replace(blob_data, name="mine")
+    fit(netlet.build(flat_net, 0), mine, FAST, callbacks=[keeps])
+    given = {"recipe": FAST} | arguments
+    given["data"] = dataclasses.replace(mine, **arguments.get("data", {}))
+    with pytest.raises(TrainingError, match=rf"was another one \({re.escape(difference)}"):
         fit(netlet.build(flat_net, 0), **given, resume=keeps.last)
 
 
