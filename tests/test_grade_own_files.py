@@ -14,7 +14,7 @@ from netlet.budgets import Budget
 from netlet.classroom import GradingSettings, Submission
 from netlet.classroom.examine import Examiner
 from netlet.classroom.own_files import fill_claim
-from netlet.classroom.roster import Claim
+from netlet.classroom.roster import NO_PROBLEMS, Claim
 from netlet.classroom.submitted_files import copy_submission
 from netlet.recipes import AUGMENTS, Warp
 from netlet.records import Run, to_json_value
@@ -38,7 +38,7 @@ def test_net_recipe_and_epochs_come_from_netlet_toml(tmp_path: Path) -> None:
     claim, problems = fill_claim(Claim(), tmp_path, None)
     quick = catalog.find_recipe("quick")
     assert (claim.net, claim.recipe, claim.epochs) == ("model.py:Net", quick, quick.epochs)
-    assert not problems
+    assert problems == NO_PROBLEMS
     changed = f"{SETTINGS}epochs = 2\n[settings]\npeak_lr = 0.02\naugment.rotate_deg = 9\n"
     write(tmp_path, netlet_toml=changed)
     recipe = fill_claim(Claim(), tmp_path, None)[0].recipe
@@ -75,7 +75,7 @@ def test_paths_in_netlet_toml_are_relative_to_its_folder(tmp_path: Path) -> None
     for number, net in enumerate(nets):
         folder = write(tmp_path / f"{number}", netlet_toml=f"net = {json.dumps(net)}\n")
         (folder / "model.py").unlink()
-        assert fill_claim(Claim(), folder, None) == (Claim(), ())
+        assert fill_claim(Claim(), folder, None) == (Claim(), NO_PROBLEMS)
 
 
 def test_the_record_of_a_run_states_how_its_weights_were_trained(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_the_record_of_a_run_states_how_its_weights_were_trained(tmp_path: Path)
     for weights in ("runs/a/weights.safetensors", None):
         write(tmp_path, netlet_toml=SETTINGS, **files)
         claim, problems = fill_claim(Claim(parameters=5), tmp_path, weights)
-        assert not problems
+        assert problems == NO_PROBLEMS
         assert claim.recipe is not None
         assert to_json_value(claim.recipe) == run.recipe
         assert (claim.epochs, claim.parameters) == (len(run.epochs), 5)
@@ -92,6 +92,20 @@ def test_the_record_of_a_run_states_how_its_weights_were_trained(tmp_path: Path)
         assert claim.accuracy == run.last_epoch.score.percent
     write(tmp_path, **files)
     assert fill_claim(Claim(), tmp_path, "old.pth")[0].epochs is None  # those of other weights
+
+
+def test_the_accuracy_of_a_run_on_other_images_is_not_claimed(tmp_path: Path) -> None:
+    run = Run.from_json(RECORD)
+    weights = "r/weights.safetensors"
+    for digest, accuracy in ((run.data["digest"], run.last_epoch.score.percent), ("e" * 64, None)):
+        write(tmp_path, r__run_json=RECORD, r__weights_safetensors="")
+        claim, problems = fill_claim(Claim(), tmp_path, weights, data_digest=digest)
+        assert (claim.accuracy, claim.epochs) == (accuracy, len(run.epochs))
+        assert problems.of_recipe == ""
+    assert problems.found == (
+        "r/run.json: its run was scored on other images (scribble); its accuracy there is not "
+        "compared",
+    )
 
 
 def test_code_cannot_read_these_files(tmp_path: Path) -> None:
@@ -125,8 +139,10 @@ def test_damaged_files_are_named_and_cost_nothing_else(
     tmp_path: Path, name: str, text: str, problem: str
 ) -> None:
     write(tmp_path, **{name: text})
-    claim, (found,) = fill_claim(Claim(), tmp_path, None)
+    claim, problems = fill_claim(Claim(), tmp_path, None)
+    (found,) = problems.found
     assert problem in found
+    assert problems.of_recipe == found
     assert str(tmp_path) not in found
     assert claim == Claim()
 

@@ -18,7 +18,7 @@ from torch import nn
 import netlet
 from netlet.budgets import Budget
 from netlet.classroom.own_files import fill_claim
-from netlet.classroom.roster import Claim
+from netlet.classroom.roster import NO_PROBLEMS, Claim
 from netlet.data import Dataset, Split
 from netlet.errors import NetletWarning, RecipeError, SearchError, TrainingError
 from netlet.experiments.search.space_file import load_search
@@ -119,12 +119,12 @@ def test_all_epochs_count(few: Dataset, tmp_path: Path) -> None:
 def test_a_submission_states_all_epochs(few: Dataset, tmp_path: Path) -> None:
     train(few, callbacks=[Recorder(tmp_path / "run")])
     claim, problems = fill_claim(Claim(), tmp_path, "run/weights.safetensors")
-    assert (claim.epochs, problems) == (5, ())
+    assert (claim.epochs, problems) == (5, NO_PROBLEMS)
     (tmp_path / "netlet.toml").write_text(
         'net = "net.py:Net"\nepochs = 2\nsettings = { random_starts = 4 }\n'
     )
     claim, problems = fill_claim(Claim(), tmp_path, None)
-    assert (claim.epochs, problems) == (10, ())
+    assert (claim.epochs, problems) == (10, NO_PROBLEMS)
 
 
 @pytest.mark.parametrize(

@@ -363,6 +363,8 @@ def test_lines_of_a_changed_space_are_counted_and_not_learned_from(
         "correct_by_epoch": [9],
     }
     assert Sampler(space, Images(), "d", [line]).known == [line]
+    renamed = line | {"dataset": "signs.npz"}  # the same images
+    assert Sampler(space, Images(), "d", [renamed]).known == [renamed]
     failed = {**line, "state": "failed"}
     for name in ("correct", "total", "correct_by_epoch"):
         del failed[name]

@@ -202,6 +202,8 @@ def test_recorded_runs_are_not_run_again_unless_the_arm_has_changed() -> None:
     assert len(again.known) == 4
     without_nll = {**lines[0], "changes": {"epochs": 5}, "nll": None}
     assert new_runs(comparison, [without_nll]).known == []
+    renamed = {**lines[0], "changes": {"epochs": 5}, "dataset": "signs.npz"}  # the same images
+    assert len(new_runs(comparison, [renamed]).known) == 1
     limited = new_runs(comparison)
     limited.left = 2
     assert len(end(limited, {"a": [99], "b": [98]}, 100)) == 2

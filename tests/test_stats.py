@@ -238,7 +238,8 @@ def test_what_cannot_be_compared_is_refused() -> None:
         make_study(make_seed_result(0, 990), name="a", net="a"),
         make_study(make_seed_result(0, 991), name="b", net="b"),
     )
-    other = dataclasses.replace(b, data=b.data | {"name": "scribble", "digest": "e" * 64})
+    changes = {"name": "scribble", "digest": "e" * 64, "checksums": {"test": "f" * 64}}
+    other = dataclasses.replace(b, data=b.data | changes)
     with pytest.raises(
         RecordError,
         match=r"a was scored on mnist \(digest 34ce283f\), b on scribble \(digest eeeeeeee\)",
@@ -251,6 +252,33 @@ def test_what_cannot_be_compared_is_refused() -> None:
     changed = dataclasses.replace(a, summary={"net": "Net", "rows": []})
     with pytest.raises(RecordError, match="a and a have one name but two different nets"):
         stats.compare(a, changed)
+
+
+def test_studies_of_the_same_test_images_are_compared_whatever_they_are_called() -> None:
+    a = make_study(make_seed_result(0, 990), name="a", net="a")
+    b = make_study(make_seed_result(0, 991), name="b", net="b")
+    renamed = dataclasses.replace(b, data=b.data | {"name": "signs.npz"})
+    assert stats.compare(a, renamed).training_note == ""
+
+    def on(study: Study, train: str, test: str) -> Study:
+        checksums = {"train": train * 64, "test": test * 64}
+        return dataclasses.replace(
+            study, data=study.data | {"checksums": checksums, "digest": (train + test) * 32}
+        )
+
+    found = stats.compare(on(a, "a", "c"), on(b, "b", "c"))
+    assert found.training_note == (
+        "trained differently (a / b): checksum of training images aaaaaaaa / bbbbbbbb"
+    )
+    for other in (on(b, "a", "d"), b):
+        with pytest.raises(RecordError, match="compare studies of one data set"):
+            stats.compare(on(a, "a", "c"), other)
+    held_out = [
+        dataclasses.replace(on(study, train, "c"), split="val")
+        for study, train in ((a, "a"), (b, "b"))
+    ]
+    with pytest.raises(RecordError, match="compare studies of one data set"):
+        stats.compare(*held_out)
 
 
 def test_the_mean_of_a_study_is_judged_not_its_best_seed() -> None:

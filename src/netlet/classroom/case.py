@@ -9,9 +9,9 @@ import numpy as np
 
 from netlet.classroom.grades import GradingSettings
 from netlet.classroom.inside import CODE, NO_SOURCES, TRAIN
-from netlet.classroom.own_files import complete_claim
+from netlet.classroom.own_files import fill_claim
 from netlet.classroom.perturbed_copy import ImageSequence, draw_images
-from netlet.classroom.roster import Claim, ClaimProblems
+from netlet.classroom.roster import NO_PROBLEMS, Claim, ClaimProblems
 from netlet.classroom.submitted_files import SOURCES
 from netlet.classroom.submitted_weights import (
     TRIED_IMAGES,
@@ -75,7 +75,7 @@ class CaseMaker:
             self._inputs[TRAIN] = file
 
     def prepare(
-        self, name: str, folder: Path, claim: Claim, problems: ClaimProblems | None = None
+        self, name: str, folder: Path, claim: Claim, problems: ClaimProblems = NO_PROBLEMS
     ) -> Case:
         """Return what the sandbox has to do for a submission.
 
@@ -83,16 +83,16 @@ class CaseMaker:
             name: The name of the submission.
             folder: The folder with its files.
             claim: What the student says of it.
-            problems: What is wrong with the claim; None if nothing is.
+            problems: What is wrong with the claim.
 
         Raises:
             NetError: It has no code.
         """
         if not any(path.suffix in SOURCES for path in folder.rglob("*")):
             raise NetError(NO_SOURCES)
-        settings, problems = self._settings, problems or ClaimProblems()
+        settings = self._settings
         weights, unusable = self._choose_weights(folder, claim, problems)
-        claim, problems = complete_claim(claim, problems, folder, weights)
+        claim, problems = fill_claim(claim, folder, weights, problems, self._data.digest)
         recipe = None
         if settings.retrain:
             recipe, unusable = self._choose_recipe(claim, problems)

@@ -20,7 +20,7 @@ from netlet.classroom.grades import Grade, GradingSettings, Used, check_claim
 from netlet.classroom.judging import JudgedRule, judge_rules, make_curve, suspect, worst_state
 from netlet.classroom.points import count_points
 from netlet.classroom.recount import check_counts, count_again
-from netlet.classroom.roster import Claim, ClaimProblems
+from netlet.classroom.roster import NO_PROBLEMS, Claim, ClaimProblems
 from netlet.classroom.scoring import NO_SCORES, Scorer, Scores
 from netlet.classroom.source_size import describe_large_code
 from netlet.data import Dataset
@@ -69,7 +69,7 @@ class Examiner:
         self._maker = CaseMaker(settings, data, folder)
 
     def prepare(
-        self, name: str, folder: Path, claim: Claim, problems: ClaimProblems | None = None
+        self, name: str, folder: Path, claim: Claim, problems: ClaimProblems = NO_PROBLEMS
     ) -> Case:
         """Return what the sandbox has to do for a submission; see :meth:`CaseMaker.prepare`."""
         return self._maker.prepare(name, folder, claim, problems)

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from netlet import catalog, recipes
-from netlet.classroom.roster import Claim, ClaimProblems
+from netlet.classroom.roster import NO_PROBLEMS, Claim, ClaimProblems
 from netlet.classroom.submitted_files import RECORD, REPOSITORY, read_text
 from netlet.errors import GradingError, NetletError
 from netlet.nets import is_user_code
@@ -22,25 +22,13 @@ _MAX_DOTS = 100  # in a line: the time to parse a key grows with their square
 _MAX_LETTERS = 300  # of the address of a net
 
 
-def complete_claim(
-    claim: Claim, problems: ClaimProblems, folder: Path, weights: str | None
+def fill_claim(
+    claim: Claim,
+    folder: Path,
+    weights: str | None,
+    problems: ClaimProblems = NO_PROBLEMS,
+    data_digest: str = "",
 ) -> tuple[Claim, ClaimProblems]:
-    """Return a claim and its problems with those of netlet's own files; see :func:`fill_claim`.
-
-    Args:
-        claim: What the student claims.
-        problems: What is wrong with the claim.
-        folder: The folder of the submission, a copy.
-        weights: The path of the weights that are scored; None if none are.
-    """
-    claim, unread = fill_claim(claim, folder, weights)
-    of_recipe = problems.of_recipe or "; ".join(unread)
-    return claim, dataclasses.replace(
-        problems, found=(*problems.found, *unread), of_recipe=of_recipe
-    )
-
-
-def fill_claim(claim: Claim, folder: Path, weights: str | None) -> tuple[Claim, tuple[str, ...]]:
     """Return a claim with what netlet's own files in a submission state where it says nothing.
 
     The record of a run takes precedence over ``netlet.toml``. Both kinds of files are removed,
@@ -50,30 +38,42 @@ def fill_claim(claim: Claim, folder: Path, weights: str | None) -> tuple[Claim, 
         claim: What the student claims.
         folder: The folder of the submission, a copy.
         weights: The path of the weights that are scored; None if none are.
+        problems: What is wrong with the claim.
+        data_digest: The digest of the data set that gives the scores; the accuracy of a run on
+            another one is not claimed. Empty: of any.
 
     Returns:
-        The claim, and what is wrong with these files, a sentence each.
+        The claim, and its problems with those of these files.
     """
     stated: dict[str, Any] = {}
-    problems = []
+    unread, notes = [], []
     try:
         # The epochs of a recipe are not those of another one that is claimed.
         stated |= _read_settings(folder, with_recipe=claim.recipe is None)
     except (NetletError, OSError) as error:
-        problems.append(str(error).replace(f"{folder}/", ""))
+        unread.append(str(error).replace(f"{folder}/", ""))
     try:
-        stated |= _read_record(folder, weights)
+        of_run, note = _read_record(folder, weights, data_digest)
+        stated |= of_run
+        notes = [note] if note else []
     except (NetletError, OSError) as error:
-        problems.append(str(error).replace(f"{folder}/", ""))
+        unread.append(str(error).replace(f"{folder}/", ""))
     for name in (RECORD, REPOSITORY):
         for file in folder.rglob(name):
             file.unlink()
     kept = {key: value for key, value in stated.items() if getattr(claim, key) is None}
-    return dataclasses.replace(claim, **kept), tuple(problems)
+    found = dataclasses.replace(
+        problems,
+        found=(*problems.found, *unread, *notes),
+        of_recipe=problems.of_recipe or "; ".join(unread),
+    )
+    return dataclasses.replace(claim, **kept), found
 
 
-def _read_record(folder: Path, weights: str | None) -> dict[str, Any]:
+def _read_record(folder: Path, weights: str | None, data_digest: str) -> tuple[dict[str, Any], str]:
     """Return what the record beside the weights says, or the only one if no weights are scored.
+
+    The text says why its accuracy is left out; it is empty if there is nothing to say.
 
     Raises:
         NetletError: The record is not valid.
@@ -83,7 +83,7 @@ def _read_record(folder: Path, weights: str | None) -> dict[str, Any]:
         beside = folder / weights
         files = [file for file in files if beside == file.with_name(WEIGHTS)]
     if len(files) != 1:
-        return {}
+        return {}, ""
     name = files[0].relative_to(folder).as_posix()
     text = read_text(files[0], _MAX_RECORD_BYTES)
     run = Run.from_json(text, name)
@@ -96,9 +96,14 @@ def _read_record(folder: Path, weights: str | None) -> dict[str, Any]:
         "recipe": recipe,
         **_place_net(run.net, folder, PurePosixPath()),
     }
-    if run.last_epoch.split == "test":
-        stated["accuracy"] = run.last_epoch.score.percent
-    return stated
+    if run.last_epoch.split != "test":
+        return stated, ""
+    if data_digest and run.data["digest"] != data_digest:
+        return stated, (
+            f"{name}: its run was scored on other images ({run.data['name']}); its accuracy there "
+            "is not compared"
+        )
+    return {**stated, "accuracy": run.last_epoch.score.percent}, ""
 
 
 def _read_settings(folder: Path, *, with_recipe: bool) -> dict[str, Any]:

@@ -196,6 +196,9 @@ class ClaimProblems(Displayed):
     of_recipe: str = ""
 
 
+NO_PROBLEMS = ClaimProblems()
+
+
 def read_claim(folder: Path, row: Mapping[str, str]) -> tuple[Claim, ClaimProblems]:
     """Return what a submission claims in ``claim.toml`` or ``claim.json``, else in the roster.
 

@@ -71,7 +71,7 @@ def find_training_differences(a: Study, b: Study) -> tuple[TrainingDifference, .
 
     Args:
         a: The first study.
-        b: The second study, of the same data set.
+        b: The second study, scored on the same images.
 
     Returns:
         The fields of the recipe in their order, then the rest; empty if nothing differs.
@@ -109,6 +109,8 @@ def _settings(study: Study) -> dict[str, Any]:
     elif settings.get("dropout", 0) is None:
         settings["dropout"] = "as in the net"
     weights = study.initial_weights_digest
+    if checksum := study.data["checksums"].get("train"):
+        settings["checksum of training images"] = checksum[:8]
     return settings | {
         "training images": study.train_total,
         "channels": study.data["shape"][0],

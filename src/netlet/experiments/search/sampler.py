@@ -153,12 +153,12 @@ class Sampler:
             warnings.simplefilter("ignore")
             candidate = self._space.choose(suggestion, self._images)
         made = candidate.net, candidate.recipe, dict(candidate.changes), candidate.epochs
-        scored = self._space.folds, self._space.dataset, self._data_digest
+        scored = self._space.folds, self._data_digest
         if line["state"] == FINISHED and not has_values(line, *RANKED_BY):
             raise ValueError("a finished trial without its results")
         if made != tuple(line[key] for key in ("net", "recipe", "changes", "epochs")):
             raise ValueError("the space makes another net or recipe of these parameters")
-        if scored != tuple(line[key] for key in ("folds", "dataset", "data_digest")):
+        if scored != tuple(line[key] for key in ("folds", "data_digest")):
             raise ValueError("scored on other images")
         finished = line["state"] == FINISHED
         if line["state"] not in (FINISHED, STOPPED, FAILED):
