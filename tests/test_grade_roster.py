@@ -337,6 +337,14 @@ def test_corrections_of_another_total_are_named(netlet: Netlet, two: Path) -> No
             [f"{names}: {said} them on the roster"] if names else []
         )
         assert read_table()["ann"]["points"] == "14.5"
+    # One submission is graded by another total: students without one are worth as much.
+    alone = (str(two / "cy"), "--single", *options, "--points", "40")
+    out = netlet("grade", *alone)[1]
+    assert f"zoe: {said.replace('30', '40')} them on the roster" in out.splitlines()
+    assert {name: row["max_points"] for name, row in read_table().items()} == {
+        **dict.fromkeys(("ann", "bob"), "30"),
+        **dict.fromkeys(("cy", "zoe"), "40"),
+    }
 
 
 def test_names_that_differ_in_capitals_or_spaces_are_named_on_the_roster(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from netlet.classroom.grade_files import GRADES_JSON, SCHEMA
@@ -98,7 +98,7 @@ def find_uncorrected(graded: Iterable[Grade], roster: Mapping[str, Mapping[str, 
 
 
 def find_other_totals(
-    grades: Iterable[Grade], graded: Mapping[str, Grade], missing: Mapping[str, Mapping[str, str]]
+    grades: Sequence[Grade], graded: Mapping[str, Grade], missing: Mapping[str, Mapping[str, str]]
 ) -> list[str]:
     """Return the names of submissions with a correction that may be of another total.
 
@@ -109,7 +109,7 @@ def find_other_totals(
         graded: The earlier grades by name.
         missing: The lines of the roster of those who have submitted nothing.
     """
-    earlier = {one.max_points for one in graded.values()}
+    now = {one.max_points for one in grades}
     found = [
         one.name
         for one in grades
@@ -117,7 +117,7 @@ def find_other_totals(
         and one.name in graded
         and graded[one.name].max_points != one.max_points
     ]
-    if earlier and earlier.isdisjoint(one.max_points for one in grades):
+    if any(one.max_points not in now for one in graded.values()):
         found += [name for name, row in missing.items() if find_correction(row).points is not None]
     return found
 

@@ -99,6 +99,7 @@ def grades_to_csv(
     *,
     folders: Mapping[str, str] | None = None,
     budget: GradedBudget | None = None,
+    max_points: float | None = None,
 ) -> str:
     """Return a CSV file with a line for each submission.
 
@@ -108,6 +109,7 @@ def grades_to_csv(
             line each at the end.
         folders: The folder of the report of each submission, within that of the grades.
         budget: What judges the class now; grades by another budget are marked. None: none are.
+        max_points: What the task is worth in all now; None: as for the first grade.
     """
     rules = list(dict.fromkeys(title for grade in grades for title in _states(grade)))
     text = io.StringIO()
@@ -143,7 +145,9 @@ def grades_to_csv(
                 _cell(_name_budget(grade, budget)),
             ]
         )
-    most = format_points(grades[0].max_points) if grades else ""
+    if max_points is None and grades:
+        max_points = grades[0].max_points
+    most = "" if max_points is None else format_points(max_points)
     for name, row in (missing or {}).items():
         given = find_correction(row)
         points = format_points(given.points or 0)

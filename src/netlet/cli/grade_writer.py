@@ -175,7 +175,13 @@ class GradeWriter:
             everyone.sort(key=lambda grade: grade.name)
         self._out.mkdir(parents=True, exist_ok=True)
         # Without the mark at its start, Excel takes the umlauts of UTF-8 for other letters.
-        cells = grades_to_csv(everyone, self.missing, folders=self._folders, budget=self.budget)
+        cells = grades_to_csv(
+            everyone,
+            self.missing,
+            folders=self._folders,
+            budget=self.budget,
+            max_points=grades[0].max_points if grades else None,
+        )
         table = f"\ufeff{cells}"
         digest = digest_table(table.encode())
         self._keep_changed_table(digest)
