@@ -305,6 +305,26 @@ def test_init_sets_up_a_repository_and_again_changes_nothing(run: Netlet, reposi
     assert content(repository) == made
 
 
+@pytest.mark.parametrize(
+    ("limits", "epochs"),
+    [
+        ("epochs_at_most = 5", 5),
+        ("epochs_below = 6", 5),
+        ("epochs_at_most = 15", None),  # as many as the recipe
+        ("params_below = 9000", None),
+    ],
+)
+def test_init_takes_the_epochs_that_the_budget_allows(
+    run: Netlet, repository: Path, limits: str, epochs: int | None
+) -> None:
+    (repository / "class.toml").write_text(f"{limits}\n")
+    assert run("init", "--budget", "class.toml")[0] == 0
+    assert load_settings(Path("netlet.toml")).epochs == epochs
+    code, out, _ = run("check", "--json")
+    found = {row["rule"]: row["state"] for row in json.loads(out)["rules"]}
+    assert (code, "FAIL" in found.values()) == (0, False)
+
+
 def test_init_adds_a_ladder_where_one_was_climbed(run: Netlet, repository: Path) -> None:
     (repository / "ladders" / "own").mkdir(parents=True)
     (repository / "ladders" / "own" / "ladder.toml").write_text("")

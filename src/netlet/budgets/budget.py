@@ -303,6 +303,11 @@ class Budget(Displayed):
         return label_budget(self.name)
 
     @property
+    def most_epochs(self) -> int | None:
+        """The largest number of epochs that it allows; None if it does not limit them."""
+        return self.epochs_at_most if self.epochs_below is None else self.epochs_below - 1
+
+    @property
     def target(self) -> Fraction | None:
         """The accuracy to reach, or to exceed if it is ``accuracy_above``, as a share of 1."""
         limit = self._accuracy_limit()

@@ -20,6 +20,7 @@ from netlet.repository import FILE_NAME, repository_root
 from netlet.text import quote_shell
 
 if TYPE_CHECKING:
+    from netlet.recipes import Recipe
     from netlet.repository.scaffold import PlannedFile
 
 _FILES_OF_NETS = ("*.py", "*.ipynb")
@@ -88,8 +89,8 @@ def init(
     running code. Nothing is replaced: an existing netlet.toml, workflow or .gitignore is left as it
     is, and the README is only added to. 'netlet report --into README.md' fills its blocks.
     """
-    dataset = catalog.find_budget(budget).dataset or "mnist"
-    catalog.find_recipe(recipe)
+    limits = catalog.find_budget(budget)
+    epochs = _allowed_epochs(catalog.find_recipe(recipe), limits)
     exists = os.path.lexists(FILE_NAME)
     found = None if exists and net is None else _find_net(net)
     if is_budget_file(budget):
@@ -105,7 +106,12 @@ def init(
     assignment = None
     if found:
         assignment = Assignment(
-            net=found, budget=budget, recipe=recipe, seeds=seeds, dataset=dataset
+            net=found,
+            budget=budget,
+            recipe=recipe,
+            epochs=epochs,
+            dataset=limits.dataset or "mnist",
+            seeds=seeds,
         )
     files = plan_files(Path(), assignment, requirement, readme)
     if not dry_run:
@@ -115,6 +121,14 @@ def init(
         _say_what_is_missing(requirement, in_git=repository_root(Path.cwd()) is not None)
     if not (dry_run or json) and any(file.state in ("new", "changed") for file in files):
         _say_next_steps(files)
+
+
+def _allowed_epochs(recipe: Recipe, budget: Budget) -> int | None:
+    """Return the epochs to train for if the budget allows fewer than the recipe has; else None."""
+    most = budget.most_epochs
+    if most is None or recipe.total_epochs <= most or recipe.random_starts > 1:
+        return None
+    return most or None  # none at all cannot be trained
 
 
 def _say_differences(given: Mapping[str, str | int | None]) -> None:

@@ -38,13 +38,14 @@ _HEADINGS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Assignment:
-    """What ``netlet.toml`` will say."""
+    """What ``netlet.toml`` will say; ``epochs`` None: those of the recipe."""
 
     net: str
     budget: str
     recipe: str
     seeds: int
     dataset: str
+    epochs: int | None = None
 
 
 @dataclass(frozen=True)
@@ -133,11 +134,13 @@ def _plan_settings(path: Path, assignment: Assignment | None) -> PlannedFile:
     if assignment is None:
         load_settings(path)  # raises if it is not valid
         return PlannedFile(path, "left", note="exists; change it there")
+    epochs = f"epochs = {assignment.epochs} # of the budget; the recipe has more"
     lines = [
         "# What netlet uses in this repository where no option says otherwise.",
         f"net = {_quote(assignment.net)}",
         f"budget = {_quote(assignment.budget)} # a name of 'netlet list --budgets', or a TOML file",
         f"recipe = {_quote(assignment.recipe)} # a name of 'netlet list --recipes'",
+        *([epochs] if assignment.epochs else []),
         f"dataset = {_quote(assignment.dataset)}",
         f"seeds = {assignment.seeds} # of 'netlet study'",
     ]

@@ -66,9 +66,7 @@ def check_epochs(budget: Budget | None, recipe: Recipe, *place: str | int) -> No
     """Refuse epochs that the budget does not allow."""
     if budget is None:
         return
-    most = budget.epochs_at_most
-    if most is None and budget.epochs_below is not None:
-        most = budget.epochs_below - 1
+    most = budget.most_epochs
     if most is not None and recipe.total_epochs > most:
         fail(
             f"epochs is {recipe.epochs}, but the {budget.label} allows {most}; write "
