@@ -145,7 +145,7 @@ COMMANDS = (
     Entry(
         "frontier",
         UNDERSTAND,
-        "Show accuracy against parameters, published nets included.",
+        "Show accuracy on MNIST against parameters, with published nets.",
         ("netlet frontier", "netlet frontier studies --params-below 20000 -o frontier.html"),
     ),
     Entry(

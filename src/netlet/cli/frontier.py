@@ -55,9 +55,10 @@ def frontier(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Show accuracy against parameters, published nets included.
+    """Show accuracy on MNIST against parameters, with published nets.
 
-    Exit code 1 if a record is damaged; the others are shown.
+    Studies that were scored on other images, and those of ladders, are left out. Exit code 1 if a
+    record is damaged; the others are shown.
     """
     from netlet import stats
     from netlet.report.page import check_suffix
