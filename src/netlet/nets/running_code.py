@@ -1,21 +1,19 @@
-"""Compare the code of a net in a notebook with the cells that have run."""
+"""Compare the code of a net that runs with what its notebook or its files have."""
 
 from __future__ import annotations
 
 import ast
 import contextlib
-import inspect
 import linecache
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from types import FunctionType
 
 from torch import nn
 
 from netlet.errors import NetError
 from netlet.nets.definitions import select_net
+from netlet.nets.imported_code import find_edited, list_functions
 from netlet.nets.net_code import NetCode, find_code, is_file_address
 from netlet.nets.sources import read_source
 
@@ -25,17 +23,23 @@ _Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 def find_running_code(net: nn.Module, address: str) -> NetCode | None:
     """Return the code of a net that was built here, as its file has it.
 
-    A notebook runs what its cells say; its file has what was saved last. Code that was imported
-    from a file is not compared.
+    A notebook runs what its cells say, and Python what it has imported; the files have what was
+    saved last.
 
     Args:
         net: The net.
-        address: ``notebook.ipynb:Net`` or ``file.py:Net``; of a module, nothing is checked.
+        address: ``notebook.ipynb:Net``, ``file.py:Net`` or ``package.module:Net``.
 
     Raises:
-        NetError: There is no such file, it does not define the net, or defines it otherwise than
-            the cell that has run.
+        NetError: There is no such file, it does not define the net, or a file defines something
+            otherwise than the cell that has run, or than was imported.
     """
+    if edited := find_edited(net):
+        file, function = edited
+        raise NetError(
+            f"{file}: has another {function} than the one that was imported; start Python, or the "
+            "kernel of the notebook, again and train"
+        )
     place, _, name = address.rpartition(":")
     if not is_file_address(place):
         return find_code(address)
@@ -75,7 +79,7 @@ def _find_in_cell(value: object, name: str) -> _Definition | None:
 
     None if it is from a file, or its cell is not known.
     """
-    for function in _list_functions(value):
+    for function in list_functions(value):
         code = function.__code__
         if os.path.exists(code.co_filename):
             continue
@@ -94,19 +98,6 @@ def _find_in_cell(value: object, name: str) -> _Definition | None:
 def _first_line(node: _Definition) -> int:
     """Return the first line of a definition, with its decorators, as code objects count it."""
     return min([node.lineno, *(one.lineno for one in node.decorator_list)])
-
-
-def _list_functions(value: object) -> Iterator[FunctionType]:
-    """Yield a function without its decorators, or those of a class."""
-    if isinstance(value, type):
-        for member in vars(value).values():
-            member = getattr(member, "fget", None) or getattr(member, "__func__", member)
-            if isinstance(member, FunctionType):
-                yield from _list_functions(member)
-    elif callable(value):
-        function = inspect.unwrap(value)
-        if isinstance(function, FunctionType):
-            yield function
 
 
 def _describe(definition: _Definition) -> str:
