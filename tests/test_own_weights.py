@@ -230,6 +230,33 @@ def test_functions_in_branches_and_twice_are_those_of_the_notebook(
     assert find_running_code(net, "cells.ipynb:Net")
 
 
+@pytest.mark.parametrize(
+    ("saved", "message"),
+    [
+        ("width = 10\n", ""),
+        ("width: int = 10  # classes\n", ""),
+        ("width = 9\nwidth = 10\n", ""),
+        ("width = 9 + 1\n", ""),
+        ("width = 9\nwidth += 1\n", ""),
+        ("for width in (10, 9): pass\n", ""),
+        ("width = 9\n", "cells.ipynb: width is not 10 there, as it is here; save the notebook"),
+        ("width = 10.0\n", "width is not 10 there"),
+    ],
+)
+def test_constants_of_a_notebook_are_those_that_it_has_run_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saved: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cell = CELL.replace("Linear(784, 10)", "Linear(784, width)")
+    write_notebook(Path("cells.ipynb"), saved, cell)
+    net = package.build(run_cells(monkeypatch, "width = 10\n", cell).Net, seed=0)
+    if message:
+        with pytest.raises(NetError, match=message):
+            find_running_code(net, "cells.ipynb:Net")
+    else:
+        assert find_running_code(net, "cells.ipynb:Net")
+
+
 def test_a_net_that_fails_for_a_single_image_does_not_pass(netlet: Netlet, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         PARTS.replace(".mean((2, 3)))", ".mean((2, 3)).squeeze().flatten(1))", 1)

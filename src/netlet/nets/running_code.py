@@ -17,6 +17,7 @@ from netlet.nets.imported_code import find_edited, list_functions
 from netlet.nets.net_code import NetCode, find_code, is_file_address
 from netlet.nets.sources import read_source
 
+_Constant = bool | int | float | str
 _Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -62,7 +63,41 @@ def find_running_code(net: nn.Module, address: str) -> NetCode | None:
         raise NetError(
             f"{place}: has another {definition.name} than the one that runs here; {remedy}"
         )
+    for variable, constants in _list_constants(selection.tree).items():
+        value = _find_value(net, variable)
+        if isinstance(value, _Constant) and _tag(value) not in constants:
+            raise NetError(
+                f"{place}: {variable} is not {value!r} there, as it is here; save the notebook, "
+                "run all of it again, and train"
+            )
     return find_code(address)
+
+
+def _list_constants(tree: ast.Module) -> dict[str, list[object]]:
+    """Return the variables that are only ever set to constants, and to which, with their types."""
+    found: dict[str, list[object]] = {}
+    others: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value:
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            with contextlib.suppress(ValueError):
+                value = _tag(ast.literal_eval(node.value))
+                for target in targets:
+                    if isinstance(target, ast.Name):
+                        found.setdefault(target.id, []).append(value)
+                continue
+        if not isinstance(node, _Definition):
+            others |= {
+                one.id
+                for one in ast.walk(node)
+                if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)
+            }
+    return {name: values for name, values in found.items() if name not in others}
+
+
+def _tag(constant: object) -> tuple[type, object]:
+    """Return a constant with its type, by which 1, 1.0 and True differ."""
+    return type(constant), constant
 
 
 def _find_value(net: nn.Module, name: str) -> object:
