@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -171,6 +172,7 @@ def comparison_rows(seeds: Sequence[SeedRecord]) -> tuple[list[Row], list[str]]:
     studies.sort(
         key=lambda study: (
             study.data["name"],
+            study.data["digest"],
             study.split,
             len(study.seeds) == 1,
             -stats.mean_percent(study),
@@ -199,6 +201,7 @@ def _comparison_row(study: Study, difference: float, outcome: str) -> Row:
         "name": study.name,
         "recipe": study.recipe["name"],
         "data": study.data["name"],
+        "data_digest": study.data["digest"],
         "split": study.split,
         "parameters": study.cost["parameters"],
         "epochs": study.total_epochs,
@@ -225,11 +228,13 @@ def comparison_cells(rows: Sequence[Row]) -> Table:
         "to best",
         "outcome",
     )
+    digests = {(row["data"], row["data_digest"]) for row in rows}
+    names = Counter(name for name, _ in digests)
     cells = [
         [
             row["name"],
             row["recipe"],
-            row["data"],
+            f"{row['data']} ({row['data_digest'][:8]})" if names[row["data"]] > 1 else row["data"],
             row["split"],
             f"{row['parameters']:,}",
             str(row["epochs"]),

@@ -31,6 +31,7 @@ from netlet.experiments.parallelism import settle_parallelism
 from netlet.experiments.progress import show_seeds
 from netlet.experiments.seed_logs import SeedLogs
 from netlet.experiments.seeds import SeedError, run_folder, train_seeds
+from netlet.experiments.unlike_seeds import warn_of_other_environment
 from netlet.files import check_replaceable, remove_unfinished
 from netlet.locks import LOCK, find_holder, lock_file, lock_folder
 from netlet.nets import build
@@ -113,7 +114,7 @@ def run_study(
         raise TrainingError("there are no seeds to train; name some, like range(5)")
     if twice := [seed for seed, times in Counter(seeds).items() if times > 1]:
         raise TrainingError(f"seed {twice[0]} is given twice; name each seed once")
-    folder = Path(folder)
+    folder, here = Path(folder), executor is None and on in (None, LOCAL)
     with _claim_seeds(config, list_unfinished_seeds(config, seeds, folder), folder):
         # Again, since another process may have finished some of them in the meantime.
         finished = load_finished_seeds(config, seeds, folder)
@@ -125,12 +126,13 @@ def run_study(
             with contextlib.ExitStack() as stack:
                 stack.callback(logs.close)
                 if left and executor is None:
-                    if workers is None and on in (None, LOCAL):
+                    if workers is None and here:
                         config, workers = settle_parallelism(config, finished, left, folder, data)
                     opened = open_executor(on, workers, threads=config.threads)
                     executor = stack.enter_context(opened)
                 errors = []
                 if left and executor is not None:
+                    warn_of_other_environment(config.threads, finished, folder, here=here)
                     errors = train_seeds(config, left, folder, executor, tell, data)
                 if errors:
                     raise TrainingError(_describe_errors(errors, len(seeds), folder))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from netlet.budgets import Outcome, Score, budget_from_json, cost_from_json
 from netlet.recipes import Recipe, count_epochs, recipe_from_json
 from netlet.records.json_file import shorten
+from netlet.records.machine_contradictions import contradictions_of_machines
 from netlet.records.net_contradictions import contradictions_of_net
 from netlet.records.score_contradictions import contradictions_of_errors
 
@@ -291,8 +292,7 @@ def _contradictions_of_seed(seed: SeedResult, study: Study) -> Iterator[str]:
     if seed.total_s < seed.train_s * (1 - 1e-3):
         yield f"has total_s {seed.total_s:g}, but training alone took {seed.train_s:g}"
     yield from _contradictions_of_digest("weights_digest", seed.weights_digest)
-    if any(machine in seed.trained_on[:place] for place, machine in enumerate(seed.trained_on)):
-        yield "has a machine twice in trained_on"
+    yield from contradictions_of_machines(seed, study)
     state = ""
     if study.budget is not None:
         scores = [Score(study.split, correct, study.total) for correct in seed.correct_by_epoch]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from netlet.budgets.verdict import MAY_BE_MISSING
 from netlet.display import Displayed
@@ -31,6 +32,9 @@ class SeedResult(Displayed):
     weights_digest: str
     # In order of the epochs, each once; empty in records of earlier versions.
     trained_on: tuple[Machine, ...] = field(default=(), metadata=MAY_BE_MISSING)
+    # What of its environment is not as in that of the study and may change bits; not known of
+    # earlier versions.
+    environment: Mapping[str, Any] = field(default_factory=dict, metadata=MAY_BE_MISSING)
 
     def _facts(self) -> Mapping[str, object]:
         return {

@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from netlet.display import Plotted
 from netlet.errors import DamagedRecordError, RecordError
@@ -21,6 +21,7 @@ from netlet.files import write_atomic
 from netlet.recipes import count_epochs
 from netlet.records.config import ExperimentConfig, find_difference
 from netlet.records.contradictions import contradictions_of_run, contradictions_of_study
+from netlet.records.environments import list_changes
 from netlet.records.evaluation import CalibrationBin, Mistake
 from netlet.records.json_file import load_json
 from netlet.records.run import Run, check_schema
@@ -41,6 +42,8 @@ STUDY = "study.json"
 # record describes it.
 _SHARED = ("data", "split", "total", "train_total", "lr_by_epoch", "class_sizes", "summary")
 
+_BESIDE_ENVIRONMENT = ("backend", "precision")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Study(ExperimentConfig, Plotted):
@@ -56,7 +59,7 @@ class Study(ExperimentConfig, Plotted):
     summary: SummaryValues
     receptive_field: FieldTable
     precision: str
-    environment: Environment  # of the lowest seed
+    environment: Environment  # of the lowest seed; each seed has in what it differs
     seeds: tuple[SeedResult, ...]  # in increasing order, each once
     backend: str = "eager"  # how training steps were computed
     chosen_by: TrialsValues | None = None  # the trials that led to net and recipe, if recorded
@@ -69,7 +72,7 @@ class Study(ExperimentConfig, Plotted):
         return 100 * correct / len(self.seeds) / self.total
 
     def _facts(self) -> Mapping[str, object]:
-        passing = sum(seed.verdict == "PASS" for seed in self.seeds)
+        judged = [seed.verdict for seed in self.seeds if seed.verdict in ("PASS", "FAIL")]
         return {
             "name": self.name,
             "net": self.net,
@@ -79,7 +82,7 @@ class Study(ExperimentConfig, Plotted):
             "epochs": self.total_epochs,
             "seeds": len(self.seeds),
             "accuracy": f"mean {self.accuracy:.3f}% of {self.total:,} {self.split} images",
-            **({} if self.budget is None else {"passing_seeds": passing}),
+            **({"passing_seeds": judged.count("PASS")} if judged else {}),
         }
 
     @staticmethod
@@ -119,16 +122,46 @@ class Study(ExperimentConfig, Plotted):
                     f"{self.name}: two different runs have seed {seed.seed};"
                     " a study counts each seed once, remove one of them"
                 )
-        # The lowest seed's machine is recorded, in whatever order studies are merged.
+        environments = other.environments() | self.environments()
         first = min(self, other, key=lambda study: study.seeds[0].seed)
-        return dataclasses.replace(
-            first, seeds=tuple(by_seed[number] for number in sorted(by_seed))
-        )
+        return first._with_seeds([by_seed[number] for number in sorted(by_seed)], environments)
 
     def select_seeds(self, numbers: Sequence[int]) -> Study:
         """Return the study of some of its seeds."""
+        seeds = [seed for seed in self.seeds if seed.seed in numbers]
+        return self._with_seeds(seeds, self.environments())
+
+    @property
+    def shared_environment(self) -> dict[str, Any]:
+        """The environment with ``backend`` and ``precision``, which a seed may differ in, too."""
+        return {**self.environment, "backend": self.backend, "precision": self.precision}
+
+    def environments(self) -> dict[int, dict[str, Any]]:
+        """Return the environment of each seed, with ``backend`` and ``precision``."""
+        return {seed.seed: {**self.shared_environment, **seed.environment} for seed in self.seeds}
+
+    def _with_seeds(
+        self, seeds: Sequence[SeedResult], environments: Mapping[int, dict[str, Any]]
+    ) -> Study:
+        """Return the study with other seeds.
+
+        The environment of the lowest seed is that of the study, in whatever order studies are
+        merged; the others have in what theirs differs.
+        """
+        if not seeds:
+            return dataclasses.replace(self, seeds=())
+        lowest = environments[seeds[0].seed]
+        changes = [list_changes(lowest, environments[seed.seed]) for seed in seeds]
+        own = {name: value for name, value in lowest.items() if name not in _BESIDE_ENVIRONMENT}
         return dataclasses.replace(
-            self, seeds=tuple(seed for seed in self.seeds if seed.seed in numbers)
+            self,
+            environment=cast("Environment", own),
+            backend=lowest["backend"],
+            precision=lowest["precision"],
+            seeds=tuple(
+                dataclasses.replace(seed, environment=change)
+                for seed, change in zip(seeds, changes, strict=True)
+            ),
         )
 
     @property
@@ -178,8 +211,9 @@ class Study(ExperimentConfig, Plotted):
         """Return the record as JSON stores it."""
         record = dataclasses.asdict(self)
         for seed in record["seeds"]:
-            if not seed["trained_on"]:
-                del seed["trained_on"]
+            for name in ("trained_on", "environment"):
+                if not seed[name]:
+                    del seed[name]
         return {"schema": record.pop("schema"), **record}
 
     def to_json(self) -> str:
@@ -275,7 +309,8 @@ def refuse_other_results(study: Study, run: Run, study_path: Path, run_path: Pat
     fields = [
         (field.name, mine, theirs)
         for field in dataclasses.fields(SeedResult)
-        if field.name != "trained_on" or mine.trained_on  # not known of earlier versions
+        # Earlier versions did not know where a seed was trained.
+        if field.name != "environment" and (field.name != "trained_on" or mine.trained_on)
     ]
     for name, one, two in [*pairs, *fields]:
         if getattr(one, name) != getattr(two, name):

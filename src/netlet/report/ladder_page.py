@@ -109,7 +109,6 @@ def list_results(study: Study, claim: Mapping[str, float]) -> list[str]:
     best = 100 * held_out.max(1).mean() / study.total
     gap, sd = stats.generalization_gap(study), stats.sd_points(study)
     seconds = statistics.median(seed.train_s for seed in study.seeds)
-    threads = study.environment["threads"]
     spread = f", mean of {n} seeds, sd {sd:.3f} points" if sd is not None else ", one seed"
 
     def claimed(name: str, form: str, unit: str = "%") -> str:
@@ -127,5 +126,5 @@ def list_results(study: Study, claim: Mapping[str, float]) -> list[str]:
         f"Receptive field: {format_sizes(study.receptive_field['size'])} of "
         f"{format_shape(study.data['shape'][1:])} pixels",
         f"Time: {count_noun(study.epochs, 'epoch')} in {seconds:.0f} s "
-        f"({count_noun(threads, 'thread')}, {escape_markdown(study.environment['cpu'])})",
+        f"({stats.format_threads(study)}, {escape_markdown(study.environment['cpu'])})",
     ]

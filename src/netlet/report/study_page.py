@@ -25,7 +25,7 @@ from netlet.report.markdown import (
 from netlet.report.mistakes import add_mistakes, refuse_other_images
 from netlet.report.net_diagram import net_diagram
 from netlet.report.page import Draft, Page
-from netlet.text import count_noun, escape_controls, format_count, format_shape, format_sizes
+from netlet.text import escape_controls, format_count, format_shape, format_sizes
 
 
 def study_page(study: Study, images: Split | None = None) -> Page:
@@ -301,12 +301,12 @@ def _describe_environment(study: Study) -> str:
     shown += [f"{name}={value}" for name, value in sorted((machine.get("settings") or {}).items())]
     versions = ", ".join(map(escape_markdown, shown))
     seconds = statistics.median(seed.train_s for seed in study.seeds)
-    threads = machine["threads"]
+    unlike = "".join(f" {escape_markdown(line)}." for line in stats.summarize_environments(study))
     return (
-        f"{versions}; {machine['cores']} cores, {count_noun(threads, 'thread')} for "
+        f"{versions}; {machine['cores']} cores, {stats.format_threads(study)} for "
         f"each run, precision {escape_markdown(study.precision)}, "
         f"backend {escape_markdown(study.backend)}; median training time "
         f"{seconds:.1f} s. Data digest {inline_code(study.data['digest'][:16])}, net digest "
         f"{inline_code(study.net_digest[:16])}. On another processor or version of torch, results "
-        "may differ in the last bits and thereby in single images."
+        f"may differ in the last bits and thereby in single images.{unlike}"
     )

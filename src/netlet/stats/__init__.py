@@ -33,6 +33,7 @@ from netlet.stats.frontier import (
     sort_by_size,
 )
 from netlet.stats.images import error_rates, interval_over_images
+from netlet.stats.seed_environments import format_threads, summarize_environments
 from netlet.stats.seeds import (
     interval_over_seeds,
     mean_percent,
@@ -86,6 +87,7 @@ __all__ = [
     "format_interval",
     "format_p_value",
     "format_seed_count",
+    "format_threads",
     "frontier_text",
     "generalization_gap",
     "group_into_studies",
@@ -108,6 +110,7 @@ __all__ = [
     "study_text",
     "study_to_json",
     "study_verdict",
+    "summarize_environments",
     "summarize_study",
     "target_percent",
     "training_differences_text",

@@ -16,9 +16,10 @@ from netlet.stats.formatting import (
     format_seed_count,
 )
 from netlet.stats.images import error_rates, interval_over_images
+from netlet.stats.seed_environments import format_threads, summarize_environments
 from netlet.stats.seeds import interval_over_seeds, mean_percent, p_value_mean_above, sd_points
 from netlet.stats.verdict import count_passing_seeds, study_verdict, target_percent
-from netlet.text import Table, count_noun, escape_controls, round_percentages
+from netlet.text import Table, escape_controls, round_percentages
 
 
 def seed_table(study: Study) -> Table:
@@ -64,6 +65,7 @@ def summarize_study(study: Study) -> list[str]:
         _summarize_gap(study),
         *_summarize_verdict(study),
         _summarize_time(study),
+        *summarize_environments(study),
     ]
 
 
@@ -126,7 +128,7 @@ def _summarize_verdict(study: Study) -> list[str]:
 
 def _summarize_time(study: Study) -> str:
     seconds = statistics.median(seed.train_s for seed in study.seeds)
-    threads = count_noun(study.environment["threads"], "thread")
+    threads = format_threads(study)
     starts = " after the random starts" if study.recipe.get("random_starts", 1) > 1 else ""
     return f"median training time{starts} {seconds:.1f} s with {threads} for each seed"
 

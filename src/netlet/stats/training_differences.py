@@ -12,6 +12,7 @@ from netlet.recipes import Recipe
 from netlet.records.run import to_json_value
 from netlet.records.study import Study
 from netlet.stats.formatting import format_setting
+from netlet.stats.seed_environments import count_environments
 
 _Recipe = Mapping[str, Any]
 # What computes the same training on any machine; precision and backend in use are compared instead.
@@ -119,6 +120,7 @@ def _settings(study: Study) -> dict[str, Any]:
         "backend in use": study.backend,
         "search trials": study.chosen_by["number"] if study.chosen_by else 0,
         "seeds": len(study.seeds),
+        "environments of the seeds": count_environments(study),
     }
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from netlet.errors import NetletWarning
 from netlet.records import Stretch
-from netlet.training.environment import find_differences
+from netlet.records.environments import find_differences
 
 if TYPE_CHECKING:
     from netlet.records.values import Environment

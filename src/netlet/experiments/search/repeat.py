@@ -12,8 +12,8 @@ from netlet.errors import RecordError
 from netlet.experiments.search.leg import Leg, run_leg
 from netlet.experiments.search.trials import read_results, trial_from_line
 from netlet.nets.origins import refuse_changed_code
+from netlet.records.environments import find_differences
 from netlet.text import count_noun
-from netlet.training.environment import find_differences
 
 _DIGITS = 5  # of the loss in lines of earlier versions
 
