@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from netlet.text import count_noun
+
 # How a difference between two environments is put into words; the values are not worth reading.
 _DIGESTS = {
     "sources": ("another version of netlet's sources", ("netlet",)),
@@ -43,7 +45,7 @@ def find_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[
             if not any(other in both for other in implied_by):
                 words.append(text)
         elif name == "threads":
-            words.append(f"{now[name]} threads instead of {before[name]}")
+            words.append(f"{count_noun(now[name], 'thread')} instead of {before[name]}")
         elif name in ("backend", "augmentation"):
             words.append(f"the {now[name]} {name} instead of the {before[name]} one")
         else:
