@@ -6,20 +6,25 @@ import os
 import signal
 import subprocess
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from helpers import Netlet, linux_only
 
+import netlet as package
 from netlet.backends import select
-from netlet.backends.cpu import bounded_process, compiler, library
+from netlet.backends.cpu import backend, bounded_process, compiler, library
 from netlet.backends.cpu.compiler import find_compiler
 from netlet.backends.cpu.errors import CompilationDisabledError, CompilationError, NoCompilerError
 from netlet.backends.cpu.library import compile_library
+from netlet.data import Dataset
 from netlet.errors import ExportError
 from netlet.export.c_build import load_library, measure_build
+from netlet.nets.notation import parse_notation
 from netlet.processor_load import Deadline, cpu_cores
+from netlet.recipes import Recipe
 
 pytestmark = linux_only
 
@@ -376,6 +381,22 @@ def test_a_smoke_test_happens_in_another_process() -> None:
 
     with pytest.raises(CompilationError, match=r"the compiled library crashes \(SIGSEGV\)"):
         compile_library(SOURCE, smoke_test=crash)
+
+
+def test_larger_batches_than_the_check_can_hold_are_trained_in_eager_mode(
+    blob_data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(select, "_MIN_IMAGES_TO_COMPILE", 0)
+    monkeypatch.setattr(backend, "_LARGEST_BATCH", 100)
+    builder = parse_notation("2k5s2 P 4").builder
+    for size, expected in ((100, "eager"), (99, "compiled")):
+        net = package.build(builder, 0, blob_data.shape, blob_data.classes)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            run = package.fit(net, blob_data, Recipe(epochs=1, batch_size=size))
+        said = " ".join(str(one.message) for one in caught)
+        assert run.backend == expected
+        assert ("more than the 100 images that compiled code" in said) == (expected == "eager")
 
 
 def test_the_command_line_says_once_why_it_falls_back(

@@ -25,9 +25,12 @@ from torch import nn
 
 import netlet
 from netlet import nets, records
+from netlet.budgets import Budget
 from netlet.cli import main
 from netlet.data import SOURCES, Dataset, Source
 from netlet.errors import NetletWarning, TrainingError
+from netlet.nets import find_net
+from netlet.nets.weights import weights_digest
 from netlet.recipes import Recipe
 from netlet.records import RunConfig
 from netlet.records.upgrade import OLD_LAYER_NAMES
@@ -683,8 +686,48 @@ def test_a_run_that_python_started_is_resumed_by_its_folder(
     resumed = fit(netlet.build(flat_net, 0), blob_data, FAST, resume=str(folder))
     assert resumed.weights_digest == whole.weights_digest
     assert records.load_run(folder) == resumed
-    with pytest.raises(TrainingError, match="nothing to resume, the run is finished"):
+    with pytest.raises(TrainingError, match="run is finished; to read it here, record it with"):
         fit(netlet.build(flat_net, 0), blob_data, FAST, resume=folder)
+
+
+FLAT = """from torch import nn
+class Flat(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Linear(784, 10))
+"""
+
+
+def test_one_cell_begins_a_run_continues_it_and_reads_it_when_it_is_finished(
+    blob_data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("flat.py").write_text(FLAT)
+    net = netlet.build(find_net("flat.py:Flat").builder, 0)
+    words = {"net_name": "flat.py:Flat", "resume": "runs/mine"}
+    with pytest.raises(KeyboardInterrupt):
+        fit(net, blob_data, FAST, callbacks=[StopsAfter(1)], **words)
+    assert Path("runs/mine", records.CHECKPOINT_FILE).is_file()
+    run = fit(net, blob_data, FAST, **words)
+    assert records.load_run("runs/mine") == run
+    again = netlet.build(find_net("flat.py:Flat").builder, 1)
+    assert fit(again, blob_data, FAST, **words) == run
+    assert weights_digest(again) == run.weights_digest
+    with pytest.warns(NetletWarning, match="has been trained before"):
+        fit(again, blob_data, FAST)
+    other, fresh = netlet.build(find_net("flat.py:Flat").builder, 1), FAST.replace(peak_lr=0.5)
+    for recipe, more, difference in (
+        (fresh, {}, rf"peak_lr {FAST.peak_lr} there, 0\.5 now"),
+        (FAST, {"seed": 4}, "seed 0 there, 4 now"),
+        (FAST, {"budget": Budget(params_below=9)}, "another budget"),
+        (FAST, {"val": 50}, "600 train images and 100 test images there, 550"),
+    ):
+        before = weights_digest(other)
+        with pytest.raises(TrainingError, match=rf"finished and was another one \({difference}"):
+            fit(other, blob_data, recipe, **words, **more)
+        assert weights_digest(other) == before
+    Path("flat.py").write_text(FLAT.replace("nn.Flatten(), ", "nn.Flatten(), nn.Identity(), "))
+    with pytest.raises(TrainingError, match="the code of its net has changed since"):
+        fit(netlet.build(find_net("flat.py:Flat").builder, 0), blob_data, FAST, **words)
 
 
 @pytest.mark.parametrize(
@@ -710,6 +753,22 @@ def test_another_training_does_not_continue_a_checkpoint(
     given["data"] = dataclasses.replace(mine, **arguments.get("data", {}))
     with pytest.raises(TrainingError, match=rf"was another one \({re.escape(difference)}"):
         fit(netlet.build(flat_net, 0), **given, resume=keeps.last)
+
+
+@pytest.mark.filterwarnings("ignore:the net has been trained before")
+def test_a_training_from_given_weights_still_says_so_after_it_was_resumed(
+    blob_data: Dataset,
+) -> None:
+    class Keeps(Callback):
+        def on_checkpoint(self, checkpoint: Checkpoint) -> None:
+            self.last = checkpoint
+
+    keeps, net = Keeps(), netlet.build(flat_net, 0)
+    fit(net, blob_data, FAST)
+    given = weights_digest(net)
+    assert fit(net, blob_data, FAST, callbacks=[keeps]).initial_weights_digest == given
+    resumed = fit(netlet.build(flat_net, 0), blob_data, FAST, resume=keeps.last)
+    assert resumed.initial_weights_digest == given
 
 
 def test_a_net_that_was_stopped_before_its_first_step_is_as_new(

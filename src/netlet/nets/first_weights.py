@@ -49,6 +49,12 @@ def find_origin(net: nn.Module) -> Origin | None:
     return found[1]
 
 
+def was_built(net: nn.Module) -> bool:
+    """Return whether netlet has built a net, even if its weights have changed since."""
+    found = _origins.get(id(net))
+    return found is not None and found[0]() is net
+
+
 def is_built_for_others(net: nn.Module, shape: Sequence[int]) -> bool:
     """Return whether a net was built for images of another shape, and could be built for these.
 

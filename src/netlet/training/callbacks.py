@@ -34,6 +34,7 @@ class Plan(Displayed):
     training_parameters: int = 0  # of the form in which the net is trained; 0: it is the net itself
     teacher: TeacherValues | None = None  # on whose logits the net is trained
     dropout: str = ""  # which rates of the net the recipe changes, in words; empty if none
+    initial_weights_digest: str = ""  # empty if the seed initialized the weights
 
     def only_for_training(self) -> dict[str, Any]:
         """Return what the training uses besides the net, as records state it."""

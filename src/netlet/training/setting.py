@@ -7,19 +7,29 @@ from typing import Any
 
 from netlet.data import Dataset
 from netlet.errors import TrainingError
-from netlet.records import describe_changed_recipe, to_json_value
-from netlet.training.callbacks import Plan
+from netlet.recipes import Recipe
+from netlet.records import Run, describe_changed_recipe, to_json_value
 
 
-def describe_setting(plan: Plan, data: Dataset) -> dict[str, Any]:
-    """Return what a checkpoint says about its training, as plain values."""
+def describe_setting(recipe: Recipe, data: Dataset, *, seed: int) -> dict[str, Any]:
+    """Return what two trainings are compared by, as plain values."""
     return {
-        "name": plan.name,
-        "seed": plan.seed,
-        "recipe": to_json_value(plan.recipe),
+        "seed": seed,
+        "recipe": to_json_value(recipe),
         "data": data.name,
         "data_digest": data.digest,
         "images": {split.name: len(split) for split in (data.train, data.held_out)},
+    }
+
+
+def setting_of_run(run: Run) -> dict[str, Any]:
+    """Return the same of a finished run."""
+    return {
+        "seed": run.seed,
+        "recipe": run.recipe,
+        "data": run.data["name"],
+        "data_digest": run.data["digest"],
+        "images": run.data["images"],
     }
 
 
@@ -35,15 +45,15 @@ def refuse_other_setting(there: Mapping[str, Any], now: Mapping[str, Any]) -> No
     """
     if not there:
         return
-    if changed := _describe_change(there, now):
+    if changed := describe_change(there, now):
         raise TrainingError(
             f"the interrupted training was another one ({changed}); resume it with the arguments "
             "that it was started with"
         )
 
 
-def _describe_change(there: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Return the first difference; empty if there is none."""
+def describe_change(there: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Return the first difference of two settings; empty if there is none."""
     if there["seed"] != now["seed"]:
         return f"seed {there['seed']} there, {now['seed']} now"
     # Another backend goes on with a warning.

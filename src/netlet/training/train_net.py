@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import time
 import warnings
 from collections.abc import Generator, Iterator, Sequence
@@ -21,7 +22,7 @@ from netlet.errors import NetletWarning, check_argument, check_type
 from netlet.nets.addresses import is_user_code
 from netlet.nets.compiled_nets import unwrap
 from netlet.nets.device_errors import explain_device_errors
-from netlet.nets.first_weights import find_origin, remember_training, was_trained
+from netlet.nets.first_weights import find_origin, remember_training
 from netlet.nets.isolation import guard_net
 from netlet.nets.net_code import NetCode
 from netlet.nets.registered import find_device as find_net_device
@@ -35,6 +36,8 @@ from netlet.training.callbacks import Callback, Plan
 from netlet.training.checkpoint import Checkpoint, load_checkpoint, lock_unfinished
 from netlet.training.dropout import describe_dropout
 from netlet.training.environment import resolve_precision
+from netlet.training.finished_run import read_finished
+from netlet.training.initial_weights import note_initial_weights
 from netlet.training.logs import LogCallback
 from netlet.training.progress import ProgressBar
 from netlet.training.random_starts import choose_start
@@ -102,8 +105,10 @@ def fit(
             determined them; for the record.
         callbacks: Objects that receive the events of the training, in this order.
         device: The device to train on; by default CUDA if available, else the CPU.
-        resume: What to continue: the folder that a ``Recorder`` has written, which goes on writing
-            there, or a checkpoint. All other arguments must be those of the interrupted training.
+        resume: What to continue: a checkpoint, or the folder of a run. It is recorded there: from
+            its beginning if there is no such folder, else from where it was interrupted. If it is
+            finished, it is read instead, and the net gets its weights; this needs ``net_name``. All
+            other arguments must be those of that training.
         progress: Whether to show a progress bar and, at the end, a line with the result; by
             default in a terminal and in a notebook, but not in CI.
         log: ``tensorboard``, ``wandb`` or ``trackio``, or several of them, to log each epoch to, in
@@ -124,8 +129,29 @@ def fit(
             and the net does not come from ``netlet.build``.
     """
     _check_arguments(net, data, recipe, budget, seed, callbacks)
+    data = prepare_for_record(data)
+    recorder = next((one for one in callbacks if isinstance(one, Recorder)), None)
+    if isinstance(resume, Path | str):
+        folder = Path(resume)
+        ready = data.hold_out(val) if val else data
+        run = read_finished(
+            folder,
+            unwrap(net),
+            ready,
+            recipe.for_net(in_catalog=False),
+            seed=seed,
+            budget=budget,
+            net_name=net_name,
+        )
+        if run:
+            return run
+        if not os.path.lexists(folder):  # nothing has been trained yet
+            resume = None
+            if recorder is None:
+                recorder = Recorder(folder)
+                callbacks = (*callbacks, recorder)
     if resume is None and not initial_weights_digest:
-        _note_first_weights(net, seed)
+        initial_weights_digest = note_initial_weights(net, seed)
     if not 0 <= recipe.mean <= 1:
         warnings.warn(
             f"mean={recipe.mean:g}, but gray levels are from 0 to 1 here; divide a mean and a std "
@@ -134,7 +160,6 @@ def fit(
             stacklevel=2,
         )
     with contextlib.ExitStack() as stack:
-        recorder = next((one for one in callbacks if isinstance(one, Recorder)), None)
         if isinstance(resume, Path | str):
             folder = Path(resume)
             stack.enter_context(lock_unfinished(folder))
@@ -148,7 +173,7 @@ def fit(
         return finish(
             iterate_fit(
                 net,
-                prepare_for_record(data),
+                data,
                 recipe,
                 seed=seed,
                 budget=budget,
@@ -187,30 +212,6 @@ def _check_arguments(
     check_type(callbacks, (list, tuple), "callbacks", "a list, like [Recorder('runs/mine')]")
 
 
-def _note_first_weights(net: nn.Module, seed: int) -> None:
-    """Warn if a seed does not give a net the weights that it begins with."""
-    origin, cls = find_origin(unwrap(net)), type(net)
-    if origin and origin.seed == seed:
-        return
-    kind = "builder" if cls.__module__.startswith("torch.") else ascii(cls.__name__)[1:-1]
-    if was_trained(unwrap(net)):
-        warnings.warn(
-            "the net has been trained before, and a budget does not count those epochs; "
-            f"to start from scratch, build the net again with netlet.build({kind}, seed={seed})",
-            NetletWarning,
-            stacklevel=3,
-        )
-        return
-    which = f"those of seed {origin.seed}" if origin else "not those of netlet.build"
-    warnings.warn(
-        f"the weights that the net begins with are {which}, so seed={seed} alone does not "
-        f"reproduce this run; to reproduce it, build the net with netlet.build({kind}, "
-        f"seed={seed}), or pass initial_weights_digest if the weights are from a file",
-        NetletWarning,
-        stacklevel=3,
-    )
-
-
 def iterate_fit(
     net: nn.Module,
     data: Dataset,
@@ -238,6 +239,8 @@ def iterate_fit(
     """
     _check_arguments(net, data, recipe, budget, seed, callbacks)
     net = unwrap(net)
+    if resume and not initial_weights_digest:
+        initial_weights_digest = resume.setting.get("initial_weights_digest", "")
     built = find_origin(net)
     of_torch = type(net).__module__.startswith("torch.")
     kind = built.name if of_torch and built and built.name else type(net).__name__
@@ -293,6 +296,7 @@ def iterate_fit(
         dropout=describe_dropout(net, recipe, traced),
         training_parameters=form.extra_parameters,
         teacher=teacher.values if teacher else None,
+        initial_weights_digest=initial_weights_digest,
     )
     first = weights_digest(net)
     try:

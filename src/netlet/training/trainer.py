@@ -77,7 +77,11 @@ class Trainer:
         )
         # Described now, since the source files may change during the training.
         self._environment = describe_environment(torch.device(plan.device))
-        self._setting = describe_setting(plan, data)
+        self._setting = {
+            **describe_setting(plan.recipe, data, seed=plan.seed),
+            "name": plan.name,
+            "initial_weights_digest": plan.initial_weights_digest,
+        }
         self._teacher = teacher
         self._logits: TeacherLogits | None = None  # known when the backend is
         if teacher is not None:

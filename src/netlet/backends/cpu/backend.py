@@ -16,6 +16,8 @@ from netlet.errors import NetletWarning
 from netlet.recipes import Recipe
 
 _EVALUATION_BATCH = 512
+# The check of a step against PyTorch takes about 400 KB for each image of its batch.
+_LARGEST_BATCH = 8_192
 
 
 class CompiledBackend(Backend):
@@ -29,7 +31,7 @@ class CompiledBackend(Backend):
         dropout_rng: The source of dropout seeds.
 
     Raises:
-        CompilationError: The net cannot be compiled.
+        CompilationError: The net cannot be compiled, or its batches are too large for the check.
     """
 
     name = "compiled"
@@ -46,11 +48,17 @@ class CompiledBackend(Backend):
         dropout_rng: np.random.BitGenerator,
     ) -> None:
         # One image more than a batch, since a single last image joins the batch before.
+        images = min(recipe.batch_size + 1, len(data.train))
+        if images > _LARGEST_BATCH:
+            raise CompilationError(
+                f"its batches have more than the {_LARGEST_BATCH:,} images that compiled code is "
+                "checked with"
+            )
         self._threads = torch.get_num_threads()
         self._step = CompiledStep(
             net,
             data.shape,
-            recipe.batch_size + 1,
+            images,
             half=precision == "bf16",
             threads=self._threads,
             with_teacher=bool(recipe.teacher),
