@@ -18,10 +18,11 @@ from helpers import FIXTURES, Netlet, set_options
 from safetensors.torch import save_file
 from torch import nn
 
+import netlet as package
 from netlet import nets
 from netlet.budgets import Score
 from netlet.cli import main
-from netlet.data import SOURCES, Dataset, Source, disputed_labels
+from netlet.data import SOURCES, Dataset, Source, disputed_labels, load
 from netlet.data.disputed_labels import DISPUTED_LABELS, DisputedLabel
 from netlet.errors import NetError
 from netlet.evaluation import Evaluation, evaluate, evaluation_to_dict, format_evaluation
@@ -29,6 +30,7 @@ from netlet.nets.tensor_files import load_as_data
 from netlet.nets.weights import load_weights, weights_digest
 from netlet.recipes import Recipe
 from netlet.records import Mistake
+from netlet.training import Recorder
 
 
 @pytest.fixture(autouse=True)
@@ -482,6 +484,36 @@ def test_evaluate_uses_the_validation_split_of_a_run(netlet: Netlet, tmp_path: P
         ]["total"]
         == 100
     )
+
+
+def test_a_run_on_few_images_is_scored_on_the_test_images_of_the_whole(
+    netlet: Netlet, tmp_path: Path
+) -> None:
+    few = load("mnist").take(300)
+    recipe = Recipe(epochs=1, backend="eager")
+    words = {"net_name": "code_3", "callbacks": [Recorder(tmp_path / "few")]}
+    run = package.fit(package.build(nets.code_3, 0), few, recipe, **words)
+    code, out, err = netlet("evaluate", "few", "--json")
+    found = json.loads(out)
+    assert (code, err) == (0, "")
+    assert (found["data"], found["score"]["correct"]) == ("mnist", run.last_epoch.correct)
+    words["callbacks"] = [Recorder(tmp_path / "val")]
+    package.fit(package.build(nets.code_3, 0), few, recipe, val=30, **words)
+    code, _, err = netlet("evaluate", "val")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "held images out of mnist, 300 training images, which is not a public data set" in err
+    assert err.endswith("pass --dataset mnist\n")
+
+
+def test_an_unfinished_run_is_named_as_such(netlet: Netlet, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "checkpoint.pt").write_bytes(b"")
+    for command in (("evaluate", "run"), ("report", "run"), ("compare", "run", "run")):
+        code, _, err = netlet(*command)
+        assert (code, err) == (
+            2,
+            "netlet: run: the run is not finished; 'netlet runs' says how to resume it\n",
+        )
 
 
 def test_net_name_takes_precedence_over_a_folder(

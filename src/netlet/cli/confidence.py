@@ -85,9 +85,11 @@ def _load_local(name: str, remedy: str) -> Dataset:
     Raises:
         DataError: It is not public, or not on this machine.
     """
-    from netlet.data import DATASET_NAMES, load
+    from netlet.data import DATASET_NAMES, load, public_name
 
     if name not in DATASET_NAMES:
+        whole = public_name(name)
+        remedy = remedy if whole == name else remedy.replace("PATH", whole)
         raise DataError(f"{name} is not a public data set; {remedy}")
     try:
         return load(name, download=False)

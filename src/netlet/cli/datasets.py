@@ -83,10 +83,10 @@ def load_images_of(
     Returns:
         None if it is not on this machine, and none was named; it is said.
     """
-    from netlet.data import DATASET_NAMES, load
+    from netlet.data import DATASET_NAMES, load, public_name
 
     run = trained.run
-    name = dataset or (run.data["name"] if run else "mnist")
+    name = dataset or (public_name(run.data["name"]) if run else "mnist")
     if dataset or data_dir:
         images = load_dataset(name, data_dir)
     else:

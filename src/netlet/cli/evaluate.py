@@ -124,16 +124,20 @@ def load_images_of_run(
         DataError: They have classes that the run does not know, or images it was trained on would
             count as held out.
     """
-    from netlet.data import DATASET_NAMES
+    from netlet.data import DATASET_NAMES, public_name
 
     name = run.data["name"]
-    if not dataset and name not in DATASET_NAMES:
-        whole = name.partition(", ")[0]  # as of Dataset.take
-        path = whole if whole in DATASET_NAMES else "PATH"
+    if not dataset and (name not in DATASET_NAMES and run.data["images"].get("val")):
         raise NetError(
-            f"this run was trained on {name}, which is not a public data set; pass --dataset {path}"
+            f"this run held images out of {name}, which is not a public data set; pass --dataset "
+            f"{public_name(name) if public_name(name) != name else 'PATH'}"
         )
-    images = load_dataset(dataset or name, data_dir, channels)
+    if not dataset and public_name(name) not in DATASET_NAMES:
+        raise NetError(
+            f"this run was trained on {name}, which is not a public data set; pass --dataset PATH"
+        )
+    dataset = dataset or public_name(name)
+    images = load_dataset(dataset, data_dir, channels)
     if not channels and images.shape[0] == 1:
         images = images.with_channels(run.data["shape"][0])
     held_out = run.data["images"].get("val")

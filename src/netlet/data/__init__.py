@@ -7,7 +7,7 @@ from netlet.data.contact_sheet import draw_contact_sheet
 from netlet.data.dataset import Dataset
 from netlet.data.download import DownloadProgress, fetch
 from netlet.data.idx import read_idx, write_idx
-from netlet.data.loading import DATASET_NAMES, SCRIBBLE, check_name, load
+from netlet.data.loading import DATASET_NAMES, SCRIBBLE, check_name, load, public_name
 from netlet.data.mnist_frame import prepare_digit
 from netlet.data.npz import save_npz
 from netlet.data.pictures import read_digits, read_raw_picture
@@ -46,6 +46,7 @@ __all__ = [
     "make_scribble",
     "prepare_digit",
     "prepare_for_record",
+    "public_name",
     "read_digits",
     "read_idx",
     "read_raw_picture",

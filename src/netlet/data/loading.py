@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from netlet.data.dataset import Dataset
@@ -15,6 +16,7 @@ from netlet.errors import DataError, MissingDataError, did_you_mean
 
 SCRIBBLE = "scribble"
 DATASET_NAMES = (*SOURCES, SCRIBBLE)
+_TAKEN = re.compile(r"(?P<whole>.+), [0-9,]+ training images")  # by Dataset.take
 
 
 def load(
@@ -75,6 +77,19 @@ def load(
             raise
     place = fetch(source, cache_folder() / source.name, on_progress)
     return read_source(source, place, read_test=read_test)
+
+
+def public_name(name: str) -> str:
+    """Return the name of the public data set whose test images a data set of this name has.
+
+    Args:
+        name: The name, which may be that of :meth:`Dataset.take`.
+
+    Returns:
+        It; any other name as it is.
+    """
+    taken = _TAKEN.fullmatch(name)
+    return taken["whole"] if taken and taken["whole"] in DATASET_NAMES else name
 
 
 def check_name(name: str | Path) -> None:

@@ -19,7 +19,7 @@ from netlet.nets.registry import NetEntry, build
 from netlet.nets.shipped_weights import find_shipped_weights, list_shipped_weights
 from netlet.nets.weights import check_weights_file, load_weights, refuse_other_weights
 from netlet.recipes import Recipe
-from netlet.records import RECORD, WEIGHTS, Run, load_run, locate_weights
+from netlet.records import CHECKPOINT_FILE, RECORD, WEIGHTS, Run, load_run, locate_weights
 from netlet.text import escape_controls, format_shape
 
 DIGITS = tuple("0123456789")
@@ -186,6 +186,8 @@ def find_run(name: str) -> Run | None:
     if (Path(name) / RECORD).is_file():
         return load_run(name)
     if Path(name).is_dir() and find_experiments_net(name) is None:
+        if (Path(name) / CHECKPOINT_FILE).is_file():
+            raise NetError(f"{name}: the run is not finished; 'netlet runs' says how to resume it")
         raise NetError(
             f"{name}: holds no {RECORD}; pass the folder of a finished run, or a net and --weights"
             " FILE (weights in Python)"
