@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from netlet.classroom.file_kinds import SOURCES
 from netlet.classroom.grades import GradingSettings
 from netlet.classroom.inside import CODE, NO_SOURCES, TRAIN
 from netlet.classroom.own_files import fill_claim
 from netlet.classroom.perturbed_copy import ImageSequence, draw_images
 from netlet.classroom.roster import NO_PROBLEMS, Claim, ClaimProblems
-from netlet.classroom.submitted_files import SOURCES
 from netlet.classroom.submitted_weights import (
     TRIED_IMAGES,
     choose_normalization,

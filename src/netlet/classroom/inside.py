@@ -20,6 +20,7 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
+from netlet.classroom.file_kinds import SOURCES, find_usual_name, is_source, list_endings
 from netlet.data import Dataset, Split
 from netlet.errors import NetError
 from netlet.evaluation import compute_logits
@@ -40,7 +41,7 @@ from netlet.training import Callback, fit
 CODE, TRAIN = "/task/code", "/task/train.npz"  # where submission and training images are
 COPIES = ("noisy", "moved")  # what comes before the test images
 NO_SOURCES = "no Python file or notebook; hand in the code of the net"
-_SOURCES = (".py", ".ipynb")
+_NETS_END = f"nets are read from files that end in {list_endings(SOURCES)}"
 _MAX_CANDIDATES = 40
 _SCORED_WHILE_TRAINING = 500  # training images: the test images have no labels here
 
@@ -246,7 +247,7 @@ def _explain_no_net(
 
 
 def _files(folder: Path) -> list[Path]:
-    files = [path for path in folder.rglob("*") if path.suffix in _SOURCES and path.is_file()]
+    files = [path for path in folder.rglob("*") if path.suffix in SOURCES and path.is_file()]
     return sorted(files, key=lambda path: (len(path.parts), path))
 
 
@@ -256,8 +257,8 @@ def _resolve(folder: Path, pattern: str) -> str:
     if not place:
         place, name = name, ""
     written = PurePosixPath(place)
-    if written.suffix.lower() in _SOURCES:  # as the copies of files are called
-        place = written.with_suffix(written.suffix.lower()).as_posix()
+    if written.name:  # as the copies of files are called
+        place = written.with_name(find_usual_name(written.name)).as_posix()
     matches = [
         path
         for path in _files(folder)
@@ -278,7 +279,9 @@ def _resolve(folder: Path, pattern: str) -> str:
         return f"{files[0]}:{pattern}"
     if not matches:
         here = ", ".join(path.relative_to(folder).as_posix() for path in _files(folder)[:5])
-        raise NetError(f"no file {place!r}; there are: {here or 'no Python file or notebook'}")
+        endings = "" if is_source(place) else f"; {_NETS_END}"
+        there = here or "no Python file or notebook"
+        raise NetError(f"no file {place!r}; there are: {there}{endings}")
     return f"{matches[0]}:{name}" if name else complete_address(str(matches[0]))
 
 

@@ -9,7 +9,17 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from netlet.classroom.submitted_files import CLAIMS, KINDS, LEFT_OUT, PACKED, RECORD, WEIGHTS
+from netlet.classroom.file_kinds import (
+    ARCHIVE,
+    CLAIMS,
+    RECORD,
+    SOURCES,
+    is_archive,
+    is_packed,
+    is_source,
+    is_weights,
+)
+from netlet.classroom.submitted_files import LEFT_OUT
 from netlet.display import Displayed
 from netlet.errors import GradingError
 
@@ -60,7 +70,7 @@ def list_submissions(
     for path in paths:
         if not path.exists():
             raise GradingError(f"{path}: no such submission or folder; check its path")
-        if path.is_file() and path.suffix.lower() not in (*KINDS, *PACKED):
+        if path.is_file() and not _is_submission(path.name):
             raise GradingError(f"{path}: is not a submission; name a .py, .ipynb or .zip file")
     if single and len(paths) > 1:
         raise GradingError("--single is for one submission; name one, or leave --single out")
@@ -211,7 +221,7 @@ def list_names(name: str, source: str = "") -> list[str]:
         name: Its name.
         source: That of its file or folder; empty if it is not known.
     """
-    return [name, *([source] if source else []), *(f"{name}{kind}" for kind in KINDS)]
+    return [name, *([source] if source else []), *(f"{name}{kind}" for kind in (*SOURCES, ARCHIVE))]
 
 
 def _list_folder(folder: Path, out: Path | None) -> list[Path]:
@@ -220,7 +230,7 @@ def _list_folder(folder: Path, out: Path | None) -> list[Path]:
         for path in sorted(folder.iterdir())
         if not path.name.startswith(".")
         and path.name not in LEFT_OUT
-        and (path.is_dir() or path.suffix.lower() in (*KINDS, *PACKED))
+        and (path.is_dir() or _is_submission(path.name))
         and (out is None or not _holds_only(path, out.resolve()))
     ]
     if not paths:
@@ -229,6 +239,11 @@ def _list_folder(folder: Path, out: Path | None) -> list[Path]:
             "student into it"
         )
     return paths
+
+
+def _is_submission(name: str) -> bool:
+    """Return whether a file in the folder of a class is a submission."""
+    return is_source(name) or is_archive(name) or is_packed(name)
 
 
 def _holds_only(folder: Path, out: Path) -> bool:
@@ -255,7 +270,7 @@ def _refuse_single(folder: Path) -> None:
             submission.
     """
     for path in sorted(folder.iterdir()):
-        own = path.is_file() and (path.suffix.lower() in WEIGHTS or path.name.lower() in CLAIMS)
+        own = path.is_file() and (is_weights(path.name) or path.name.lower() in CLAIMS)
         if own or (path.name == _RUNS and any(any(path.glob(record)) for record in _RECORDS)):
             raise GradingError(
                 f"{folder}: looks like one submission, because it contains {path.name}; pass "
@@ -284,5 +299,5 @@ def _refuse_output(paths: Sequence[Path], out: Path | None) -> None:
 def _stem(path: Path) -> str:
     path = path if path.name else path.resolve()
     name = path.name.removesuffix(path.suffix) if path.is_file() else path.name
-    name = name.removesuffix(".tar") if path.suffix.lower() in PACKED else name
+    name = name.removesuffix(".tar") if is_packed(path.name) else name
     return compose(name) or "submission"

@@ -1,0 +1,91 @@
+"""Which files of a hand-in are read, and what students are told of the others."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import re
+import tarfile
+from pathlib import Path
+
+import pytest
+import torch
+from class_of_students import RIGHT, grade, spot_weights, write_submission
+from torch import nn
+
+from netlet.budgets import Budget
+from netlet.classroom import GradingSettings, Submission, submitted_files
+from netlet.classroom.submitted_files import copy_submission
+from netlet.classroom.submitted_weights import find_weights
+from netlet.errors import GradingError, NetError
+from netlet.nets import load_weights
+
+BUDGET = Budget(params_below=8_000, accuracy_at_least=95)
+
+
+@pytest.mark.parametrize("name", ["checkpoint.pth.tar", "model.PT.TAR", "model.pkl"])
+def test_a_file_of_torch_save_is_scored_whatever_it_is_called(tmp_path: Path, name: str) -> None:
+    content = io.BytesIO()
+    torch.save({"epoch": 3, "state_dict": spot_weights()}, content)
+    files = {"m.py": RIGHT, name: content.getvalue(), "claim.toml": f"weights = '{name}'"}
+    write_submission(tmp_path, "ann", files)
+    (tmp_path / "copy").mkdir()
+    assert copy_submission(Submission("ann", tmp_path / "ann"), tmp_path / "copy") == ""
+    found = grade(tmp_path / "copy", GradingSettings(budget=BUDGET))
+    assert (found.state, found.problem, found.warnings) == ("PASS", "", ())
+    (tmp_path / "copy" / "claim.toml").unlink()
+    assert grade(tmp_path / "copy", GradingSettings(budget=BUDGET)).state == "PASS"
+
+
+def test_pickles_beside_weights_are_other_data(tmp_path: Path) -> None:
+    for name in ("history.pkl", "model.pt", "split.pickle"):
+        (tmp_path / name).write_bytes(name.encode())
+    assert find_weights(tmp_path, None) == "model.pt"
+    assert find_weights(tmp_path, "history.pkl") == "history.pkl"
+    (tmp_path / "model.pt").unlink()
+    with pytest.raises(GradingError, match="2 files of weights"):
+        find_weights(tmp_path, None)
+
+
+def test_weights_of_another_kind_are_named_with_the_kinds_that_are_read(tmp_path: Path) -> None:
+    endings = "weights are read from files that end in .safetensors, .pt, .pth, .ckpt, .bin, "
+    with pytest.raises(
+        GradingError, match=re.escape(f"no weights 'm.h5'; there are: -; {endings}")
+    ):
+        find_weights(tmp_path, "m.h5")
+    with pytest.raises(GradingError, match=r"no weights 'm\.pt'; there are: -$"):
+        find_weights(tmp_path, "m.pt")
+    write_submission(tmp_path, "ann", {"m.py": RIGHT, "m.h5": b"x", "data.csv": ""})
+    (tmp_path / "copy").mkdir()
+    said = copy_submission(Submission("ann", tmp_path / "ann"), tmp_path / "copy")
+    assert said.startswith(f"m.h5 is not read; {endings}")
+    (tmp_path / "ann" / "m.pt").write_bytes(b"x")
+    assert copy_submission(Submission("ann", tmp_path / "ann"), tmp_path / "copy") == ""
+    settings = GradingSettings(budget=BUDGET, net="model.txt:Net")
+    with pytest.raises(NetError, match=r"nets are read from files that end in \.py or \.ipynb"):
+        grade(tmp_path / "copy", settings)
+
+
+def test_a_large_pickle_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(submitted_files, "_MAX_FILE_BYTES", 500)
+    write_submission(tmp_path, "ann", {"m.py": RIGHT, "mnist.pkl": b"x" * 501})
+    (tmp_path / "copy").mkdir()
+    copy_submission(Submission("ann", tmp_path / "ann"), tmp_path / "copy")
+    assert [path.name for path in (tmp_path / "copy").iterdir()] == ["m.py"]
+    write_submission(tmp_path, "ann", {"m.pt": b"x" * 501})
+    with pytest.raises(GradingError, match="the files are too large"):
+        copy_submission(Submission("ann", tmp_path / "ann"), tmp_path / "copy")
+
+
+def test_a_tar_archive_and_a_plain_pickle_are_told_from_weights(tmp_path: Path) -> None:
+    (tmp_path / "m.pkl").write_bytes(pickle.dumps({"loss": [1.0]}))
+    with pytest.raises(
+        NetError, match=r"save it again with torch\.save\(net\.state_dict\(\), PATH\)"
+    ):
+        load_weights(nn.Linear(1, 1), tmp_path / "m.pkl")
+    with tarfile.open(tmp_path / "m.pth.tar", "w") as archive:
+        archive.add(tmp_path / "m.pkl", "m.pkl")
+    with pytest.raises(
+        NetError, match="is a tar archive, not a file that torch.save wrote; unpack"
+    ):
+        load_weights(nn.Linear(1, 1), tmp_path / "m.pth.tar")
