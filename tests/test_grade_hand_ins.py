@@ -10,17 +10,22 @@ from pathlib import Path
 
 import pytest
 import torch
-from class_of_students import RIGHT, grade, spot_weights, write_submission
+from class_of_students import RIGHT, grade, spot_weights, write_submission, zip_of
 from torch import nn
 
 from netlet.budgets import Budget
-from netlet.classroom import GradingSettings, Submission, submitted_files
+from netlet.classroom import Grade, GradingSettings, Submission, submitted_files
 from netlet.classroom.submitted_files import copy_submission
 from netlet.classroom.submitted_weights import find_weights
-from netlet.errors import GradingError, NetError
+from netlet.errors import GradingError, NetError, NetletError
 from netlet.nets import load_weights
 
 BUDGET = Budget(params_below=8_000, accuracy_at_least=95)
+
+
+def copy_and_grade(path: Path, copy: Path) -> Grade:
+    copy_submission(Submission("ann", path), copy)
+    return grade(copy, GradingSettings(budget=BUDGET))
 
 
 @pytest.mark.parametrize("name", ["checkpoint.pth.tar", "model.PT.TAR", "model.pkl"])
@@ -85,7 +90,39 @@ def test_a_tar_archive_and_a_plain_pickle_are_told_from_weights(tmp_path: Path) 
         load_weights(nn.Linear(1, 1), tmp_path / "m.pkl")
     with tarfile.open(tmp_path / "m.pth.tar", "w") as archive:
         archive.add(tmp_path / "m.pkl", "m.pkl")
-    with pytest.raises(
-        NetError, match="is a tar archive, not a file that torch.save wrote; unpack"
-    ):
+    with pytest.raises(NetError, match=r"is a tar archive, not a file that torch\.save wrote"):
         load_weights(nn.Linear(1, 1), tmp_path / "m.pth.tar")
+
+
+@pytest.mark.parametrize(
+    ("files", "there"),
+    [
+        (["model.pt"], ", only weights (model.pt)"),
+        (
+            ["run/run.json", "run/weights.safetensors", "run/epochs.jsonl"],
+            ", only weights (weights.safetensors) and the record of a run",
+        ),
+        (["a.pt", "b.pt", "notes.txt"], ", only weights (a.pt, b.pt) and notes.txt"),
+        (["claim.toml", "netlet.toml", "a.csv"], ", only claim.toml, netlet.toml and a.csv"),
+        (["in.zip", ".DS_Store"], ", only in.zip"),
+        ([".hidden/model.py"], ""),
+    ],
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_hand_in_without_code_is_told_what_is_there(
+    tmp_path: Path, files: list[str], there: str, packed: bool
+) -> None:
+    contents: dict[str, bytes | str] = dict.fromkeys(files, "")
+    content = zip_of(contents)
+    if packed:
+        (tmp_path / "ann.zip").write_bytes(content)
+    else:
+        write_submission(tmp_path, "ann", contents)
+        for inner in (tmp_path / "ann").glob("*.zip"):
+            inner.write_bytes(zip_of({"in.zip": b""}))
+    (tmp_path / "copy").mkdir()
+    with pytest.raises(NetletError) as raised:
+        copy_and_grade(next(tmp_path.glob("ann*")), tmp_path / "copy")
+    assert str(raised.value) == (
+        f"no Python file or notebook{there}; hand in the code of the net{', too' if there else ''}"
+    )

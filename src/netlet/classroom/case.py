@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from netlet.classroom.file_kinds import SOURCES
+from netlet.classroom.file_kinds import SOURCES, describe_without_code
 from netlet.classroom.grades import GradingSettings
-from netlet.classroom.inside import CODE, NO_SOURCES, TRAIN
+from netlet.classroom.inside import CODE, TRAIN
 from netlet.classroom.own_files import fill_claim
 from netlet.classroom.perturbed_copy import ImageSequence, draw_images
 from netlet.classroom.roster import NO_PROBLEMS, Claim, ClaimProblems
@@ -89,7 +89,8 @@ class CaseMaker:
             NetError: It has no code.
         """
         if not any(path.suffix in SOURCES for path in folder.rglob("*")):
-            raise NetError(NO_SOURCES)
+            names = (path.name for path in sorted(folder.rglob("*")) if path.is_file())
+            raise NetError(describe_without_code(names))
         settings = self._settings
         weights, unusable = self._choose_weights(folder, claim, problems)
         claim, problems = fill_claim(claim, folder, weights, problems, self._data.digest)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
 SOURCES = (".py", ".ipynb")
@@ -14,6 +14,7 @@ WEIGHTS = (
 )
 CLAIMS = ("claim.toml", "claim.json")
 REPOSITORY, RECORD = "netlet.toml", "run.json"
+_EPOCHS = "epochs.jsonl"  # of the run that the record is about
 STATING = (*CLAIMS, REPOSITORY, RECORD)  # what the student says of the net
 ARCHIVE = ".zip"
 _PACKED = (
@@ -42,6 +43,9 @@ def list_endings(endings: Iterable[str]) -> str:
     return f"{', '.join(others)} or {last}"
 
 
+NO_SOURCES = "no Python file or notebook"
+HAND_IN_CODE = "; hand in the code of the net"
+_MOST_NAMES = 3
 WEIGHTS_END = f"weights are read from files that end in {list_endings(WEIGHTS)}"
 
 
@@ -88,6 +92,8 @@ def find_usual_name(name: str) -> str:
         return claim
     if lower in STATING:
         return lower
+    if not (is_source(name) or is_weights(name)):
+        return name
     ending = find_ending(name)
     return name[: len(name) - len(ending)] + ending
 
@@ -97,3 +103,32 @@ def find_ending(name: str) -> str:
     lower = name.lower()
     long = [ending for ending in WEIGHTS if lower.endswith(ending)]
     return max(long, key=len) if long else PurePosixPath(lower).suffix
+
+
+def describe_without_code(names: Iterable[str]) -> str:
+    """Return that a submission has no code, what it has, and what to hand in.
+
+    Args:
+        names: The names of its files.
+    """
+    names = list(dict.fromkeys(names))
+    if packed := [name for name in names if is_packed(name)]:
+        return f"{NO_SOURCES}, and {packed[0]} is not unpacked; hand in a .zip file"
+    weights = [name for name in names if is_weights(name)]
+    there = [f"weights ({_list_some(weights)})"] if weights else []
+    there += ["the record of a run"] if RECORD in names else []
+    there += [name for name in names if name in (*CLAIMS, REPOSITORY)]
+    of_run = (RECORD, _EPOCHS) if RECORD in names else ()
+    others = [n for n in names if n not in (*weights, *of_run, *CLAIMS, REPOSITORY)]
+    there += [*others[:_MOST_NAMES]]
+    there += [f"{len(others) - _MOST_NAMES} more"] if len(others) > _MOST_NAMES else []
+    if not there:
+        return f"{NO_SOURCES}{HAND_IN_CODE}"
+    *first, last = there
+    shown = f"{', '.join(first)} and {last}" if first else last
+    return f"{NO_SOURCES}, only {shown}{HAND_IN_CODE}, too"
+
+
+def _list_some(names: Sequence[str]) -> str:
+    more = len(names) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")

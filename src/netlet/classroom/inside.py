@@ -20,7 +20,14 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from netlet.classroom.file_kinds import SOURCES, find_usual_name, is_source, list_endings
+from netlet.classroom.file_kinds import (
+    HAND_IN_CODE,
+    NO_SOURCES,
+    SOURCES,
+    find_usual_name,
+    is_source,
+    list_endings,
+)
 from netlet.data import Dataset, Split
 from netlet.errors import NetError
 from netlet.evaluation import compute_logits
@@ -40,7 +47,6 @@ from netlet.training import Callback, fit
 
 CODE, TRAIN = "/task/code", "/task/train.npz"  # where submission and training images are
 COPIES = ("noisy", "moved")  # what comes before the test images
-NO_SOURCES = "no Python file or notebook; hand in the code of the net"
 _NETS_END = f"nets are read from files that end in {list_endings(SOURCES)}"
 _MAX_CANDIDATES = 40
 _SCORED_WHILE_TRAINING = 500  # training images: the test images have no labels here
@@ -189,7 +195,7 @@ def _find_net(
             raise NetError(_describe_outputs(os.path.relpath(address, folder), analysis, classes))
         return address, analysis
     if not _files(folder):
-        raise NetError(NO_SOURCES)
+        raise NetError(NO_SOURCES + HAND_IN_CODE)
     problems: list[str] = []  # of files with other things, and of nets with other outputs
     broken: list[str] = []  # of files without any
     failed: list[str] = []  # of nets that do not run
@@ -280,7 +286,7 @@ def _resolve(folder: Path, pattern: str) -> str:
     if not matches:
         here = ", ".join(path.relative_to(folder).as_posix() for path in _files(folder)[:5])
         endings = "" if is_source(place) else f"; {_NETS_END}"
-        there = here or "no Python file or notebook"
+        there = here or NO_SOURCES
         raise NetError(f"no file {place!r}; there are: {there}{endings}")
     return f"{matches[0]}:{name}" if name else complete_address(str(matches[0]))
 

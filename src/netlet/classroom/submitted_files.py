@@ -20,6 +20,7 @@ from netlet.classroom.file_kinds import (
     CLAIMS,
     STATING,
     WEIGHTS_END,
+    describe_without_code,
     find_other_weights,
     find_usual_name,
     is_archive,
@@ -119,6 +120,8 @@ def copy_submission(submission: Submission, target: Path) -> str:
         raise GradingError(f"the files cannot be read ({error}); hand them in again") from error
     except (zipfile.BadZipFile, zlib.error) as error:
         raise GradingError(f"the zip file is damaged ({error}); hand it in again") from error
+    if copied.has_only_others():
+        raise GradingError(describe_without_code(copied.names))
     return copied.describe_weights()
 
 
@@ -137,20 +140,22 @@ class _Copier:
 
     def __init__(self, target: Path) -> None:
         self._target, self._bytes, self._files = target, 0, 0
-        self._left_out: list[str] = []
-        self._has_weights = False
+        self.names: dict[str, None] = {}  # of all files but hidden ones
 
     def wants(self, inside: PurePosixPath) -> bool:
-        """Return whether a file is of a kind that grading needs; others are kept in mind."""
-        wanted = _is_wanted(inside)
-        self._has_weights |= wanted and is_weights(inside.name)
-        if not wanted and not _is_hidden(inside):
-            self._left_out.append(inside.name)
-        return wanted
+        """Return whether a file is of a kind that grading needs; its name is kept."""
+        if not _is_hidden(inside):
+            self.names[find_usual_name(inside.name)] = None
+        return _is_wanted(inside)
+
+    def has_only_others(self) -> bool:
+        """Return whether there is no code, and something that is not read."""
+        unread = [name for name in self.names if not is_weights(name) and name not in STATING]
+        return bool(unread) and not any(map(is_source, unread))
 
     def describe_weights(self) -> str:
         """Return a sentence on weights of a kind that is not read, if there are no others."""
-        other = "" if self._has_weights else find_other_weights(self._left_out)
+        other = "" if any(map(is_weights, self.names)) else find_other_weights(self.names)
         return f"{other} is not read; {WEIGHTS_END}: hand in one of these" if other else ""
 
     def add(self, inside: PurePosixPath, content: IO[bytes]) -> None:
@@ -226,9 +231,6 @@ class _ZipFile(io.FileIO):
 def _extract_only_zip(files: Sequence[Path], copied: _Copier) -> None:
     """Copy what the only zip file of a folder without code holds, as in a download of Moodle."""
     archives = [file for file in files if is_archive(file.name)]
-    others = [file for file in files if not _is_wanted(PurePosixPath(file.name))]
-    if others and not archives:
-        raise GradingError(_describe_others([file.name for file in others]))
     if len(archives) > 1:
         names = ", ".join(file.name for file in archives[:5])
         raise GradingError(
@@ -236,16 +238,8 @@ def _extract_only_zip(files: Sequence[Path], copied: _Copier) -> None:
             "hand in one zip file"
         )
     for archive in archives:
+        copied.names.pop(archive.name, None)  # what it holds is there instead
         _extract(archive, copied)
-
-
-def _describe_others(names: Sequence[str]) -> str:
-    """Return that a folder has no code, what it has, and what to hand in."""
-    packed = [name for name in names if is_packed(name)]
-    if packed:
-        return f"no Python file or notebook, and {packed[0]} is not unpacked; hand in a .zip file"
-    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    return f"no Python file or notebook, only {shown}; hand in the code of the net"
 
 
 def _read_name(entry: zipfile.ZipInfo) -> str:
