@@ -14,7 +14,13 @@ from class_of_students import RIGHT, grade, spot_weights, write_submission, zip_
 from torch import nn
 
 from netlet.budgets import Budget
-from netlet.classroom import Grade, GradingSettings, Submission, submitted_files
+from netlet.classroom import (
+    Grade,
+    GradingSettings,
+    Submission,
+    list_submissions,
+    submitted_files,
+)
 from netlet.classroom.submitted_files import copy_submission
 from netlet.classroom.submitted_weights import find_weights
 from netlet.errors import GradingError, NetError, NetletError
@@ -126,3 +132,48 @@ def test_a_hand_in_without_code_is_told_what_is_there(
     assert str(raised.value) == (
         f"no Python file or notebook{there}; hand in the code of the net{', too' if there else ''}"
     )
+
+
+def test_a_loose_file_that_is_not_read_is_an_error_of_its_own(tmp_path: Path) -> None:
+    read = ("ann.py", "bob.py.txt", "cy.ipynb.json", "eve.ipynb.txt", "zoe.zip")
+    unread = ("dave.pdf", "dora.pt", "hans.txt", "ida.docx", "kim.pth.tar", "zoe.pt")
+    of_teacher = ("class.csv", "class.toml", "README.txt", "~$ida.docx", "a.json", "Makefile")
+    for name in (*read, *unread, *of_teacher):
+        (tmp_path / name).write_text(RIGHT)
+    found = {one.path.name: one for one in list_submissions([tmp_path])}
+    assert found.keys() == {*read, *unread}
+    assert [found[name].name for name in read] == ["ann", "bob", "cy", "eve", "zoe"]
+    assert [found[name].name for name in unread] == [
+        *("dave", "dora", "hans", "ida", "kim", "zoe.pt"),
+    ]
+    for name in unread:
+        with pytest.raises(GradingError) as raised:
+            copy_submission(found[name], tmp_path)
+        remedy = "is not read; hand in a .py file, notebook, folder or .zip file"
+        if name.endswith((".pt", ".tar")):
+            remedy = (
+                "has weights without the code of the net; put both into one folder, or into one "
+                ".zip file"
+            )
+        assert str(raised.value) == f"{name} {remedy}"
+    (tmp_path / "copy").mkdir()
+    assert copy_and_grade(tmp_path / "bob.py.txt", tmp_path / "copy").parameters == 7_850
+    assert [path.name for path in (tmp_path / "copy").iterdir()] == ["bob.py"]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"a.py": "", "best.pt": ""},
+        {"a.py": "", "train.py": "", "best.pt": ""},
+        {"a.py": "from .b import Net", "b.py": "", "best.pt": ""},
+        {"a.py": "", "b.py": "", "netlet.toml": "", "best.pt": ""},
+        {"a.py": "", "b.py": "", "claim.toml": ""},
+    ],
+)
+def test_files_that_belong_together_are_refused_as_a_class(
+    tmp_path: Path, files: dict[str, bytes | str]
+) -> None:
+    write_submission(tmp_path, "ann", files)
+    with pytest.raises(GradingError, match="looks like one submission, because it contains"):
+        list_submissions([tmp_path / "ann"])

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
 SOURCES = (".py", ".ipynb")
+_APPENDED = {".py.txt": ".py", ".ipynb.txt": ".ipynb", ".ipynb.json": ".ipynb"}  # by browsers
 PICKLES = (".pkl", ".pickle")  # weights only if torch.save wrote them: often they are other data
 WEIGHTS = (
     *(".safetensors", ".pt", ".pth", ".ckpt", ".bin"),
@@ -30,6 +31,12 @@ _PACKED = (
     ".zst",
     ".zipx",
 )  # which nothing here unpacks
+_OF_TEACHER = (
+    *(".csv", ".tsv", ".toml", ".md", ".rst", ".json", ".jsonl", ".xlsx", ".xls", ".ods"),
+    *(".yml", ".yaml", ".ini", ".cfg", ".log", ".lock", ".sh", ".bat", ".ps1", ".db", ".lnk"),
+    *(".bak", ".orig", ".tmp", ".part", ".crdownload", ".pyc", ".npz"),
+)
+_NOTES = ("readme", "notes", "license", "requirements", "todo", "changelog")
 # Files of weights that other programs write; NumPy's may be other data.
 _OTHER_WEIGHTS = (
     *(".h5", ".hdf5", ".keras", ".onnx", ".tflite", ".pb", ".npz", ".joblib", ".msgpack"),
@@ -51,7 +58,7 @@ WEIGHTS_END = f"weights are read from files that end in {list_endings(WEIGHTS)}"
 
 def is_source(name: str) -> bool:
     """Return whether a name is that of a Python file or notebook."""
-    return name.lower().endswith(SOURCES)
+    return name.lower().endswith((*SOURCES, *_APPENDED))
 
 
 def is_weights(name: str) -> bool:
@@ -74,6 +81,34 @@ def is_packed(name: str) -> bool:
     return name.lower().endswith(_PACKED) and not is_weights(name)
 
 
+def is_of_teacher(name: str) -> bool:
+    """Return whether a file in the folder of a class is hardly a submission, but a list or a note.
+
+    Such are tables, settings, records, files without an ending, and those of editors and systems.
+    """
+    lower = name.lower()
+    ending = find_ending(name)
+    stem = lower.removesuffix(ending)
+    return (
+        name.startswith((".", "~$"))
+        or ending in ("", *_OF_TEACHER)
+        or lower.endswith("~")
+        or stem in _NOTES
+    )
+
+
+def refuse_unread(name: str) -> str:
+    """Return why a file that lies in the folder of a class cannot be graded, and the remedy."""
+    if is_weights(name):
+        return (
+            f"{name} has weights without the code of the net; put both into one folder, or into "
+            "one .zip file"
+        )
+    if is_packed(name):
+        return f"{name} is not unpacked; hand in a .zip file"
+    return f"{name} is not read; hand in a .py file, notebook, folder or .zip file"
+
+
 def find_other_weights(names: Iterable[str]) -> str:
     """Return the first name of a file that may have weights and is not read; empty for none."""
     others = (name for name in names if name.lower().endswith(_OTHER_WEIGHTS))
@@ -81,7 +116,7 @@ def find_other_weights(names: Iterable[str]) -> str:
 
 
 def find_usual_name(name: str) -> str:
-    """Return a name as grading knows it: ``model.py`` for ``model.PY``.
+    """Return a name as grading knows it: ``model.py`` for ``model.PY`` and ``model.py.txt``.
 
     Args:
         name: The name of a file, without its folder.
@@ -95,13 +130,13 @@ def find_usual_name(name: str) -> str:
     if not (is_source(name) or is_weights(name)):
         return name
     ending = find_ending(name)
-    return name[: len(name) - len(ending)] + ending
+    return name[: len(name) - len(ending)] + _APPENDED.get(ending, ending)
 
 
 def find_ending(name: str) -> str:
     """Return the ending of a name in lower case, such as ``.pth.tar``; empty if it has none."""
     lower = name.lower()
-    long = [ending for ending in WEIGHTS if lower.endswith(ending)]
+    long = [ending for ending in (*WEIGHTS, *_APPENDED) if lower.endswith(ending)]
     return max(long, key=len) if long else PurePosixPath(lower).suffix
 
 

@@ -24,10 +24,10 @@ from netlet.classroom.file_kinds import (
     find_other_weights,
     find_usual_name,
     is_archive,
-    is_packed,
     is_pickle,
     is_source,
     is_weights,
+    refuse_unread,
 )
 from netlet.errors import GradingError
 from netlet.files import read_regular
@@ -111,8 +111,8 @@ def copy_submission(submission: Submission, target: Path) -> str:
             raise GradingError("not a regular file; hand in a file, a folder or a zip file")
         elif is_archive(path.name):
             _extract(path, copied)
-        elif is_packed(path.name):
-            raise GradingError(f"{path.name} is not unpacked; hand in a .zip file")
+        elif not is_source(path.name):
+            raise GradingError(refuse_unread(path.name))
         else:
             with open(path, "rb") as content:
                 copied.add(PurePosixPath(path.name), content)
