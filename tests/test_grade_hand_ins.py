@@ -21,6 +21,7 @@ from netlet.classroom import (
     list_submissions,
     submitted_files,
 )
+from netlet.classroom.submissions import find_missing
 from netlet.classroom.submitted_files import copy_submission
 from netlet.classroom.submitted_weights import find_weights
 from netlet.errors import GradingError, NetError, NetletError
@@ -177,3 +178,17 @@ def test_files_that_belong_together_are_refused_as_a_class(
     write_submission(tmp_path, "ann", files)
     with pytest.raises(GradingError, match="looks like one submission, because it contains"):
         list_submissions([tmp_path / "ann"])
+
+
+def test_spaces_around_a_name_do_not_count_on_the_roster(tmp_path: Path) -> None:
+    moodle = "_12_assignsubmission_file_"
+    for name in ("ann ", " bob", f"Cy Lee {moodle}"):
+        write_submission(tmp_path, name, {"model.py": RIGHT})
+    (tmp_path / "dora .py").write_text(RIGHT)
+    found = list_submissions([tmp_path])
+    assert sorted(one.name for one in found) == ["Cy Lee", "ann", "bob", "dora"]
+    assert find_missing(["ann", "bob", "dora", "Cy Lee", "eve"], found, {}) == ["eve"]
+    write_submission(tmp_path, "ann", {"model.py": RIGHT})
+    names = [one.name for one in list_submissions([tmp_path])]
+    assert {"ann", "ann "} < {*names}
+    assert len({*names}) == 5

@@ -161,7 +161,7 @@ def find_renamed(submissions: Sequence[Submission], graded: Mapping[str, str]) -
 def _split_moodle(name: str) -> tuple[str, str] | None:
     """Return the student and the number in the name of a folder of Moodle; None if it is none."""
     match = _MOODLE.fullmatch(compose(name))
-    return (match[1], match[2]) if match else None
+    return (match[1].strip(), match[2]) if match else None
 
 
 def _number(path: Path) -> str:
@@ -247,4 +247,4 @@ def _stem(path: Path) -> str:
         path.name[: len(path.name) - len(find_ending(path.name))] if path.is_file() else path.name
     )
     name = name.removesuffix(".tar") if is_packed(path.name) else name
-    return compose(name) or "submission"
+    return compose(name).strip() or "submission"
