@@ -192,3 +192,29 @@ def test_spaces_around_a_name_do_not_count_on_the_roster(tmp_path: Path) -> None
     names = [one.name for one in list_submissions([tmp_path])]
     assert {"ann", "ann "} < {*names}
     assert len({*names}) == 5
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from netlet.nets import mnistnet_2\ndef net(): return mnistnet_2()\n",
+        "from netlet import nets\ndef net():\n    made = nets.mnistnet_2()\n    return made\n",
+    ],
+)
+def test_a_function_that_returns_an_imported_net_is_found(tmp_path: Path, code: str) -> None:
+    write_submission(tmp_path, "ann", {"model.py": code})
+    settings = GradingSettings(budget=Budget(params_below=80_000))
+    assert grade(tmp_path / "ann", settings).net == "model.py:net"
+    # A net that the text shows is preferred.
+    write_submission(tmp_path, "ann", {"own.py": RIGHT})
+    assert grade(tmp_path / "ann", settings).net == "own.py:Net"
+
+
+def test_a_file_that_may_have_a_net_is_not_said_to_have_another_one(tmp_path: Path) -> None:
+    write_submission(tmp_path, "ann", {"model.py": "def net(size): return size\n"})
+    with pytest.raises(NetError, match=r"^no net was found \(model\.py: name the net in this file"):
+        grade(tmp_path / "ann", GradingSettings(budget=BUDGET))
+    code = "import math\ndef one(): return math.sqrt(2)\n"
+    write_submission(tmp_path, "bob", {"model.py": code})
+    with pytest.raises(NetError, match=r"^no net runs: model\.py:one"):
+        grade(tmp_path / "bob", GradingSettings(budget=BUDGET))

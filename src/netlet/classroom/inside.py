@@ -36,7 +36,7 @@ from netlet.experiments.sandbox import NetAnalysis, SameProcess, analysis_to_jso
 from netlet.nets import build, complete_address, load_weights
 from netlet.nets.addresses import describe_other_definitions, find_defining_file
 from netlet.nets.copying import copy_net
-from netlet.nets.net_names import list_nets
+from netlet.nets.net_names import find_imported_builder, list_nets
 from netlet.nets.script import list_definitions
 from netlet.nets.sources import read_source
 from netlet.recipes import Recipe, recipe_from_json
@@ -196,11 +196,12 @@ def _find_net(
         return address, analysis
     if not _files(folder):
         raise NetError(NO_SOURCES + HAND_IN_CODE)
-    problems: list[str] = []  # of files with other things, and of nets with other outputs
+    unclear: list[str] = []  # of files with other things
+    problems: list[str] = []  # of nets with other outputs
     broken: list[str] = []  # of files without any
     failed: list[str] = []  # of nets that do not run
     found: dict[str, NetAnalysis] = {}
-    candidates = _candidates(folder, problems, broken)
+    candidates = _candidates(folder, unclear, broken)
     for address in candidates:
         try:
             analysis = SameProcess().analyze(address, shape, classes)
@@ -219,7 +220,7 @@ def _find_net(
             f"{len(found)} nets return {classes} classes: {names}; name one in claim.toml, like "
             f'net = "{names.partition(", ")[0]}", or with --net'
         )
-    raise _explain_no_net(folder, classes, failed, broken, problems)
+    raise _explain_no_net(folder, classes, failed, problems, unclear, broken)
 
 
 def _describe_outputs(net: str, found: NetAnalysis, classes: int) -> str:
@@ -228,7 +229,12 @@ def _describe_outputs(net: str, found: NetAnalysis, classes: int) -> str:
 
 
 def _explain_no_net(
-    folder: Path, classes: int, failed: list[str], broken: list[str], problems: list[str]
+    folder: Path,
+    classes: int,
+    failed: list[str],
+    problems: list[str],
+    unclear: list[str],
+    broken: list[str],
 ) -> NetError:
     """Return why a submission has no net, with the advice to name one only where that could help.
 
@@ -236,10 +242,11 @@ def _explain_no_net(
         folder: The folder of the submission, which messages leave out.
         classes: The number of classes.
         failed: Why nets do not run: another name would not help.
+        problems: Of nets with other outputs.
+        unclear: Of files that define something, but no net by its looks.
         broken: Why files are not Python, or define nothing.
-        problems: Of files that define something else, and of nets with other outputs.
     """
-    reasons = [text.replace(f"{folder}/", "") for text in (*failed, *problems, *broken)]
+    reasons = [text.replace(f"{folder}/", "") for text in (*failed, *problems, *unclear, *broken)]
     if failed:
         more = len(failed) - 1
         others = f" (nor does any of {more} more)" if more else ""
@@ -248,6 +255,8 @@ def _explain_no_net(
         return NetError(
             f"no net returns {classes} classes ({reasons[0]}); name it in claim.toml, or with --net"
         )
+    if unclear:
+        return NetError(f"no net was found ({reasons[0]}); name it in claim.toml, or with --net")
     others = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
     return NetError(f"no net: {reasons[0]}{others}")
 
@@ -301,15 +310,16 @@ def _find_files_of(folder: Path, name: str) -> list[Path]:
     return found
 
 
-def _candidates(folder: Path, problems: list[str], broken: list[str]) -> list[str]:
+def _candidates(folder: Path, unclear: list[str], broken: list[str]) -> list[str]:
     """Return the addresses of what may be the net.
 
     Args:
         folder: The folder of the submission.
-        problems: Gets the reason for each file that defines something, but no net by its looks.
+        unclear: Gets the reason for each file that defines something, but no net by its looks.
         broken: Gets the reason for each file that is not Python or defines nothing.
     """
     found: list[str] = []
+    imported: list[str] = []  # of functions that may return a net of another file or package
     for file in _files(folder)[:_MAX_CANDIDATES]:
         try:
             found.append(complete_address(str(file)))
@@ -319,10 +329,12 @@ def _candidates(folder: Path, problems: list[str], broken: list[str]) -> list[st
             with contextlib.suppress(NetError, SyntaxError, ValueError, RecursionError):
                 tree = read_source(file).tree
                 names, defined = list_nets(tree), list_definitions(tree)
+                if not names and (builder := find_imported_builder(tree)):
+                    imported.append(f"{file}:{builder}")
             found += [f"{file}:{name}" for name in names]
             if not names:
-                (problems if defined else broken).append(str(error))
-    return _leave_out_copies(found)[:_MAX_CANDIDATES]
+                (unclear if defined else broken).append(str(error))
+    return _leave_out_copies(found or imported)[:_MAX_CANDIDATES]
 
 
 def _leave_out_copies(addresses: list[str]) -> list[str]:
