@@ -18,6 +18,7 @@ from safetensors.torch import save
 from netlet.budgets import Budget, ModelCost, RuleResult, load_budget
 from netlet.budgets.class_file import ClassFile, read_class_file
 from netlet.budgets.points import divide_points, share_points
+from netlet.budgets.sentences import write_page
 from netlet.classroom import GradingSettings, grade_files
 from netlet.classroom.examine import Examination
 from netlet.classroom.judging import JudgedRule, judge_rules
@@ -266,3 +267,12 @@ def test_one_command_grades_by_the_points_of_the_file(
     code, out, _ = netlet(*command, "--points", "50")
     assert code == 1
     assert out.splitlines()[2].split() == ["ann", "ERROR", "0/50", "-", "-", "-", "-"]
+
+
+def test_the_page_of_a_budget_shows_the_rule_on_a_single_image_with_what_pays_for_it() -> None:
+    rule = "- one row of scores for each image, also for a single one: no x.squeeze()"
+    assert rule not in write_page(Budget(params_below=100))
+    budget = Budget(accuracy_above=99, params_below=100)
+    assert write_page(budget).endswith(rule)
+    page = " ".join(write_page(budget, {"accuracy_above": 7.5, "params_below": 3}).split())
+    assert page.endswith(f"{rule} (shares the 7.5 points for accuracy)")
