@@ -109,7 +109,7 @@ def suggest_normalization(
 
     Args:
         score: The score that counts.
-        claim: What the student says of the net.
+        claim: What the student says of the net, or netlet's own files in the submission.
         tried: The logits for the first images, ``N K`` for each normalization of
             :func:`list_other_normalizations`.
         split: The test images.
@@ -129,9 +129,9 @@ def suggest_normalization(
     best, (mean, std) = max(found, key=lambda pair: pair[0].correct)
     if best.interval()[0] <= score.interval()[1] or best.percent < TRAINED_PERCENT:
         return ""
-    origin = "the default; the claim names none"
+    origin = "the default; none are claimed"
     if claim.mean is not None or claim.std is not None:
-        origin = "as claimed"
+        origin = "as claimed or recorded"
     share = f" of {best.total:,} test images" if best.total < score.total else ""
     return (
         f"accuracy is {score.percent:.2f}% with mean {used.mean:g}, std {used.std:g} ({origin}), "
