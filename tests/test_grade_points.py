@@ -276,3 +276,25 @@ def test_the_page_of_a_budget_shows_the_rule_on_a_single_image_with_what_pays_fo
     assert write_page(budget).endswith(rule)
     page = " ".join(write_page(budget, {"accuracy_above": 7.5, "params_below": 3}).split())
     assert page.endswith(f"{rule} (shares the 7.5 points for accuracy)")
+
+
+def test_weights_outside_of_the_net_cost_no_more_than_the_points_of_the_parameters(
+    tmp_path: Path,
+) -> None:
+    code = """
+import torch
+from torch import nn
+HIDDEN = torch.ones(784, 784)
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.out = nn.Linear(784, 10)
+    def forward(self, x):
+        return self.out(x.flatten(1)) + 1e-9 * (x.flatten(1) @ HIDDEN)[:, :10]
+"""
+    folder = submit(tmp_path, m__py=code, w__safetensors=save(spot_weights("out.")))
+    budget = Budget(params_below=8_000, accuracy_at_least=95)
+    points = {"params_below": 12.0, "accuracy_at_least": 8.0}
+    found = grade(folder, GradingSettings(budget=budget, points=20, limit_points=points))
+    assert [(one.points, one.max_points) for one in found.rule_points] == [(0, 6), (0, 6), (8, 8)]
+    assert found.parameters == 7_850 + 784**2
