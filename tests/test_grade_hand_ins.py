@@ -21,11 +21,13 @@ from netlet.classroom import (
     list_submissions,
     submitted_files,
 )
+from netlet.classroom.case import CODE, shorten_problem
 from netlet.classroom.submissions import find_missing
 from netlet.classroom.submitted_files import copy_submission
 from netlet.classroom.submitted_weights import find_weights
 from netlet.errors import GradingError, NetError, NetletError
 from netlet.nets import load_weights
+from netlet.nets.device_errors import describe_device_error
 
 BUDGET = Budget(params_below=8_000, accuracy_at_least=95)
 
@@ -218,3 +220,23 @@ def test_a_file_that_may_have_a_net_is_not_said_to_have_another_one(tmp_path: Pa
     write_submission(tmp_path, "bob", {"model.py": code})
     with pytest.raises(NetError, match=r"^no net runs: model\.py:one"):
         grade(tmp_path / "bob", GradingSettings(budget=BUDGET))
+
+
+def test_a_problem_has_no_paths_of_this_machine_and_the_limit_of_memory(tmp_path: Path) -> None:
+    torch_file, own = Path(torch.__file__), Path(submitted_files.__file__)
+    message = (
+        f"File '{torch_file}', line 3: {own}:7 ({tmp_path}/net.py) /opt/lib/python3.12/ast.py, "
+        f"{CODE}/a/b.py and '/content/drive/x.pt', 3/4 of 1/2"
+    )
+    assert shorten_problem(message, tmp_path) == (
+        "File '__init__.py', line 3: submitted_files.py:7 (net.py) ast.py, a/b.py and "
+        "'/content/drive/x.pt', 3/4 of 1/2"
+    )
+    error = RuntimeError(
+        "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
+    )
+    said = shorten_problem(f"no net runs: m.py:Net: {describe_device_error(error)}", tmp_path)
+    assert said.startswith(
+        "no net runs: m.py:Net: the code needs more memory than the sandbox allows (4 GiB) (Default"
+    )
+    assert said.endswith("9 bytes); use smaller tensors")

@@ -285,7 +285,9 @@ class _Grader:
             if not isinstance(error, SandboxError) or error.reason in _NOT_ITS_FAULT:
                 job.digest = ""
             problem = explain_failure(error, job.task.limits)
-            problem = "; ".join([*job.of_claim, shorten_problem(problem, job.case.folder)])
+            problem = "; ".join(
+                [*job.of_claim, shorten_problem(problem, job.case.folder, job.task.limits)]
+            )
             examination = self._fail(job.name, problem)
             if was_too_slow(error):
                 slow = examination.grade.replace(exceeded_s=self._settings.seconds_per_seed)
