@@ -114,6 +114,7 @@ def test_a_tar_archive_and_a_plain_pickle_are_told_from_weights(tmp_path: Path) 
         (["a.pt", "b.pt", "notes.txt"], ", only weights (a.pt, b.pt) and notes.txt"),
         (["claim.toml", "netlet.toml", "a.csv"], ", only claim.toml, netlet.toml and a.csv"),
         (["in.zip", ".DS_Store"], ", only in.zip"),
+        (["a\nb.pdf"], ", only a\\nb.pdf"),
         ([".hidden/model.py"], ""),
     ],
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
+from netlet.text import escape_controls
+
 SOURCES = (".py", ".ipynb")
 _APPENDED = {".py.txt": ".py", ".ipynb.txt": ".ipynb", ".ipynb.json": ".ipynb"}  # by browsers
 PICKLES = (".pkl", ".pickle")  # weights only if torch.save wrote them: often they are other data
@@ -112,7 +114,7 @@ def refuse_unread(name: str) -> str:
 def find_other_weights(names: Iterable[str]) -> str:
     """Return the first name of a file that may have weights and is not read; empty for none."""
     others = (name for name in names if name.lower().endswith(_OTHER_WEIGHTS))
-    return next((name for name in others if not is_weights(name)), "")
+    return next((escape_controls(name) for name in others if not is_weights(name)), "")
 
 
 def find_usual_name(name: str) -> str:
@@ -146,7 +148,7 @@ def describe_without_code(names: Iterable[str]) -> str:
     Args:
         names: The names of its files.
     """
-    names = list(dict.fromkeys(names))
+    names = list(dict.fromkeys(map(escape_controls, names)))
     if packed := [name for name in names if is_packed(name)]:
         return f"{NO_SOURCES}, and {packed[0]} is not unpacked; hand in a .zip file"
     weights = [name for name in names if is_weights(name)]
