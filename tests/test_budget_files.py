@@ -333,6 +333,7 @@ def test_a_budget_is_shown_as_a_page_for_students(netlet: Netlet, tmp_path: Path
         "class: Six Accuracy is judged after the last epoch, on the test images of mnist. "
         "Limits - fewer than 8,000 parameters if missed: Use fewer channels. - at most 1 epoch - "
         "accuracy held for the last 3 epochs - at least 99.4% accuracy "
+        "- one row of scores for each image, also for a single one: no x.squeeze() "
         "Required - GAP | 1x1 GAP: the mean over the whole map"
     )
     for part in (

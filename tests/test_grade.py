@@ -963,7 +963,10 @@ def test_folders_of_moodle_are_called_as_the_students(tmp_path: Path) -> None:
     ("files", "problem"),
     [
         (["a.pdf"], "no Python file or notebook, only a.pdf; hand in the code of the net"),
-        (["a.pdf", "b.h5", "c.txt", "d.txt", "w.pt"], "only a.pdf, b.h5, c.txt and 1 more; hand"),
+        (
+            ["a.pdf", "b.h5", "c.txt", "d.txt", "w.pt"],
+            "only weights (w.pt), a.pdf, b.h5, c.txt and 1 more",
+        ),
         (["a.pdf", "net.RAR"], "notebook, and net.RAR is not unpacked; hand in a .zip file"),
         (["net.tar.gz"], "net.tar.gz is not unpacked"),
     ],

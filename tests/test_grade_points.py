@@ -18,6 +18,7 @@ from safetensors.torch import save
 from netlet.budgets import Budget, ModelCost, RuleResult, load_budget
 from netlet.budgets.class_file import ClassFile, read_class_file
 from netlet.budgets.points import divide_points, share_points
+from netlet.budgets.sentences import write_page
 from netlet.classroom import GradingSettings, grade_files
 from netlet.classroom.examine import Examination
 from netlet.classroom.judging import JudgedRule, judge_rules
@@ -266,3 +267,34 @@ def test_one_command_grades_by_the_points_of_the_file(
     code, out, _ = netlet(*command, "--points", "50")
     assert code == 1
     assert out.splitlines()[2].split() == ["ann", "ERROR", "0/50", "-", "-", "-", "-"]
+
+
+def test_the_page_of_a_budget_shows_the_rule_on_a_single_image_with_what_pays_for_it() -> None:
+    rule = "- one row of scores for each image, also for a single one: no x.squeeze()"
+    assert rule not in write_page(Budget(params_below=100))
+    budget = Budget(accuracy_above=99, params_below=100)
+    assert write_page(budget).endswith(rule)
+    page = " ".join(write_page(budget, {"accuracy_above": 7.5, "params_below": 3}).split())
+    assert page.endswith(f"{rule} (shares the 7.5 points for accuracy)")
+
+
+def test_weights_outside_of_the_net_cost_no_more_than_the_points_of_the_parameters(
+    tmp_path: Path,
+) -> None:
+    code = """
+import torch
+from torch import nn
+HIDDEN = torch.ones(784, 784)
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.out = nn.Linear(784, 10)
+    def forward(self, x):
+        return self.out(x.flatten(1)) + 1e-9 * (x.flatten(1) @ HIDDEN)[:, :10]
+"""
+    folder = submit(tmp_path, m__py=code, w__safetensors=save(spot_weights("out.")))
+    budget = Budget(params_below=8_000, accuracy_at_least=95)
+    points = {"params_below": 12.0, "accuracy_at_least": 8.0}
+    found = grade(folder, GradingSettings(budget=budget, points=20, limit_points=points))
+    assert [(one.points, one.max_points) for one in found.rule_points] == [(0, 6), (0, 6), (8, 8)]
+    assert found.parameters == 7_850 + 784**2

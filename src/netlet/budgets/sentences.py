@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from netlet.budgets.budget import COUNTS, PERCENTAGES, Budget
 from netlet.budgets.kind_checks import is_unknown, may_be_class, unknown_kinds
+from netlet.budgets.points import find_payer, format_points
 from netlet.budgets.rule_parser import forbid, parse_rule
 from netlet.budgets.rules import (
     AfterRule,
@@ -174,6 +175,8 @@ def write_page(budget: Budget, points: Mapping[str, float] | None = None) -> str
         lines += ["", "Limits"]
         for name, text in limits.items():
             lines += [*_wrap(f"- {text}{worth.get(name, '')}", "  "), *_message(messages.get(name))]
+        if budget.target is not None:
+            lines += _wrap(_describe_one_image(budget, points or {}), "  ")
     explained: set[str] = set()
     for head, required in (("Required", True), ("Forbidden", False)):
         rules = [rule for rule in describe_rules(budget) if rule.required == required]
@@ -188,6 +191,19 @@ def write_page(budget: Budget, points: Mapping[str, float] | None = None) -> str
     if notes := write_notes(budget):
         lines += ["", *(line for note in notes for line in _wrap(note))]
     return "\n".join(map(escape_controls, lines))
+
+
+def _describe_one_image(budget: Budget, points: Mapping[str, float]) -> str:
+    """Return the rule that holds without being in a budget that asks for an accuracy.
+
+    Args:
+        budget: The budget.
+        points: As in :func:`write_page`. A net that breaks the rule loses a share of those of the
+            accuracy.
+    """
+    paid = points.get(find_payer("", points, budget))
+    shares = f" (shares the {format_points(paid)} points for accuracy)" if paid else ""
+    return f"- one row of scores for each image, also for a single one: no x.squeeze(){shares}"
 
 
 def _message(text: str | None) -> list[str]:

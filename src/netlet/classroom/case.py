@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from netlet.classroom.file_kinds import SOURCES, describe_without_code
 from netlet.classroom.grades import GradingSettings
-from netlet.classroom.inside import CODE, NO_SOURCES, TRAIN
+from netlet.classroom.inside import CODE, TRAIN
 from netlet.classroom.own_files import fill_claim
 from netlet.classroom.perturbed_copy import ImageSequence, draw_images
 from netlet.classroom.roster import NO_PROBLEMS, Claim, ClaimProblems
-from netlet.classroom.submitted_files import SOURCES
 from netlet.classroom.submitted_weights import (
     TRIED_IMAGES,
     choose_normalization,
@@ -21,14 +23,19 @@ from netlet.classroom.submitted_weights import (
 )
 from netlet.data import Dataset
 from netlet.errors import GradingError, NetError
+from netlet.nets.device_errors import OTHER_DEVICE, OUT_OF_MEMORY
 from netlet.recipes import Recipe
 from netlet.sandbox import Limits, SandboxTask
+from netlet.sandbox.visible import package_folder
 
 UNUSABLE = "no weights are scored, so only the rules on the net are judged: "
 _FUNCTION = "netlet.classroom.inside:examine"
 _ANSWER_BYTES = 256 << 20
 _NOT_RETRAINED = "not retrained, so only the rules on the net are judged: "
 _NO_RECIPE = 'no recipe is claimed; write recipe = "quick", for example, in claim.toml'
+
+_PATH = re.compile(r"(?<![\w.])/(?:[^/\s'\"(),:;]+/)+[^/\s'\"(),:;]+")
+_INSTALLED = re.compile(r"/(?:site-packages|dist-packages|python3\.\d+)/")
 
 
 @dataclass(frozen=True)
@@ -89,7 +96,8 @@ class CaseMaker:
             NetError: It has no code.
         """
         if not any(path.suffix in SOURCES for path in folder.rglob("*")):
-            raise NetError(NO_SOURCES)
+            names = (path.name for path in sorted(folder.rglob("*")) if path.is_file())
+            raise NetError(describe_without_code(names))
         settings = self._settings
         weights, unusable = self._choose_weights(folder, claim, problems)
         claim, problems = fill_claim(claim, folder, weights, problems, self._data.digest)
@@ -145,13 +153,29 @@ class CaseMaker:
             return None, UNUSABLE + str(error)
 
 
-def shorten_problem(message: str, folder: Path) -> str:
-    """Return a message without the paths of the sandbox.
+def shorten_problem(message: str, folder: Path, limits: Limits | None = None) -> str:
+    """Return a message without the paths of the sandbox and of this machine's Python.
+
+    One on memory names the limit of the sandbox: a student chooses neither the batch size nor the
+    device.
 
     Args:
         message: What went wrong.
         folder: The folder of the submission, which code without a sandbox names.
+        limits: Those of the sandbox, by default the usual ones.
     """
     for place in (CODE, str(folder)):
         message = message.replace(f"{place}/", "").replace(place, "the submission")
-    return message
+    before, found, rest = message.partition(OUT_OF_MEMORY)
+    if found and OTHER_DEVICE in rest:
+        what, _, remedy = (limits or Limits()).memory_problem.partition("; ")
+        message = f"{before}{what}{rest.replace(OTHER_DEVICE, remedy)}"
+    return _PATH.sub(_shorten_path, message)
+
+
+def _shorten_path(match: re.Match[str]) -> str:
+    """Return the name of a file of Python, its packages or netlet; any other path as it is."""
+    path = match[0]
+    own = (sys.prefix, sys.base_prefix, package_folder())
+    is_own = any(path.startswith(f"{place.rstrip('/')}/") for place in own if place != "/usr")
+    return path.rpartition("/")[2] if is_own or _INSTALLED.search(path) else path

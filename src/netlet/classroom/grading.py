@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import threading
 import time
@@ -237,13 +238,15 @@ class _Grader:
         target, digest = self._folder / f"submission-{number}", ""
         target.mkdir()
         try:
-            copy_submission(submission, target)
+            unread = copy_submission(submission, target)
             digest = self._digest(target, row)
             earlier = self._before.get(name)
             if earlier is not None and digest and earlier.digest == digest:
                 remove_copy(target)
                 return Examination(earlier.replace(budget=self._budget)), True
             claim, problems = read_claim(target, row)
+            if unread and not self._settings.retrain:
+                problems = dataclasses.replace(problems, found=(*problems.found, unread))
             case = self._examiner.prepare(name, target, claim, problems)
         except Exception as error:  # whatever a file makes netlet do, the others are graded
             remove_copy(target)
@@ -282,7 +285,9 @@ class _Grader:
             if not isinstance(error, SandboxError) or error.reason in _NOT_ITS_FAULT:
                 job.digest = ""
             problem = explain_failure(error, job.task.limits)
-            problem = "; ".join([*job.of_claim, shorten_problem(problem, job.case.folder)])
+            problem = "; ".join(
+                [*job.of_claim, shorten_problem(problem, job.case.folder, job.task.limits)]
+            )
             examination = self._fail(job.name, problem)
             if was_too_slow(error):
                 slow = examination.grade.replace(exceeded_s=self._settings.seconds_per_seed)

@@ -20,6 +20,14 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
+from netlet.classroom.file_kinds import (
+    HAND_IN_CODE,
+    NO_SOURCES,
+    SOURCES,
+    find_usual_name,
+    is_source,
+    list_endings,
+)
 from netlet.data import Dataset, Split
 from netlet.errors import NetError
 from netlet.evaluation import compute_logits
@@ -28,7 +36,7 @@ from netlet.experiments.sandbox import NetAnalysis, SameProcess, analysis_to_jso
 from netlet.nets import build, complete_address, load_weights
 from netlet.nets.addresses import describe_other_definitions, find_defining_file
 from netlet.nets.copying import copy_net
-from netlet.nets.net_names import list_nets
+from netlet.nets.net_names import find_imported_builder, list_nets
 from netlet.nets.script import list_definitions
 from netlet.nets.sources import read_source
 from netlet.recipes import Recipe, recipe_from_json
@@ -39,8 +47,7 @@ from netlet.training import Callback, fit
 
 CODE, TRAIN = "/task/code", "/task/train.npz"  # where submission and training images are
 COPIES = ("noisy", "moved")  # what comes before the test images
-NO_SOURCES = "no Python file or notebook; hand in the code of the net"
-_SOURCES = (".py", ".ipynb")
+_NETS_END = f"nets are read from files that end in {list_endings(SOURCES)}"
 _MAX_CANDIDATES = 40
 _SCORED_WHILE_TRAINING = 500  # training images: the test images have no labels here
 
@@ -188,12 +195,13 @@ def _find_net(
             raise NetError(_describe_outputs(os.path.relpath(address, folder), analysis, classes))
         return address, analysis
     if not _files(folder):
-        raise NetError(NO_SOURCES)
-    problems: list[str] = []  # of files with other things, and of nets with other outputs
+        raise NetError(NO_SOURCES + HAND_IN_CODE)
+    unclear: list[str] = []  # of files with other things
+    problems: list[str] = []  # of nets with other outputs
     broken: list[str] = []  # of files without any
     failed: list[str] = []  # of nets that do not run
     found: dict[str, NetAnalysis] = {}
-    candidates = _candidates(folder, problems, broken)
+    candidates = _candidates(folder, unclear, broken)
     for address in candidates:
         try:
             analysis = SameProcess().analyze(address, shape, classes)
@@ -212,7 +220,7 @@ def _find_net(
             f"{len(found)} nets return {classes} classes: {names}; name one in claim.toml, like "
             f'net = "{names.partition(", ")[0]}", or with --net'
         )
-    raise _explain_no_net(folder, classes, failed, broken, problems)
+    raise _explain_no_net(folder, classes, failed, problems, unclear, broken)
 
 
 def _describe_outputs(net: str, found: NetAnalysis, classes: int) -> str:
@@ -221,7 +229,12 @@ def _describe_outputs(net: str, found: NetAnalysis, classes: int) -> str:
 
 
 def _explain_no_net(
-    folder: Path, classes: int, failed: list[str], broken: list[str], problems: list[str]
+    folder: Path,
+    classes: int,
+    failed: list[str],
+    problems: list[str],
+    unclear: list[str],
+    broken: list[str],
 ) -> NetError:
     """Return why a submission has no net, with the advice to name one only where that could help.
 
@@ -229,10 +242,11 @@ def _explain_no_net(
         folder: The folder of the submission, which messages leave out.
         classes: The number of classes.
         failed: Why nets do not run: another name would not help.
+        problems: Of nets with other outputs.
+        unclear: Of files that define something, but no net by its looks.
         broken: Why files are not Python, or define nothing.
-        problems: Of files that define something else, and of nets with other outputs.
     """
-    reasons = [text.replace(f"{folder}/", "") for text in (*failed, *problems, *broken)]
+    reasons = [text.replace(f"{folder}/", "") for text in (*failed, *problems, *unclear, *broken)]
     if failed:
         more = len(failed) - 1
         others = f" (nor does any of {more} more)" if more else ""
@@ -241,12 +255,14 @@ def _explain_no_net(
         return NetError(
             f"no net returns {classes} classes ({reasons[0]}); name it in claim.toml, or with --net"
         )
+    if unclear:
+        return NetError(f"no net was found ({reasons[0]}); name it in claim.toml, or with --net")
     others = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
     return NetError(f"no net: {reasons[0]}{others}")
 
 
 def _files(folder: Path) -> list[Path]:
-    files = [path for path in folder.rglob("*") if path.suffix in _SOURCES and path.is_file()]
+    files = [path for path in folder.rglob("*") if path.suffix in SOURCES and path.is_file()]
     return sorted(files, key=lambda path: (len(path.parts), path))
 
 
@@ -256,8 +272,8 @@ def _resolve(folder: Path, pattern: str) -> str:
     if not place:
         place, name = name, ""
     written = PurePosixPath(place)
-    if written.suffix.lower() in _SOURCES:  # as the copies of files are called
-        place = written.with_suffix(written.suffix.lower()).as_posix()
+    if written.name:  # as the copies of files are called
+        place = written.with_name(find_usual_name(written.name)).as_posix()
     matches = [
         path
         for path in _files(folder)
@@ -278,7 +294,9 @@ def _resolve(folder: Path, pattern: str) -> str:
         return f"{files[0]}:{pattern}"
     if not matches:
         here = ", ".join(path.relative_to(folder).as_posix() for path in _files(folder)[:5])
-        raise NetError(f"no file {place!r}; there are: {here or 'no Python file or notebook'}")
+        endings = "" if is_source(place) else f"; {_NETS_END}"
+        there = here or NO_SOURCES
+        raise NetError(f"no file {place!r}; there are: {there}{endings}")
     return f"{matches[0]}:{name}" if name else complete_address(str(matches[0]))
 
 
@@ -292,15 +310,16 @@ def _find_files_of(folder: Path, name: str) -> list[Path]:
     return found
 
 
-def _candidates(folder: Path, problems: list[str], broken: list[str]) -> list[str]:
+def _candidates(folder: Path, unclear: list[str], broken: list[str]) -> list[str]:
     """Return the addresses of what may be the net.
 
     Args:
         folder: The folder of the submission.
-        problems: Gets the reason for each file that defines something, but no net by its looks.
+        unclear: Gets the reason for each file that defines something, but no net by its looks.
         broken: Gets the reason for each file that is not Python or defines nothing.
     """
     found: list[str] = []
+    imported: list[str] = []  # of functions that may return a net of another file or package
     for file in _files(folder)[:_MAX_CANDIDATES]:
         try:
             found.append(complete_address(str(file)))
@@ -310,10 +329,12 @@ def _candidates(folder: Path, problems: list[str], broken: list[str]) -> list[st
             with contextlib.suppress(NetError, SyntaxError, ValueError, RecursionError):
                 tree = read_source(file).tree
                 names, defined = list_nets(tree), list_definitions(tree)
+                if not names and (builder := find_imported_builder(tree)):
+                    imported.append(f"{file}:{builder}")
             found += [f"{file}:{name}" for name in names]
             if not names:
-                (problems if defined else broken).append(str(error))
-    return _leave_out_copies(found)[:_MAX_CANDIDATES]
+                (unclear if defined else broken).append(str(error))
+    return _leave_out_copies(found or imported)[:_MAX_CANDIDATES]
 
 
 def _leave_out_copies(addresses: list[str]) -> list[str]:

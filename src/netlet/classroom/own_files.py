@@ -9,8 +9,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from netlet import catalog, recipes
+from netlet.classroom.file_kinds import RECORD, REPOSITORY
 from netlet.classroom.roster import NO_PROBLEMS, Claim, ClaimProblems
-from netlet.classroom.submitted_files import RECORD, REPOSITORY, read_text
+from netlet.classroom.submitted_files import read_text
 from netlet.errors import GradingError, NetletError
 from netlet.nets import is_user_code
 from netlet.recipes import Recipe

@@ -6,7 +6,7 @@ import json
 import zlib
 from pathlib import Path
 
-from netlet.classroom.submitted_files import SOURCES
+from netlet.classroom.file_kinds import SOURCES
 
 # A table of answers for 10,000 images needs at least about this much after compression: a label
 # and enough of a hash to tell the image from the others, 17 bits for each.

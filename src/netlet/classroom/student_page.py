@@ -151,7 +151,7 @@ def _describe_used(grade: Grade) -> str:
     given = grade.claim.mean is not None or grade.claim.std is not None
     origin = "from the recipe"
     if used.weights is not None:
-        origin = "from the claim" if given else "the default, since the claim names none"
+        origin = "as claimed or recorded" if given else "the default, since none are claimed"
     what = f"Scored with the weights {inline_code(used.weights)}, " if used.weights else "Scored "
     moved = " Images moved by one pixel also have a little noise, which differs in each grading."
     return f"{what}with mean {used.mean:g} and std {used.std:g} ({origin})." + (

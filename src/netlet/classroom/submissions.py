@@ -9,15 +9,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from netlet.classroom.submitted_files import CLAIMS, KINDS, LEFT_OUT, PACKED, RECORD, WEIGHTS
+from netlet.classroom.class_folder import is_submission, is_unread, list_folder
+from netlet.classroom.file_kinds import ARCHIVE, SOURCES, find_ending, is_packed
 from netlet.display import Displayed
 from netlet.errors import GradingError
 
 # A folder or file in Moodle's download: the student's name, which others may have, and a number.
 _MOODLE = re.compile(r"(.+)_(\d+)_assignsubmission_(?:file|onlinetext)_?.*", re.S)
 _TYPED = "_assignsubmission_onlinetext_"  # Moodle's folder of what a student has typed
-_RUNS = "runs"  # the folder of the runs of netlet train
-_RECORDS = (f"*/{RECORD}", f"*/*/{RECORD}")  # of its runs, and those of a study
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,8 @@ class Submission(Displayed):
     Attributes:
         name: The name of the file without its ending, or of the folder; without what Moodle adds,
             but with its number, as in *Ann Lee_12*, where several students have one name.
-        path: A Python file, a notebook, a folder or a zip file.
+        path: A Python file, a notebook, a folder or a zip file; or a file that is not read, which
+            grading says.
     """
 
     name: str
@@ -60,22 +60,26 @@ def list_submissions(
     for path in paths:
         if not path.exists():
             raise GradingError(f"{path}: no such submission or folder; check its path")
-        if path.is_file() and path.suffix.lower() not in (*KINDS, *PACKED):
+        if path.is_file() and not is_submission(path.name):
             raise GradingError(f"{path}: is not a submission; name a .py, .ipynb or .zip file")
     if single and len(paths) > 1:
         raise GradingError("--single is for one submission; name one, or leave --single out")
     if len(paths) == 1 and paths[0].is_dir() and not single:
-        _refuse_single(paths[0])
         if out is not None and out.resolve() == paths[0].resolve():
             raise GradingError(
                 f"{out}: has the submissions; name another folder for the grades with --out"
             )
-        paths = _list_folder(paths[0], out)
+        paths = list_folder(paths[0], out)
     given = {path.name for path in paths}
     paths = [path for path in paths if not _is_typed_beside_files(path.name, given)]
     _refuse_output(paths, out)
-    names = _name_all(paths, graded or {})
-    return [Submission(name, path) for name, path in zip(names, paths, strict=True)]
+    read = [path for path in paths if not is_unread(path)]
+    names = dict(zip(read, _name_all(read, graded or {}), strict=True))
+    for path in paths:  # a file that is not read takes no name from one that is
+        if path not in names:
+            name = _student(path)
+            names[path] = name if name not in names.values() else path.name
+    return [Submission(names[path], path) for path in paths]
 
 
 def _name_all(paths: Sequence[Path], graded: Mapping[str, str]) -> list[str]:
@@ -157,7 +161,7 @@ def find_renamed(submissions: Sequence[Submission], graded: Mapping[str, str]) -
 def _split_moodle(name: str) -> tuple[str, str] | None:
     """Return the student and the number in the name of a folder of Moodle; None if it is none."""
     match = _MOODLE.fullmatch(compose(name))
-    return (match[1], match[2]) if match else None
+    return (match[1].strip(), match[2]) if match else None
 
 
 def _number(path: Path) -> str:
@@ -211,57 +215,13 @@ def list_names(name: str, source: str = "") -> list[str]:
         name: Its name.
         source: That of its file or folder; empty if it is not known.
     """
-    return [name, *([source] if source else []), *(f"{name}{kind}" for kind in KINDS)]
-
-
-def _list_folder(folder: Path, out: Path | None) -> list[Path]:
-    paths = [
-        path
-        for path in sorted(folder.iterdir())
-        if not path.name.startswith(".")
-        and path.name not in LEFT_OUT
-        and (path.is_dir() or path.suffix.lower() in (*KINDS, *PACKED))
-        and (out is None or not _holds_only(path, out.resolve()))
-    ]
-    if not paths:
-        raise GradingError(
-            f"{folder}: has no submissions; put a .py file, notebook, folder or .zip for each "
-            "student into it"
-        )
-    return paths
-
-
-def _holds_only(folder: Path, out: Path) -> bool:
-    """Return whether a path is a folder, or leads to it through folders that have nothing else."""
-    folder = folder.resolve()
-    while folder != out:
-        if folder not in out.parents or len(list(folder.iterdir())) != 1:
-            return False
-        (folder,) = folder.iterdir()
-    return True
+    return [name, *([source] if source else []), *(f"{name}{kind}" for kind in (*SOURCES, ARCHIVE))]
 
 
 def _is_typed_beside_files(name: str, names: Collection[str]) -> bool:
     """Return whether a folder of Moodle has what a student has typed, beside one of files."""
     student, typed, _ = name.partition(_TYPED)
     return bool(typed) and any(one.startswith(f"{student}_assignsubmission_file_") for one in names)
-
-
-def _refuse_single(folder: Path) -> None:
-    """Check that a folder is not itself a submission, whose files would be taken for students.
-
-    Raises:
-        GradingError: It has weights, a claim or runs beside its code, which belong to one
-            submission.
-    """
-    for path in sorted(folder.iterdir()):
-        own = path.is_file() and (path.suffix.lower() in WEIGHTS or path.name.lower() in CLAIMS)
-        if own or (path.name == _RUNS and any(any(path.glob(record)) for record in _RECORDS)):
-            raise GradingError(
-                f"{folder}: looks like one submission, because it contains {path.name}; pass "
-                "--single to grade it alone, name a second submission to grade both, or put each "
-                "student's files into a subfolder"
-            )
 
 
 def _refuse_output(paths: Sequence[Path], out: Path | None) -> None:
@@ -283,6 +243,8 @@ def _refuse_output(paths: Sequence[Path], out: Path | None) -> None:
 
 def _stem(path: Path) -> str:
     path = path if path.name else path.resolve()
-    name = path.name.removesuffix(path.suffix) if path.is_file() else path.name
-    name = name.removesuffix(".tar") if path.suffix.lower() in PACKED else name
-    return compose(name) or "submission"
+    name = (
+        path.name[: len(path.name) - len(find_ending(path.name))] if path.is_file() else path.name
+    )
+    name = name.removesuffix(".tar") if is_packed(path.name) else name
+    return compose(name).strip() or "submission"

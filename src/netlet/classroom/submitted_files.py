@@ -16,19 +16,26 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
 
+from netlet.classroom.file_kinds import (
+    CLAIMS,
+    STATING,
+    WEIGHTS_END,
+    describe_without_code,
+    find_other_weights,
+    find_usual_name,
+    is_archive,
+    is_pickle,
+    is_source,
+    is_weights,
+    refuse_unread,
+)
 from netlet.errors import GradingError
 from netlet.files import read_regular
 
 if TYPE_CHECKING:
     from netlet.classroom.submissions import Submission
 
-SOURCES = (".py", ".ipynb")
-WEIGHTS = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
-CLAIMS = ("claim.toml", "claim.json")
-REPOSITORY, RECORD = "netlet.toml", "run.json"
 HAND_IN = "hand-in"  # the folder of what a student has chosen, as ``netlet init`` names it
-_STATING = (*CLAIMS, REPOSITORY, RECORD)  # what the student says of the net
-KINDS = (*SOURCES, ".zip")
 LEFT_OUT = ("__pycache__", "__MACOSX", "node_modules", "venv", "env", "site-packages")
 _MAX_FILES = 2_000
 _MAX_FILE_BYTES = 64 << 20
@@ -39,19 +46,6 @@ _MAX_DIRECTORY_BYTES = 8 << 20  # of a zip file: about 200 for each entry
 # The other methods are rare, and a few bytes of theirs can ask for gigabytes of memory.
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _NAME_IS_UTF8 = 0x800
-PACKED = (
-    ".rar",
-    ".7z",
-    ".tar",
-    ".gz",
-    ".tgz",
-    ".bz2",
-    ".xz",
-    ".tbz2",
-    ".txz",
-    ".zst",
-    ".zipx",
-)  # which nothing here unpacks
 
 
 def read_text(path: Path, max_bytes: int) -> str:
@@ -86,11 +80,14 @@ def find_claim(folder: Path) -> tuple[Path | None, str]:
     )
 
 
-def copy_submission(submission: Submission, target: Path) -> None:
+def copy_submission(submission: Submission, target: Path) -> str:
     """Copy the files of a submission that grading needs into an empty folder.
 
     These are its Python files, notebooks, weights, claims, ``netlet.toml`` and records of
     runs. Links, devices, hidden folders and all other files are left out.
+
+    Returns:
+        A sentence on weights of a kind that is not read, if there are no others; else empty.
 
     Raises:
         GradingError: It is a link or a pipe, has too many or too large files, or its zip file is
@@ -108,14 +105,14 @@ def copy_submission(submission: Submission, target: Path) -> None:
             for file, inside in files:
                 with open(file, "rb") as content:
                     copied.add(inside, content)
-            if not any(inside.suffix.lower() in SOURCES for _, inside in files):
+            if not any(is_source(inside.name) for _, inside in files):
                 _extract_only_zip([file for file, _ in files], copied)
         elif not path.is_file():  # opening a pipe would wait
             raise GradingError("not a regular file; hand in a file, a folder or a zip file")
-        elif path.suffix.lower() == ".zip":
+        elif is_archive(path.name):
             _extract(path, copied)
-        elif path.suffix.lower() in PACKED:
-            raise GradingError(f"{path.name} is not unpacked; hand in a .zip file")
+        elif not is_source(path.name):
+            raise GradingError(refuse_unread(path.name))
         else:
             with open(path, "rb") as content:
                 copied.add(PurePosixPath(path.name), content)
@@ -123,6 +120,9 @@ def copy_submission(submission: Submission, target: Path) -> None:
         raise GradingError(f"the files cannot be read ({error}); hand them in again") from error
     except (zipfile.BadZipFile, zlib.error) as error:
         raise GradingError(f"the zip file is damaged ({error}); hand it in again") from error
+    if copied.has_only_others():
+        raise GradingError(describe_without_code(copied.names))
+    return copied.describe_weights()
 
 
 def digest_files(folder: Path) -> str:
@@ -140,19 +140,34 @@ class _Copier:
 
     def __init__(self, target: Path) -> None:
         self._target, self._bytes, self._files = target, 0, 0
+        self.names: dict[str, None] = {}  # of all files but hidden ones
+
+    def wants(self, inside: PurePosixPath) -> bool:
+        """Return whether a file is of a kind that grading needs; its name is kept."""
+        if not _is_hidden(inside):
+            self.names[find_usual_name(inside.name)] = None
+        return _is_wanted(inside)
+
+    def has_only_others(self) -> bool:
+        """Return whether there is no code, and something that is not read."""
+        unread = [name for name in self.names if not is_weights(name) and name not in STATING]
+        return bool(unread) and not any(map(is_source, unread))
+
+    def describe_weights(self) -> str:
+        """Return a sentence on weights of a kind that is not read, if there are no others."""
+        other = "" if any(map(is_weights, self.names)) else find_other_weights(self.names)
+        return f"{other} is not read; {WEIGHTS_END}: hand in one of these" if other else ""
 
     def add(self, inside: PurePosixPath, content: IO[bytes]) -> None:
         """Write one file, if it is of a kind that grading needs."""
-        if not _is_wanted(inside):
+        if not self.wants(inside):
             return
         self._files += 1
         if self._files > _MAX_FILES:
             raise GradingError(f"more than {_MAX_FILES:,} files; hand in only the net's")
         # What grades a submission knows ".py", and a student may hand in NET.PY or Claim.toml.
-        name = _name_stating(inside)
-        stating = name in _STATING
         given = inside.name
-        inside = inside.with_name(name) if stating else inside.with_suffix(inside.suffix.lower())
+        inside = inside.with_name(find_usual_name(given))
         path = self._target.joinpath(*inside.parts)
         if path.exists() and given != inside.name:
             return  # the other one has the usual name
@@ -161,6 +176,8 @@ class _Copier:
             written = 0
             while chunk := content.read(_CHUNK):
                 written += len(chunk)
+                if written > _MAX_FILE_BYTES and is_pickle(given):
+                    break  # data, such as a set of images
                 self._bytes += len(chunk)
                 if written > _MAX_FILE_BYTES or self._bytes > _MAX_BYTES:
                     raise GradingError(
@@ -168,6 +185,10 @@ class _Copier:
                         f"{_MAX_BYTES >> 20} MiB in all; hand in only the net's files"
                     )
                 file.write(chunk)
+        if written > _MAX_FILE_BYTES:
+            self._bytes -= path.stat().st_size
+            path.unlink()
+            return
         # The user in the sandbox is another one.
         path.chmod(0o644)
         for folder in path.relative_to(self._target).parents:
@@ -177,15 +198,12 @@ class _Copier:
 def _is_wanted(inside: PurePosixPath) -> bool:
     if inside.is_absolute() or ".." in inside.parts or len(inside.parts) > _MAX_DEPTH:
         return False
-    if any(part.startswith(".") or part in LEFT_OUT for part in inside.parts):
-        return False
-    return inside.suffix.lower() in (*SOURCES, *WEIGHTS) or _name_stating(inside) in _STATING
+    name = find_usual_name(inside.name)
+    return not _is_hidden(inside) and (is_source(name) or is_weights(name) or name in STATING)
 
 
-def _name_stating(inside: PurePosixPath) -> str:
-    """Return the usual name of a file that states something, such as ``Claim.toml.txt``."""
-    name = inside.name.lower()
-    return name.removesuffix(".txt") if name.removesuffix(".txt") in CLAIMS else name
+def _is_hidden(inside: PurePosixPath) -> bool:
+    return any(part.startswith(".") or part in LEFT_OUT for part in inside.parts)
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, PurePosixPath]]:
@@ -212,10 +230,7 @@ class _ZipFile(io.FileIO):
 
 def _extract_only_zip(files: Sequence[Path], copied: _Copier) -> None:
     """Copy what the only zip file of a folder without code holds, as in a download of Moodle."""
-    archives = [file for file in files if file.suffix.lower() == ".zip"]
-    others = [file for file in files if not _is_wanted(PurePosixPath(file.name))]
-    if others and not archives:
-        raise GradingError(_describe_others([file.name for file in others]))
+    archives = [file for file in files if is_archive(file.name)]
     if len(archives) > 1:
         names = ", ".join(file.name for file in archives[:5])
         raise GradingError(
@@ -223,16 +238,8 @@ def _extract_only_zip(files: Sequence[Path], copied: _Copier) -> None:
             "hand in one zip file"
         )
     for archive in archives:
+        copied.names.pop(archive.name, None)  # what it holds is there instead
         _extract(archive, copied)
-
-
-def _describe_others(names: Sequence[str]) -> str:
-    """Return that a folder has no code, what it has, and what to hand in."""
-    packed = [name for name in names if name.lower().endswith(PACKED)]
-    if packed:
-        return f"no Python file or notebook, and {packed[0]} is not unpacked; hand in a .zip file"
-    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    return f"no Python file or notebook, only {shown}; hand in the code of the net"
 
 
 def _read_name(entry: zipfile.ZipInfo) -> str:
@@ -254,7 +261,7 @@ def _extract(path: Path, copied: _Copier) -> None:
             inside = PurePosixPath(_read_name(entry).replace("\\", "/"))
             mode = entry.external_attr >> 16
             is_link = stat.S_IFMT(mode) not in (0, stat.S_IFREG)
-            if entry.is_dir() or is_link or inside in seen or not _is_wanted(inside):
+            if entry.is_dir() or is_link or inside in seen or not copied.wants(inside):
                 continue
             seen.add(inside)
             if entry.compress_type not in _METHODS:

@@ -9,8 +9,15 @@ from pathlib import Path, PurePosixPath
 import torch
 
 from netlet.budgets import Score
+from netlet.classroom.file_kinds import (
+    RECORD,
+    WEIGHTS_END,
+    find_usual_name,
+    is_pickle,
+    is_weights,
+)
 from netlet.classroom.roster import Claim
-from netlet.classroom.submitted_files import HAND_IN, RECORD, WEIGHTS
+from netlet.classroom.submitted_files import HAND_IN
 from netlet.data import Split
 from netlet.errors import GradingError
 from netlet.evaluation import score_logits
@@ -33,7 +40,9 @@ def find_weights(folder: Path, pattern: str | None) -> str | None:
     Raises:
         GradingError: None matches, or nothing says which of several is meant.
     """
-    files = [p for p in folder.rglob("*") if p.suffix.lower() in WEIGHTS and p.is_file()]
+    files = [p for p in folder.rglob("*") if is_weights(p.name) and p.is_file()]
+    if not pattern and not all(is_pickle(file.name) for file in files):
+        files = [file for file in files if not is_pickle(file.name)]  # which may be other data
     # Of copies, the one beside the record of its run counts, which says how it was trained.
     files.sort(key=lambda file: (not (file.parent / RECORD).exists(), len(file.parts), file))
     names = [file.relative_to(folder).as_posix() for file in files]
@@ -50,7 +59,8 @@ def find_weights(folder: Path, pattern: str | None) -> str | None:
             matches = []
         if not matches:
             there = ", ".join(names[:5]) or "-"
-            raise GradingError(f"no weights {pattern[:200]!r}; there are: {there}")
+            endings = "" if is_weights(pattern) else f"; {WEIGHTS_END}"
+            raise GradingError(f"no weights {pattern[:200]!r}; there are: {there}{endings}")
         names = matches[:1]
     if not pattern and len(chosen := [n for n in names if Path(n).parent.name == HAND_IN]) == 1:
         names = chosen
@@ -65,7 +75,7 @@ def find_weights(folder: Path, pattern: str | None) -> str | None:
 def _find_exact(names: Sequence[str], written: str) -> str | None:
     """Return the path that a student has written, whose ending may have had capitals."""
     path = PurePosixPath(written.removeprefix("./"))
-    lower = path.with_suffix(path.suffix.lower()).as_posix() if path.name else ""
+    lower = path.with_name(find_usual_name(path.name)).as_posix() if path.name else ""
     return lower if lower in names else None
 
 
@@ -99,7 +109,7 @@ def suggest_normalization(
 
     Args:
         score: The score that counts.
-        claim: What the student says of the net.
+        claim: What the student says of the net, or netlet's own files in the submission.
         tried: The logits for the first images, ``N K`` for each normalization of
             :func:`list_other_normalizations`.
         split: The test images.
@@ -119,9 +129,9 @@ def suggest_normalization(
     best, (mean, std) = max(found, key=lambda pair: pair[0].correct)
     if best.interval()[0] <= score.interval()[1] or best.percent < TRAINED_PERCENT:
         return ""
-    origin = "the default; the claim names none"
+    origin = "the default; none are claimed"
     if claim.mean is not None or claim.std is not None:
-        origin = "as claimed"
+        origin = "as claimed or recorded"
     share = f" of {best.total:,} test images" if best.total < score.total else ""
     return (
         f"accuracy is {score.percent:.2f}% with mean {used.mean:g}, std {used.std:g} ({origin}), "

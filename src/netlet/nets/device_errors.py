@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from netlet.errors import NetError, first_line
 
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory")
+OUT_OF_MEMORY = "the device ran out of memory"
+OTHER_DEVICE = "use a smaller batch size or another device"
 _MIXED_DEVICES = ("same device", "weight type")
 _NO_CUDA = ("not compiled with cuda", "no nvidia driver", "no cuda gpus")
 _CUDA = ("cuda", "cudnn", "cublas", "nvidia")
@@ -25,9 +27,7 @@ def describe_device_error(error: BaseException) -> str | None:
     reason = first_line(error).rstrip(".")
     text = str(error).lower()
     if any(words in text for words in _OUT_OF_MEMORY):
-        return (
-            f"the device ran out of memory ({reason}); use a smaller batch size or another device"
-        )
+        return f"{OUT_OF_MEMORY} ({reason}); {OTHER_DEVICE}"
     if "cuda" in text and any(words in text for words in _MIXED_DEVICES):
         return f"tensors are on different devices ({reason}); use the device of the net's input"
     if any(words in text for words in _NO_CUDA):

@@ -58,6 +58,36 @@ def list_nets(tree: ast.Module) -> list[str]:
     return _leave_out_parts(public, {name: classes[name] for name in modules})
 
 
+def find_imported_builder(tree: ast.Module) -> str | None:
+    """Return the only function that returns what an imported function or class makes.
+
+    That may be a net of another file or package, which the text does not show.
+
+    Args:
+        tree: A module of which :func:`list_nets` finds no net.
+
+    Returns:
+        The name; None if there are none or several. The function is public and has no required
+        arguments.
+    """
+    statements = list(_statements(tree.body))
+    imports = [s for s in statements if isinstance(s, ast.Import | ast.ImportFrom)]
+    imported = {alias.asname or alias.name.partition(".")[0] for s in imports for alias in s.names}
+    inside = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and _first_name(node) in imported
+    }
+    functions = [
+        statement.name
+        for statement in statements
+        if isinstance(statement, ast.FunctionDef)
+        and not statement.name.startswith("_")
+        and _is_builder(statement, imported | inside)
+    ]
+    return functions[0] if len(functions) == 1 else None
+
+
 def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
     """Yield the statements of a module, also those inside ``if`` and ``try``."""
     for statement in body:
@@ -181,4 +211,11 @@ def _last_name(node: ast.expr) -> str:
         node = node.value
     if isinstance(node, ast.Attribute):
         return node.attr
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def _first_name(node: ast.expr) -> str:
+    """Return ``torchvision`` for ``torchvision.models.resnet18``."""
+    while isinstance(node, ast.Attribute):
+        node = node.value
     return node.id if isinstance(node, ast.Name) else ""

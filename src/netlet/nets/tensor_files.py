@@ -21,6 +21,7 @@ from netlet.nets.pickled_values import READ_AS_DATA
 MAX_WEIGHTS_BYTES = 1 << 29  # of a file
 _MAX_HEADER_BYTES = 1 << 22  # of a safetensors file
 _ZIP_MAGIC = b"PK\x03\x04"
+_TAR_MAGIC = b"ustar"
 # torch.load calls this function with any size, and the result fills the memory.
 _HOSTILE_NAME = b"bytearray"
 _REFUSED = re.compile(r"nsupported (?:global: )?GLOBAL (\S+)")  # in torch.load's message
@@ -72,6 +73,11 @@ def read_torch_file(path: Path, error: type[NetletError]) -> Any:
         raise error(
             f"{path}: is a safetensors file; rename it to {path.with_suffix('.safetensors').name}"
         )
+    if content[257:262] == _TAR_MAGIC:
+        raise error(
+            f"{path}: is a tar archive, not a file that torch.save wrote; unpack it, and name the "
+            "file with the weights"
+        )
     if _is_npz(content):
         raise error(
             f"{path}: is an .npz of NumPy arrays, not weights; load them into the net, and save "
@@ -87,8 +93,8 @@ def read_torch_file(path: Path, error: type[NetletError]) -> Any:
         refused = _REFUSED.search(str(caught))
         if refused is None:
             raise error(
-                f"{path}: expected a state_dict written by torch.save, found a broken file; "
-                "save it again"
+                f"{path}: expected a state_dict written by torch.save, found a broken file or one "
+                "of another program; save it again with torch.save(net.state_dict(), PATH)"
             ) from caught
         raise error(
             f"{path}: refused, since loading it would run code stored in the file (it names "

@@ -32,6 +32,14 @@ class Limits:
     answer_bytes: int = 64 << 20
 
     @property
+    def memory_problem(self) -> str:
+        """What is wrong with code that needs more memory, and the remedy."""
+        return (
+            "the code needs more memory than the sandbox allows "
+            f"({self.memory_bytes / (1 << 30):.3g} GiB); use smaller tensors"
+        )
+
+    @property
     def all_memory_bytes(self) -> int:
         """The memory that one task can fill: that of its processes and its temporary folder."""
         return self.memory_bytes + self.folder_bytes

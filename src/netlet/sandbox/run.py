@@ -151,7 +151,7 @@ class _Conversation:
         content = bytes(self._content[HEAD_BYTES:middle])
         payload = bytes(self._content[middle:whole])
         del self._content[:whole]
-        return _parse_values(content), payload
+        return _parse_values(content, self._limits), payload
 
     def _fill(self, size: int) -> None:
         """Read until at least so many bytes are there."""
@@ -165,7 +165,7 @@ class _Conversation:
                 continue
             part = os.read(reader, 1 << 20)
             if not part:
-                raise _explain_end(self._process, self._program)
+                raise _explain_end(self._process, self._program, self._limits)
             self._content += part
             self._read += len(part)
 
@@ -182,7 +182,7 @@ class _Conversation:
                 except BlockingIOError:
                     continue
                 except OSError:
-                    raise _explain_end(self._process, self._program) from None
+                    raise _explain_end(self._process, self._program, self._limits) from None
 
     def _check(self) -> None:
         """Check whether the task may go on, a few times a second.
@@ -221,12 +221,10 @@ def _check_processes(running: list[int], limits: Limits) -> None:
             "processes",
         )
     if count_memory(running) > limits.memory_bytes:
-        raise SandboxError(
-            "the code needs more memory than the sandbox allows; use smaller tensors", "memory"
-        )
+        raise SandboxError(limits.memory_problem, "memory")
 
 
-def _parse_values(content: bytes) -> dict[str, Any]:
+def _parse_values(content: bytes, limits: Limits) -> dict[str, Any]:
     try:
         values = json.loads(content)
     except (ValueError, RecursionError) as error:
@@ -234,9 +232,7 @@ def _parse_values(content: bytes) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise _spoiled()
     if values.get("reason") == "memory":
-        raise SandboxError(
-            "the code needs more memory than the sandbox allows; use smaller tensors", "memory"
-        )
+        raise SandboxError(limits.memory_problem, "memory")
     if "error" in values:
         raise SandboxError(str(values["error"])[:2_000], "failed")
     return values
@@ -252,7 +248,9 @@ def _too_much() -> SandboxError:
     return SandboxError("the code returned too much from the sandbox; inspect the code", "output")
 
 
-def _explain_end(process: subprocess.Popen[bytes], program: SandboxProgram) -> SandboxError:
+def _explain_end(
+    process: subprocess.Popen[bytes], program: SandboxProgram, limits: Limits
+) -> SandboxError:
     try:
         code = process.wait(10)
     except subprocess.TimeoutExpired:
@@ -264,9 +262,7 @@ def _explain_end(process: subprocess.Popen[bytes], program: SandboxProgram) -> S
             "the code takes too much processor time in the sandbox; shorten it", "time"
         )
     if code == 128 + signal.SIGKILL and not program.watched:
-        return SandboxError(
-            "the code needs more memory than the sandbox allows; use smaller tensors", "memory"
-        )
+        return SandboxError(limits.memory_problem, "memory")
     number = -code if code < 0 else code - 128 if code > 128 else 0
     how = f"signal {number}" if number else f"exit code {code}"
     return SandboxError(f"the code ended the sandbox ({how}); inspect the code", "ended")

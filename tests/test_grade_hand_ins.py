@@ -1,0 +1,243 @@
+"""Which files of a hand-in are read, and what students are told of the others."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import re
+import tarfile
+from pathlib import Path
+
+import pytest
+import torch
+from class_of_students import RIGHT, grade, spot_weights, write_submission, zip_of
+from torch import nn
+
+from netlet.budgets import Budget
+from netlet.classroom import (
+    Grade,
+    GradingSettings,
+    Submission,
+    list_submissions,
+    submitted_files,
+)
+from netlet.classroom.case import CODE, shorten_problem
+from netlet.classroom.submissions import find_missing
+from netlet.classroom.submitted_files import copy_submission
+from netlet.classroom.submitted_weights import find_weights
+from netlet.errors import GradingError, NetError, NetletError
+from netlet.nets import load_weights
+from netlet.nets.device_errors import describe_device_error
+
+BUDGET = Budget(params_below=8_000, accuracy_at_least=95)
+
+
+def copy_and_grade(path: Path, copy: Path) -> Grade:
+    copy_submission(Submission("ann", path), copy)
+    return grade(copy, GradingSettings(budget=BUDGET))
+
+
+@pytest.mark.parametrize("name", ["checkpoint.pth.tar", "model.PT.TAR", "model.pkl"])
+def test_a_file_of_torch_save_is_scored_whatever_it_is_called(tmp_path: Path, name: str) -> None:
+    content = io.BytesIO()
+    torch.save({"epoch": 3, "state_dict": spot_weights()}, content)
+    files = {"m.py": RIGHT, name: content.getvalue(), "claim.toml": f"weights = '{name}'"}
+    write_submission(tmp_path, "ann", files)
+    (tmp_path / "copy").mkdir()
+    assert copy_submission(Submission("ann", tmp_path / "ann"), tmp_path / "copy") == ""
+    found = grade(tmp_path / "copy", GradingSettings(budget=BUDGET))
+    assert (found.state, found.problem, found.warnings) == ("PASS", "", ())
+    (tmp_path / "copy" / "claim.toml").unlink()
+    assert grade(tmp_path / "copy", GradingSettings(budget=BUDGET)).state == "PASS"
+
+
+def test_pickles_beside_weights_are_other_data(tmp_path: Path) -> None:
+    for name in ("history.pkl", "model.pt", "split.pickle"):
+        (tmp_path / name).write_bytes(name.encode())
+    assert find_weights(tmp_path, None) == "model.pt"
+    assert find_weights(tmp_path, "history.pkl") == "history.pkl"
+    (tmp_path / "model.pt").unlink()
+    with pytest.raises(GradingError, match="2 files of weights"):
+        find_weights(tmp_path, None)
+
+
+def test_weights_of_another_kind_are_named_with_the_kinds_that_are_read(tmp_path: Path) -> None:
+    endings = "weights are read from files that end in .safetensors, .pt, .pth, .ckpt, .bin, "
+    with pytest.raises(
+        GradingError, match=re.escape(f"no weights 'm.h5'; there are: -; {endings}")
+    ):
+        find_weights(tmp_path, "m.h5")
+    with pytest.raises(GradingError, match=r"no weights 'm\.pt'; there are: -$"):
+        find_weights(tmp_path, "m.pt")
+    write_submission(tmp_path, "ann", {"m.py": RIGHT, "m.h5": b"x", "data.csv": ""})
+    (tmp_path / "copy").mkdir()
+    said = copy_submission(Submission("ann", tmp_path / "ann"), tmp_path / "copy")
+    assert said.startswith(f"m.h5 is not read; {endings}")
+    (tmp_path / "ann" / "m.pt").write_bytes(b"x")
+    assert copy_submission(Submission("ann", tmp_path / "ann"), tmp_path / "copy") == ""
+    settings = GradingSettings(budget=BUDGET, net="model.txt:Net")
+    with pytest.raises(NetError, match=r"nets are read from files that end in \.py or \.ipynb"):
+        grade(tmp_path / "copy", settings)
+
+
+def test_a_large_pickle_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(submitted_files, "_MAX_FILE_BYTES", 500)
+    write_submission(tmp_path, "ann", {"m.py": RIGHT, "mnist.pkl": b"x" * 501})
+    (tmp_path / "copy").mkdir()
+    copy_submission(Submission("ann", tmp_path / "ann"), tmp_path / "copy")
+    assert [path.name for path in (tmp_path / "copy").iterdir()] == ["m.py"]
+    write_submission(tmp_path, "ann", {"m.pt": b"x" * 501})
+    with pytest.raises(GradingError, match="the files are too large"):
+        copy_submission(Submission("ann", tmp_path / "ann"), tmp_path / "copy")
+
+
+def test_a_tar_archive_and_a_plain_pickle_are_told_from_weights(tmp_path: Path) -> None:
+    (tmp_path / "m.pkl").write_bytes(pickle.dumps({"loss": [1.0]}))
+    with pytest.raises(
+        NetError, match=r"save it again with torch\.save\(net\.state_dict\(\), PATH\)"
+    ):
+        load_weights(nn.Linear(1, 1), tmp_path / "m.pkl")
+    with tarfile.open(tmp_path / "m.pth.tar", "w") as archive:
+        archive.add(tmp_path / "m.pkl", "m.pkl")
+    with pytest.raises(NetError, match=r"is a tar archive, not a file that torch\.save wrote"):
+        load_weights(nn.Linear(1, 1), tmp_path / "m.pth.tar")
+
+
+@pytest.mark.parametrize(
+    ("files", "there"),
+    [
+        (["model.pt"], ", only weights (model.pt)"),
+        (
+            ["run/run.json", "run/weights.safetensors", "run/epochs.jsonl"],
+            ", only weights (weights.safetensors) and the record of a run",
+        ),
+        (["a.pt", "b.pt", "notes.txt"], ", only weights (a.pt, b.pt) and notes.txt"),
+        (["claim.toml", "netlet.toml", "a.csv"], ", only claim.toml, netlet.toml and a.csv"),
+        (["in.zip", ".DS_Store"], ", only in.zip"),
+        (["a\nb.pdf"], ", only a\\nb.pdf"),
+        ([".hidden/model.py"], ""),
+    ],
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_hand_in_without_code_is_told_what_is_there(
+    tmp_path: Path, files: list[str], there: str, packed: bool
+) -> None:
+    contents: dict[str, bytes | str] = dict.fromkeys(files, "")
+    content = zip_of(contents)
+    if packed:
+        (tmp_path / "ann.zip").write_bytes(content)
+    else:
+        write_submission(tmp_path, "ann", contents)
+        for inner in (tmp_path / "ann").glob("*.zip"):
+            inner.write_bytes(zip_of({"in.zip": b""}))
+    (tmp_path / "copy").mkdir()
+    with pytest.raises(NetletError) as raised:
+        copy_and_grade(next(tmp_path.glob("ann*")), tmp_path / "copy")
+    assert str(raised.value) == (
+        f"no Python file or notebook{there}; hand in the code of the net{', too' if there else ''}"
+    )
+
+
+def test_a_loose_file_that_is_not_read_is_an_error_of_its_own(tmp_path: Path) -> None:
+    read = ("ann.py", "bob.py.txt", "cy.ipynb.json", "eve.ipynb.txt", "zoe.zip")
+    unread = ("dave.pdf", "dora.pt", "hans.txt", "ida.docx", "kim.pth.tar", "zoe.pt")
+    of_teacher = ("class.csv", "class.toml", "README.txt", "~$ida.docx", "a.json", "Makefile")
+    for name in (*read, *unread, *of_teacher):
+        (tmp_path / name).write_text(RIGHT)
+    found = {one.path.name: one for one in list_submissions([tmp_path])}
+    assert found.keys() == {*read, *unread}
+    assert [found[name].name for name in read] == ["ann", "bob", "cy", "eve", "zoe"]
+    assert [found[name].name for name in unread] == [
+        *("dave", "dora", "hans", "ida", "kim", "zoe.pt"),
+    ]
+    for name in unread:
+        with pytest.raises(GradingError) as raised:
+            copy_submission(found[name], tmp_path)
+        remedy = "is not read; hand in a .py file, notebook, folder or .zip file"
+        if name.endswith((".pt", ".tar")):
+            remedy = (
+                "has weights without the code of the net; put both into one folder, or into one "
+                ".zip file"
+            )
+        assert str(raised.value) == f"{name} {remedy}"
+    (tmp_path / "copy").mkdir()
+    assert copy_and_grade(tmp_path / "bob.py.txt", tmp_path / "copy").parameters == 7_850
+    assert [path.name for path in (tmp_path / "copy").iterdir()] == ["bob.py"]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"a.py": "", "best.pt": ""},
+        {"a.py": "", "train.py": "", "best.pt": ""},
+        {"a.py": "from .b import Net", "b.py": "", "best.pt": ""},
+        {"a.py": "", "b.py": "", "netlet.toml": "", "best.pt": ""},
+        {"a.py": "", "b.py": "", "claim.toml": ""},
+    ],
+)
+def test_files_that_belong_together_are_refused_as_a_class(
+    tmp_path: Path, files: dict[str, bytes | str]
+) -> None:
+    write_submission(tmp_path, "ann", files)
+    with pytest.raises(GradingError, match="looks like one submission, because it contains"):
+        list_submissions([tmp_path / "ann"])
+
+
+def test_spaces_around_a_name_do_not_count_on_the_roster(tmp_path: Path) -> None:
+    moodle = "_12_assignsubmission_file_"
+    for name in ("ann ", " bob", f"Cy Lee {moodle}"):
+        write_submission(tmp_path, name, {"model.py": RIGHT})
+    (tmp_path / "dora .py").write_text(RIGHT)
+    found = list_submissions([tmp_path])
+    assert sorted(one.name for one in found) == ["Cy Lee", "ann", "bob", "dora"]
+    assert find_missing(["ann", "bob", "dora", "Cy Lee", "eve"], found, {}) == ["eve"]
+    write_submission(tmp_path, "ann", {"model.py": RIGHT})
+    names = [one.name for one in list_submissions([tmp_path])]
+    assert {"ann", "ann "} < {*names}
+    assert len({*names}) == 5
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from netlet.nets import mnistnet_2\ndef net(): return mnistnet_2()\n",
+        "from netlet import nets\ndef net():\n    made = nets.mnistnet_2()\n    return made\n",
+    ],
+)
+def test_a_function_that_returns_an_imported_net_is_found(tmp_path: Path, code: str) -> None:
+    write_submission(tmp_path, "ann", {"model.py": code})
+    settings = GradingSettings(budget=Budget(params_below=80_000))
+    assert grade(tmp_path / "ann", settings).net == "model.py:net"
+    # A net that the text shows is preferred.
+    write_submission(tmp_path, "ann", {"own.py": RIGHT})
+    assert grade(tmp_path / "ann", settings).net == "own.py:Net"
+
+
+def test_a_file_that_may_have_a_net_is_not_said_to_have_another_one(tmp_path: Path) -> None:
+    write_submission(tmp_path, "ann", {"model.py": "def net(size): return size\n"})
+    with pytest.raises(NetError, match=r"^no net was found \(model\.py: name the net in this file"):
+        grade(tmp_path / "ann", GradingSettings(budget=BUDGET))
+    code = "import math\ndef one(): return math.sqrt(2)\n"
+    write_submission(tmp_path, "bob", {"model.py": code})
+    with pytest.raises(NetError, match=r"^no net runs: model\.py:one"):
+        grade(tmp_path / "bob", GradingSettings(budget=BUDGET))
+
+
+def test_a_problem_has_no_paths_of_this_machine_and_the_limit_of_memory(tmp_path: Path) -> None:
+    torch_file, own = Path(torch.__file__), Path(submitted_files.__file__)
+    message = (
+        f"File '{torch_file}', line 3: {own}:7 ({tmp_path}/net.py) /opt/lib/python3.12/ast.py, "
+        f"{CODE}/a/b.py and '/content/drive/x.pt', 3/4 of 1/2"
+    )
+    assert shorten_problem(message, tmp_path) == (
+        "File '__init__.py', line 3: submitted_files.py:7 (net.py) ast.py, a/b.py and "
+        "'/content/drive/x.pt', 3/4 of 1/2"
+    )
+    error = RuntimeError(
+        "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
+    )
+    said = shorten_problem(f"no net runs: m.py:Net: {describe_device_error(error)}", tmp_path)
+    assert said.startswith(
+        "no net runs: m.py:Net: the code needs more memory than the sandbox allows (4 GiB) (Default"
+    )
+    assert said.endswith("9 bytes); use smaller tensors")
