@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -105,6 +106,16 @@ def test_the_accuracy_of_a_run_on_other_images_is_not_claimed(tmp_path: Path) ->
     assert problems.found == (
         "r/run.json: its run was scored on other images (scribble); its accuracy there is not "
         "compared",
+    )
+
+
+def test_a_run_that_began_with_given_weights_may_have_more_epochs(tmp_path: Path) -> None:
+    run = dataclasses.replace(Run.from_json(RECORD), initial_weights_digest="a" * 64)
+    write(tmp_path, r__run_json=run.to_json(), r__weights_safetensors="")
+    claim, problems = fill_claim(Claim(), tmp_path, "r/weights.safetensors")
+    assert (claim.epochs, problems.of_recipe) == (5, "")
+    assert problems.found == (
+        "r/run.json: its training began with given weights, so there may be more epochs than 5",
     )
 
 

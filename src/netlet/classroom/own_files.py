@@ -74,7 +74,8 @@ def fill_claim(
 def _read_record(folder: Path, weights: str | None, data_digest: str) -> tuple[dict[str, Any], str]:
     """Return what the record beside the weights says, or the only one if no weights are scored.
 
-    The text says why its accuracy is left out; it is empty if there is nothing to say.
+    The text says why its accuracy is left out, or its epochs may not be all; it is empty if there
+    is nothing to say.
 
     Raises:
         NetletError: The record is not valid.
@@ -97,14 +98,20 @@ def _read_record(folder: Path, weights: str | None, data_digest: str) -> tuple[d
         "recipe": recipe,
         **_place_net(run.net, folder, PurePosixPath()),
     }
+    note = ""
+    if run.initial_weights_digest:
+        note = (
+            f"{name}: its training began with given weights, so there may be more epochs than "
+            f"{recipe.total_epochs}"
+        )
     if run.last_epoch.split != "test":
-        return stated, ""
+        return stated, note
     if data_digest and run.data["digest"] != data_digest:
         return stated, (
             f"{name}: its run was scored on other images ({run.data['name']}); its accuracy there "
             "is not compared"
         )
-    return {**stated, "accuracy": run.last_epoch.score.percent}, ""
+    return {**stated, "accuracy": run.last_epoch.score.percent}, note
 
 
 def _read_settings(folder: Path, *, with_recipe: bool) -> dict[str, Any]:
