@@ -698,7 +698,10 @@ class Flat(nn.Sequential):
 
 
 def test_one_cell_begins_a_run_continues_it_and_reads_it_when_it_is_finished(
-    blob_data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    blob_data: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("flat.py").write_text(FLAT)
@@ -710,7 +713,9 @@ def test_one_cell_begins_a_run_continues_it_and_reads_it_when_it_is_finished(
     run = fit(net, blob_data, FAST, **words)
     assert records.load_run("runs/mine") == run
     again = netlet.build(find_net("flat.py:Flat").builder, 1)
-    assert fit(again, blob_data, FAST, **words) == run
+    assert fit(again, blob_data, FAST, progress=True, **words) == run
+    said = capsys.readouterr().err
+    assert f"runs/mine: read, since it is finished: {run.last_epoch.score}" in said
     assert weights_digest(again) == run.weights_digest
     with pytest.warns(NetletWarning, match="has been trained before"):
         fit(again, blob_data, FAST)

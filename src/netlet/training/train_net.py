@@ -29,7 +29,7 @@ from netlet.nets.registered import find_device as find_net_device
 from netlet.nets.registry import check_seed
 from netlet.nets.running_code import find_running_code
 from netlet.nets.weights import weights_digest
-from netlet.progress import shows_progress
+from netlet.progress import show_line, shows_progress
 from netlet.recipes import Recipe
 from netlet.records import Run
 from netlet.training.callbacks import Callback, Plan
@@ -144,6 +144,8 @@ def fit(
             net_name=net_name,
         )
         if run:
+            if shows_progress(progress):
+                show_line(f"{folder}: read, since it is finished: {run.last_epoch.score}")
             return run
         if not os.path.lexists(folder):  # nothing has been trained yet
             resume = None
