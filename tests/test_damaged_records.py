@@ -353,7 +353,7 @@ def test_other_weights_than_the_records_are_refused(
 def test_code_in_place_of_a_record_is_named(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("import torch\n")
     why = (
-        r"mine.py: is Python code, not the JSON record of a run; .* such as runs/mine.py_Net-seed0"
+        r"mine.py: is Python code, not the JSON record of a run; .* such as studies/mine.py_Net or"
     )
     with pytest.raises(RecordError, match=why):
         records.load_run(tmp_path / "mine.py")

@@ -77,9 +77,10 @@ def parse_json(text: str, path: Path | str, what: str = "the JSON of a record") 
         )
     except json.JSONDecodeError as error:
         if str(path).endswith(".py"):
-            example = f"runs/{Path(path).name}_Net-seed0"
+            name = Path(path).name
             raise DamagedRecordError(
-                f"{path}: is Python code, not {what}; name the folder of a run, such as {example}"
+                f"{path}: is Python code, not {what}; name the folder of a study or a run, such as "
+                f"studies/{name}_Net or runs/{name}_Net-seed0"
             ) from error
         raise DamagedRecordError(
             f"{path}: expected {what}, found broken JSON (line {error.lineno}, column"
