@@ -23,7 +23,12 @@ import typer
 from netlet import __version__
 from netlet.cli.commands import GROUPS
 from netlet.cli.error_messages import describe_error
-from netlet.cli.interruption import INTERRUPTED, begin_command, end_interrupted
+from netlet.cli.interruption import (
+    INTERRUPTED,
+    begin_command,
+    catch_every_interrupt,
+    end_interrupted,
+)
 from netlet.cli.lazy_commands import Entry, LazyCommands, LazyGroup
 from netlet.cli.own_stdout import end_stdout, leave, user_code_has_run
 from netlet.cli.results import accept_all_characters, say
@@ -227,6 +232,7 @@ def main(arguments: list[str] | None = None) -> None:
         gc.set_threshold(100_000, 50, 50)
         atexit.register(gc.freeze)
         _bound_spinning()
+        catch_every_interrupt()
     _accept_clicks_completion_variable()
     accept_all_characters()
     words = sys.argv[1:] if arguments is None else arguments
