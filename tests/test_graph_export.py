@@ -488,7 +488,13 @@ def test_net_trained_on_other_data_is_not_scored_on_digits(
     assert "accuracy" not in out
     code, out, err = netlet("export", str(run), "--to", "onnx", "--int8")
     assert (code, out) == (2, "")
-    assert "int8 needs images of the data set that the net was trained on" in err
+    assert err.startswith(f"netlet: {run}: int8 needs images of the data set that the net was")
+    assert len(err.splitlines()) == 1
+    run.rename("typed")
+    code, _, err = netlet("export", "typed", "--to", "c", "--int8")
+    assert code == 2
+    assert err.startswith("netlet: typed (speck): int8 needs images of the data set that")
+    assert len(err.splitlines()) == 1
 
 
 def test_net_that_does_not_run_is_a_one_line_error() -> None:
