@@ -54,6 +54,28 @@ TROUBLES = {
     "fails without a word": ("exit 3", "failed: it gives no reason"),
     "speaks Latin-1": (r"printf 'caf\351: erreur\n' >&2; exit 1", "failed: caf\ufffd: erreur"),
     "paints the terminal": (r"printf '\033[2Jerror\n' >&2; exit 1", r"failed: \\x1b\[2Jerror"),
+    "says first where": (
+        "echo \"a.c: In function 'f':\" >&2; echo 'a.c:1:1: sorry, unimplemented: hard-float' >&2; exit 1",
+        "failed: a.c:1:1: sorry, unimplemented: hard-float",
+    ),
+    "warns before it fails": (
+        "echo 'a.c:1:1: warning: unused' >&2; echo 'a.c:2:1: error: no f' >&2; exit 1",
+        "failed: a.c:2:1: error: no f",
+    ),
+    "cannot link": (
+        "echo 'a.c:1:1: warning: unused' >&2; echo '/bin/ld: a.o: in function `f'\"':\" >&2; "
+        "echo 'a.c:(.text+0x1): undefined reference to `g'\"'\" >&2; "
+        "echo 'collect2: error: ld returned 1 exit status' >&2; exit 1",
+        r"failed: a.c:\(.text\+0x1\): undefined reference to `g'",
+    ),
+    "finds no library": (
+        "echo '/bin/ld: cannot find -lg' >&2; echo 'collect2: error: ld returned 1 exit status' >&2; exit 1",
+        "failed: /bin/ld: cannot find -lg",
+    ),
+    "only says that it failed": (
+        "echo 'collect2: error: ld returned 1 exit status' >&2; exit 1",
+        "failed: collect2: error: ld returned 1 exit status",
+    ),
     "is killed": (f"{COMPILES}kill -9 $$", "was ended by SIGKILL"),
     "prints without end": ("exec yes", "prints without end, and was stopped"),
     "writes without end": (f"{COMPILES}exec cat /dev/zero > $out", "was ended by SIGXFSZ"),

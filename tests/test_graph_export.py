@@ -210,6 +210,15 @@ def test_modules_and_functions_give_the_same_layers(name: str) -> None:
     assert actual.final_softmax == expected.final_softmax
 
 
+class _Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm, self.head = nn.LSTM(28, 4, batch_first=True), nn.Linear(4, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.lstm(x[:, 0])[0][:, -1])
+
+
 class _Functional(nn.Module):
     """A net with a function of feature maps in its middle."""
 
@@ -311,7 +320,7 @@ def net_logits_of(net: nn.Module) -> torch.Tensor:
 REFUSED: dict[str, tuple[nn.Module, str]] = {
     "own statistics": (
         _Functional(lambda x: x, nn.BatchNorm2d(4, track_running_stats=False)),
-        r"inner\.0: batch norm by each batch's own",
+        r"inner\.0 \(BatchNorm2d\): batch norm by each batch's own",
     ),
     "dropout at work": (
         _Functional(lambda x: F.dropout(x, 0.5)),
@@ -364,7 +373,7 @@ REFUSED: dict[str, tuple[nn.Module, str]] = {
     ),
     "RMSNorm": (
         _Functional(lambda x: x, nn.RMSNorm(9)),
-        r"inner\.0: a square root, as in RMSNorm, .*LayerNorm",
+        r"inner\.0 \(RMSNorm\): a square root, as in RMSNorm, .*LayerNorm",
     ),
     "a quotient": (
         _Functional(lambda x: x / (x.abs() + 1)),
@@ -384,11 +393,35 @@ REFUSED: dict[str, tuple[nn.Module, str]] = {
     ),
     "a three-dimensional convolution": (
         _Functional(lambda x: x.unsqueeze(1), nn.Conv3d(1, 2, 3)),
-        r"inner\.0: a three-dimensional convolution",
+        r"inner\.0 \(Conv3d\): a three-dimensional convolution",
     ),
     "dilated pooling": (
         _Functional(lambda x: F.max_pool2d(x, 2, dilation=2)),
         r"dilated pooling cannot be exported",
+    ),
+    "a layer of several operations": (
+        _Functional(lambda x: x, nn.LPPool2d(2, 2)),
+        r"^inner\.0 \(LPPool2d\): sign cannot be exported",
+    ),
+    "a layer of its own": (
+        nn.Sequential(nn.RReLU(), nn.Flatten(), nn.Linear(784, 10)),
+        r"^0 \(RReLU\): rrelu_with_noise cannot be exported",
+    ),
+    "a function of several operations": (
+        _Functional(F.normalize),
+        r"^_Functional: normalize \(linalg_vector_norm\) cannot be exported",
+    ),
+    "a method of several operations": (
+        _Functional(lambda x: x / x.norm(dim=1, keepdim=True)),
+        r"^_Functional: norm \(linalg_vector_norm\) cannot be exported",
+    ),
+    "a product by einsum": (
+        _Functional(lambda x: torch.einsum("nchw,nchw->nc", x, x)),
+        r"^_Functional: einsum \(a matrix product of feature maps, as in attention\) cannot be",
+    ),
+    "a recurrent layer": (
+        _Recurrent(),
+        r"^lstm \(LSTM\): transpose across the images of a batch cannot be exported",
     ),
 }
 
@@ -488,7 +521,13 @@ def test_net_trained_on_other_data_is_not_scored_on_digits(
     assert "accuracy" not in out
     code, out, err = netlet("export", str(run), "--to", "onnx", "--int8")
     assert (code, out) == (2, "")
-    assert "int8 needs images of the data set that the net was trained on" in err
+    assert err.startswith(f"netlet: {run}: int8 needs images of the data set that the net was")
+    assert len(err.splitlines()) == 1
+    run.rename("typed")
+    code, _, err = netlet("export", "typed", "--to", "c", "--int8")
+    assert code == 2
+    assert err.startswith("netlet: typed (speck): int8 needs images of the data set that")
+    assert len(err.splitlines()) == 1
 
 
 def test_net_that_does_not_run_is_a_one_line_error() -> None:

@@ -287,7 +287,7 @@ class Random(nn.Module):
         (nn.Sequential(nn.Conv2d(1, 4, 3)), "its output is not logits"),
         (
             nn.Sequential(nn.BatchNorm2d(1, track_running_stats=False), nn.Flatten()),
-            "0: batch norm by each batch's own statistics cannot be exported",
+            r"^0 \(BatchNorm2d\): batch norm by each batch's own statistics cannot be exported",
         ),
     ],
     ids=["attention", "random", "map", "norm"],

@@ -23,6 +23,12 @@ import typer
 from netlet import __version__
 from netlet.cli.commands import GROUPS
 from netlet.cli.error_messages import describe_error
+from netlet.cli.interruption import (
+    INTERRUPTED,
+    begin_command,
+    catch_every_interrupt,
+    end_interrupted,
+)
 from netlet.cli.lazy_commands import Entry, LazyCommands, LazyGroup
 from netlet.cli.own_stdout import end_stdout, leave, user_code_has_run
 from netlet.cli.results import accept_all_characters, say
@@ -226,16 +232,17 @@ def main(arguments: list[str] | None = None) -> None:
         gc.set_threshold(100_000, 50, 50)
         atexit.register(gc.freeze)
         _bound_spinning()
+        catch_every_interrupt()
     _accept_clicks_completion_variable()
     accept_all_characters()
     words = sys.argv[1:] if arguments is None else arguments
+    begin_command()
     try:
         require_stdout()
         code = _run([word for word in words if word != "--debug"])
         flush_stdout()
     except (typer.Abort, KeyboardInterrupt):
-        say("netlet: interrupted")
-        code = 130
+        code = INTERRUPTED
     except Exception as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             print(error.format_message())  # type: ignore[attr-defined]
@@ -245,6 +252,8 @@ def main(arguments: list[str] | None = None) -> None:
         else:
             say(f"netlet: {describe_error(error)}")
         code = 2
+    if code == INTERRUPTED:  # newer versions of typer return it instead of raising an exception
+        end_interrupted()
     if arguments is None:
         end_stdout()
         if user_code_has_run():

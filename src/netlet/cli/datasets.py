@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,7 +72,10 @@ def load_net(
 
 
 def load_images_of(
-    trained: experiments.TrainedNet, dataset: str | None, data_dir: Path | None
+    trained: experiments.TrainedNet,
+    dataset: str | None,
+    data_dir: Path | None,
+    before_stand_in: Callable[[], None] = lambda: None,
 ) -> Dataset | None:
     """Load the data set that an export of a net is verified on.
 
@@ -79,6 +83,8 @@ def load_images_of(
         trained: The net.
         dataset: The data set that was named; None: the one that the net was trained on.
         data_dir: Folder with a public data set's files.
+        before_stand_in: Called before it is said that generated digits take the place of the data
+            set; may raise an error.
 
     Returns:
         None if it is not on this machine, and none was named; it is said.
@@ -91,6 +97,7 @@ def load_images_of(
         images = load_dataset(name, data_dir)
     else:
         if name not in DATASET_NAMES:
+            before_stand_in()
             say(
                 f"netlet: {name} is not a public data set; pass its path with --dataset, or a "
                 "float32 export is verified on scribble, generated digits"
@@ -99,6 +106,7 @@ def load_images_of(
         try:
             images = load(name, download=False)
         except MissingDataError:
+            before_stand_in()
             say(
                 f"netlet: {name} is not on this machine; verifying on scribble, generated digits, "
                 "instead"

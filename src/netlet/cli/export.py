@@ -138,7 +138,13 @@ def export(
         described = path / next(file for file in files if Path(file).name == f"{chosen.prefix}.h")
     if not out:
         export.refuse_other_net(path, described, model)
-    images = load_images_of(trained, dataset, data_dir)
+
+    def require_digits() -> None:
+        if int8:
+            called = net if trained.name in net else f"{net} ({trained.name})"
+            export.require_digits(model, called)
+
+    images = load_images_of(trained, dataset, data_dir, require_digits)
     options: dict[str, Any] = {}
     if to is Target.PAGE:
         options["confidence"] = find_confidence(trained, dataset, data_dir)

@@ -32,6 +32,7 @@ from netlet.cli.grade_options import (
     Where,
     Workers,
 )
+from netlet.cli.interruption import INTERRUPTED, say_interrupted
 from netlet.cli.options import DataDir, DatasetOfBudget, Json
 from netlet.cli.progress import show_progress
 from netlet.cli.results import print_json, say
@@ -208,11 +209,11 @@ def _grade_class(
             )
         except KeyboardInterrupt as stop:
             writer.pause()
-            say(
+            say_interrupted(
                 f"interrupted after {writer.done} of {len(found)} submissions; the same command "
                 "grades the others"
             )
-            raise typer.Exit(130) from stop
+            raise typer.Exit(INTERRUPTED) from stop
     writer.finish(grades)
     return grades
 

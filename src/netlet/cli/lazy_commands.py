@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from netlet.cli.commands import Group, add_command
+from netlet.cli.interruption import INTERRUPTED
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,13 @@ class LazyGroup(Group):
     """A group whose commands are ``LazyCommands``."""
 
     commands: Any  # typer's annotation asks for a mapping that can be changed
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; on Ctrl-C, end before click prints an empty line."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            raise typer.Exit(INTERRUPTED) from stop
 
     def rows(self) -> Iterator[tuple[str, str, str]]:
         """Yield the heading, the name and the summary of each command, in this order."""

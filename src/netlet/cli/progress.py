@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from netlet.cli.interruption import say_interrupted
 from netlet.cli.results import say
 from netlet.progress import is_terminal
 from netlet.text import escape_controls
@@ -219,7 +220,7 @@ def show_workers(folder: Path) -> Iterator[WorkerLines]:
     except KeyboardInterrupt:
         lines.close()
         kept = f"finished seeds and checkpoints are kept in {folder}"
-        say(
+        say_interrupted(
             f"interrupted; {kept if folder.exists() else 'nothing has been trained yet'}, run the "
             "same command for the rest"
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netlet.budgets import describe_teacher
+from netlet.cli.interruption import say_interrupted
 from netlet.cli.results import say
 from netlet.progress import is_terminal
 from netlet.text import count_noun, escape_controls
@@ -148,7 +149,8 @@ def show_search(name: str, path: Path, trials: int | None = None) -> Iterator[Se
     except KeyboardInterrupt:
         progress.close()
         kept = f"the trials that have ended are in {path}" if path.exists() else "none has ended"
-        say(f"interrupted; {kept}, run the same command with --resume for the rest")
+        text = f"interrupted; {kept}, run the same command with --resume for the rest"
+        say_interrupted(text)
         raise
     finally:
         progress.close()

@@ -12,6 +12,7 @@ from torch import nn
 from netlet.analysis import check, trace
 from netlet.backends import explain_short_training
 from netlet.budgets import describe_teacher
+from netlet.cli.interruption import say_interrupted
 from netlet.cli.progress import Bar
 from netlet.cli.results import remember_notes, say
 from netlet.data import Dataset
@@ -214,7 +215,7 @@ class TrainingProgress(Callback):
             self._bar.close()
             if self._plan and recorder.can_resume:
                 command = recorder.resume_command
-                say(f"interrupted; '{command}' continues after the last complete epoch")
+                say_interrupted(f"interrupted; '{command}' continues after the last complete epoch")
             raise
         finally:
             self._bar.close()

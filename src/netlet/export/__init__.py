@@ -7,7 +7,11 @@ from netlet.export.c_interface import choose_prefix
 from netlet.export.c_options import COptions
 from netlet.export.earlier_export import refuse_other_net
 from netlet.export.fold import fold_graph
-from netlet.export.image_selection import select_calibration_images, select_verification_images
+from netlet.export.image_selection import (
+    require_digits,
+    select_calibration_images,
+    select_verification_images,
+)
 from netlet.export.inference_graph import InferenceGraph
 from netlet.export.onnx_export import export_onnx
 from netlet.export.onnx_model import build_onnx
@@ -46,6 +50,7 @@ __all__ = [
     "measure_target_memory",
     "quantize_onnx",
     "refuse_other_net",
+    "require_digits",
     "select_calibration_images",
     "select_verification_images",
     "trace_model",

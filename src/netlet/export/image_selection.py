@@ -65,16 +65,28 @@ def select_calibration_images(
         ExportError: The data set does not fit the net, or there are no images like those that the
             net was trained on.
     """
-    if dataset is None and not was_trained_on_digits(model):
-        raise ExportError(
-            f"{model.source.name}: int8 needs images of the data set that the net was trained on, "
-            "for calibration and verification; pass its name or path with --dataset (dataset in "
-            "Python)"
-        )
     if dataset is None:
+        require_digits(model, model.source.name)
         return "scribble train", _make_digits(model, seed=1).images
     _check_dataset(model, dataset)
     return f"{dataset.name} train", _sample(dataset.train, _CALIBRATION_IMAGES).images
+
+
+def require_digits(model: TracedModel, name: str) -> None:
+    """Check that digits can calibrate an int8 export.
+
+    Args:
+        model: The model.
+        name: What the message calls the net.
+
+    Raises:
+        ExportError: It was trained on other images.
+    """
+    if not was_trained_on_digits(model):
+        raise ExportError(
+            f"{name}: int8 needs images of the data set that the net was trained on, for "
+            "calibration and verification; pass its name or path with --dataset (dataset in Python)"
+        )
 
 
 def was_trained_on_digits(model: TracedModel) -> bool:

@@ -61,9 +61,10 @@ def _matrix(operation: Interpolation, axis: int, size: int) -> Floats:
     """Return the weights of an interpolation along an axis of a size."""
     function = getattr(torch.ops.aten, operation.function)
     align = () if operation.align_corners is None else (operation.align_corners,)
-    sizes, scales = (operation.size[axis], 1), (operation.scales[axis], None)
+    sizes, scales = (operation.size[axis], 2), (operation.scales[axis], None)
 
     def resample(x: torch.Tensor) -> torch.Tensor:
+        x = x.expand(-1, -1, -1, 2).contiguous()  # PyTorch's antialiasing is wrong for a width of 1
         one = len(operation.size) == 1
         found: torch.Tensor = (
             function(x[..., 0], sizes[:1], *align, *scales[:1])[..., None]

@@ -104,11 +104,15 @@ class Builder:
 
     def refuse(self, what: str, alternative: str) -> NoReturn:
         """Raise the error that names the node's module, the operation and an alternative."""
-        raise unsupported(self.node.path or self.net, what, alternative)
+        raise unsupported(self.node.place(self.net), what, alternative)
 
     def refuse_by_name(self, why: str = "") -> NoReturn:
         """Raise the error that names the node's operation, and what is unusual about it."""
-        self.refuse(*find_alternative(self.node.operation.name, why))
+        name, function = self.node.operation.name, self.node.function
+        what, alternative = find_alternative(name, why)
+        if function and function != name and not self.node.layer:
+            what = f"{function} ({what.rstrip(',')})"
+        self.refuse(what, alternative)
 
     def shape_of(self, value: Value) -> Shape:
         """Return the shape of the feature map that holds a value."""

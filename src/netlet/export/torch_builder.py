@@ -76,5 +76,5 @@ class SourceBuilder:
     def refuse(self, what: str) -> NoReturn:
         """Raise the error that names the node's module and the operation."""
         raise unsupported(
-            self.node.path or self.net, what, "the operations in docs/hubs.md (plain PyTorch)"
+            self.node.place(self.net), what, "the operations in docs/hubs.md (plain PyTorch)"
         )

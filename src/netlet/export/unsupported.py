@@ -25,7 +25,7 @@ _PLAIN_DIVISION = ("division that rounds", "division without rounding_mode")
 # Name of an operation: what it is, and what to use instead.
 _ALTERNATIVES = {
     "matmul": (
-        "a matrix product of feature maps (attention)",
+        "a matrix product of feature maps, as in attention,",
         "linear layers, convolutions or element-wise products",
     ),
     "cat": ("concatenation with a constant", "torch.cat(feature_maps, 1)"),

@@ -57,6 +57,9 @@ class Node:
         path: Path of the module that runs it, as in ``named_modules()``; empty in the net's own
             ``forward``.
         batched: Whether the first dimension of its output is the batch.
+        layer: Name of the class of that module if PyTorch defines it; else empty.
+        function: Name of the function of PyTorch that the module called, which may consist of
+            several operations; empty if it is not known.
     """
 
     operation: Operation
@@ -64,11 +67,21 @@ class Node:
     shape: Shape
     path: str
     batched: bool = True
+    layer: str = field(default="", repr=False, compare=False)
+    function: str = field(default="", repr=False, compare=False)
 
     @property
     def name(self) -> str:
         """What messages call it: the module's path or, in the net's own code, the operation."""
         return self.path or self.operation.name
+
+    def place(self, net: str) -> str:
+        """Return where it runs, such as ``pool (LPPool2d)``, for messages about what PyTorch does.
+
+        Args:
+            net: The net's name, for what its own ``forward`` runs.
+        """
+        return f"{self.path} ({self.layer})" if self.path and self.layer else self.path or net
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,11 @@ class ModuleRun(Displayed):
     value: int | None = None
     after_read: bool = False
 
+    @property
+    def layer(self) -> str:
+        """Name of its class if PyTorch defines it; else empty."""
+        return self.kind if type(self.module).__module__.startswith("torch.nn.") else ""
+
     def _facts(self) -> Mapping[str, object]:
         return {"path": self.path, "kind": self.kind, "input": self.input, "output": self.output}
 

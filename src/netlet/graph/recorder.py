@@ -45,12 +45,14 @@ class Recorder:
     Attributes:
         runs: The runs of its modules.
         paused: Whether operations that are dispatched now are not the net's.
+        function: Name of the function of PyTorch that the net calls now; empty if it calls none.
         caller: The code that calls the net.
     """
 
     def __init__(self, net: nn.Module, images: torch.Tensor) -> None:
         self.runs = ModuleRuns(net)
         self.paused = False
+        self.function = ""
         self.caller: CodeType | None = None
         self._images = images
         self._nodes: list[Node] = []
@@ -250,7 +252,12 @@ class Recorder:
     ) -> int:
         """Add a node whose output has a shape, with all dimensions; return its number."""
         batched = len(shape) > 0 and shape[0] == len(self._images)
-        self._nodes.append(Node(operation, inputs, shape[batched:], path, batched))
+        run = self.runs.current
+        layer, function = run.layer, self.function
+        if path != run.path:  # a value of an earlier module, which is read only now
+            layer = function = ""
+        node = Node(operation, inputs, shape[batched:], path, batched, layer, function)
+        self._nodes.append(node)
         return len(self._nodes)
 
     def _add_call(

@@ -235,6 +235,14 @@ class _FunctionMode(WithoutDropout):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        self._recorder.function = "" if name.startswith("_") else name  # not of x / y and the like
+        try:
+            return self._call(func, types, args, kwargs)
+        finally:
+            self._recorder.function = ""
+
+    def _call(self, func: Any, types: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         padding = find_circular_padding(func, args, kwargs)
         if padding is None or not self._recorder.is_value(padding[0]):
             return super().__torch_function__(func, types, args, kwargs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 import shutil
 import stat
@@ -22,6 +23,18 @@ from netlet.scratch import scratch_folder
 from netlet.text import escape_controls
 
 _MAX_REASON = 200  # characters of a compiler's message that are shown
+# Lines that only say where the next one is about, or that something has failed.
+_NO_REASON = re.compile(
+    r"\bin function [^ ]+:$|^in file included from|^compilation terminated"
+    r"|\bld returned \d+ exit status|linker command failed",
+    re.IGNORECASE,
+)
+# GCC calls what a processor cannot do "unimplemented"; linkers have no word for an error.
+_ERRORS = (
+    re.compile(r"error|sorry, unimplemented", re.IGNORECASE),
+    re.compile(r"undefined (reference|symbol)|multiple definition|overflowed|will not fit"),
+    re.compile(r"\bld(\.\w+)?: (?!.*warning)"),
+)
 _LAUNCHERS = ("ccache", "sccache", "distcc", "icecc")  # run the compiler that follows them
 # Environment variables that change what compilers and linkers read.
 _VARIABLES = (
@@ -234,10 +247,11 @@ def _no_temporary_folder(error: OSError) -> CompilationError:
 
 
 def _first_error(messages: str) -> str:
-    """Return the first error among a compiler's messages, in one line."""
+    """Return the first error among a compiler's or linker's messages, in one line."""
     lines = [line for line in messages.splitlines() if line.strip()]
-    chosen = next((line for line in lines if "error" in line.lower()), lines[0] if lines else "")
-    text = escape_controls(" ".join(chosen.split()))
+    lines = [line for line in lines if not _NO_REASON.search(line)] or lines
+    errors = (line for kind in _ERRORS for line in lines if kind.search(line))
+    text = escape_controls(" ".join(next(errors, lines[0] if lines else "").split()))
     if not text:
         return "it gives no reason"
     return text if len(text) <= _MAX_REASON else f"{text[:_MAX_REASON]}..."
