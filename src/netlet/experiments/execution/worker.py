@@ -12,6 +12,7 @@ import threading
 import traceback
 from collections.abc import Mapping
 from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from types import FrameType
 from typing import Any
 
@@ -19,6 +20,7 @@ import torch
 
 _exit = os._exit  # kept here: os._exit itself is blocked while the code of a net runs
 _STOPPED = 130  # exit code after Ctrl-C
+_AT_ONCE_S = 0.02
 _calling = False  # a function runs
 
 
@@ -47,7 +49,9 @@ def serve(
         while True:
             pipe.send_bytes(_answer(pipe.recv_bytes()))
     except (EOFError, BrokenPipeError, ConnectionResetError):
-        return  # the driver needs no worker any more
+        # The driver needs no worker any more, or was killed: then both pipes are closed at once.
+        if socket and _has_ended(multiprocessing.parent_process()):
+            _remove_socket(socket)
     except KeyboardInterrupt:
         _exit(_STOPPED)
 
@@ -103,6 +107,10 @@ def _end_with_parent(socket: str | None) -> None:
             _exit(_STOPPED)
 
         threading.Thread(target=watch, daemon=True).start()
+
+
+def _has_ended(parent: BaseProcess | None) -> bool:
+    return parent is not None and bool(wait([parent.sentinel], _AT_ONCE_S))
 
 
 def _remove_socket(socket: str) -> None:
