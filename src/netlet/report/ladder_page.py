@@ -125,6 +125,6 @@ def list_results(study: Study, claim: Mapping[str, float]) -> list[str]:
         f"{gap.high:.2f})",
         f"Receptive field: {format_sizes(study.receptive_field['size'])} of "
         f"{format_shape(study.data['shape'][1:])} pixels",
-        f"Time: {count_noun(study.epochs, 'epoch')} in {seconds:.{int(seconds < 10)}f} s "
+        f"Time: {count_noun(study.epochs, 'epoch')} in {seconds:.0f} s "
         f"({stats.format_threads(study)}, {escape_markdown(study.environment['cpu'])})",
     ]
