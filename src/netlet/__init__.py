@@ -6,7 +6,7 @@ Every name is imported when it is first used: ``import netlet`` is fast and does
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.2.0.dev0"
+__version__ = "0.2.0"
 
 _MODULES = (
     "analysis",
