@@ -20,7 +20,7 @@ from netlet.report import study_page
 from netlet.stats import SeedRecord
 
 ROOT = Path(__file__).parent.parent
-OURS = {"sources": "a" * 12, "commit": "a" * 40, "threads": 1, "cores": 2}
+OURS: dict[str, Any] = {"sources": "a" * 12, "commit": "a" * 40, "threads": 1, "cores": 2}
 OTHER = {"sources": "b" * 12, "commit": "b" * 40, "threads": 1, "cores": 4}
 
 
@@ -36,7 +36,7 @@ def test_each_seed_has_in_what_its_environment_differs() -> None:
     study = parts[0].merge(parts[1]).merge(parts[2])
     assert study.environment == parts[0].environment
     changes = {"sources": "b" * 12, "commit": "b" * 40, "cores": 4}
-    assert [seed.environment for seed in study.seeds] == [{}, {}, changes]
+    assert [seed.environment for seed in study.seeds] == [{}, {"cores": 8}, changes]
     for order in ((2, 1, 0), (1, 2, 0), (2, 0, 1)):
         first, *others = (parts[number] for number in order)
         for other in others:
@@ -48,6 +48,24 @@ def test_each_seed_has_in_what_its_environment_differs() -> None:
     for other in others:
         one = one.merge(other)
     assert one.seeds == study.seeds
+
+
+def test_what_one_environment_lacks_is_kept_in_any_order() -> None:
+    parts = [make(0, "compiled", compiler="cc"), make(1), make(2, "compiled", compiler="clang")]
+    studies = []
+    for order in ((0, 1, 2), (1, 2, 0), (2, 1, 0)):
+        first, *others = (parts[number] for number in order)
+        for other in others:
+            first = first.merge(other)
+        studies.append(first)
+    assert studies[0] == studies[1] == studies[2]
+    assert studies[0].seeds[1].environment == {"backend": "eager", "compiler": None}
+    for number, part in enumerate(parts):
+        assert studies[0].select_seeds([number]) == part
+    assert stats.summarize_environments(studies[0]) == [
+        "not trained alike: seed 1 with the eager backend instead of the compiled one",
+        "not trained alike: seed 2 with compiler clang instead of cc",
+    ]
 
 
 def test_backend_and_precision_of_a_seed_are_kept() -> None:
@@ -69,7 +87,7 @@ def test_a_record_keeps_the_environments(tmp_path: Path) -> None:
     save_study(study, tmp_path / "study.json")
     assert load_study(tmp_path) == study
     assert study.seeds[1].environment == {"threads": 5}
-    for name, value in (("threads", whole.environment["threads"]), ("weather", "rain")):
+    for name, value in (("threads", whole.environment["threads"]), ("weather", None)):
         values = json.loads(study.to_json())
         values["seeds"][1]["environment"] = {name: value}
         (tmp_path / "study.json").write_text(json.dumps(values))

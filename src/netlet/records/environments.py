@@ -54,22 +54,29 @@ def find_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[
 
 
 def _differences_in_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    # As text, since version 0.1 wrote switches as true or false.
+    # As text, since version 0.1 wrote switches as true or false. The number of threads is compared.
     return [
         f"{name} {now.get(name, 'unset')} instead of {before.get(name, 'unset')}"
-        for name in sorted({*before, *now})
+        for name in sorted({*before, *now} - {"OMP_NUM_THREADS"})
         if str(before.get(name, "")) != str(now.get(name, ""))
     ]
 
 
 def list_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values in which an environment differs from another; none if no bits can change.
-
-    As in :func:`find_differences`, only what both describe is compared.
+    """Return the values in which an environment differs from another; None for what it lacks.
 
     Args:
         before: The environment to compare with.
         now: That with the values.
     """
-    changes = {key: now[key] for key in now if key in before and before[key] != now[key]}
-    return changes if changes.keys() - {*_CHANGES_NO_BITS} else {}
+    return {
+        key: now.get(key)
+        for key in dict.fromkeys([*before, *now])
+        if before.get(key) != now.get(key)
+    }
+
+
+def apply_changes(before: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the environment whose differences from another :func:`list_changes` has listed."""
+    lacking = {key for key, value in changes.items() if value is None}
+    return {key: value for key, value in {**before, **changes}.items() if key not in lacking}

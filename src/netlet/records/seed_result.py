@@ -32,7 +32,7 @@ class SeedResult(Displayed):
     weights_digest: str
     # In order of the epochs, each once; empty in records of earlier versions.
     trained_on: tuple[Machine, ...] = field(default=(), metadata=MAY_BE_MISSING)
-    # What of its environment is not as in that of the study and may change bits; not known of
+    # What of its environment is not as in that of the study, None for what it lacks; not known of
     # earlier versions.
     environment: Mapping[str, Any] = field(default_factory=dict, metadata=MAY_BE_MISSING)
 

@@ -21,7 +21,7 @@ from netlet.files import write_atomic
 from netlet.recipes import count_epochs
 from netlet.records.config import ExperimentConfig, find_difference
 from netlet.records.contradictions import contradictions_of_run, contradictions_of_study
-from netlet.records.environments import list_changes
+from netlet.records.environments import apply_changes, list_changes
 from netlet.records.evaluation import CalibrationBin, Mistake
 from netlet.records.json_file import load_json
 from netlet.records.run import Run, check_schema
@@ -138,7 +138,8 @@ class Study(ExperimentConfig, Plotted):
 
     def environments(self) -> dict[int, dict[str, Any]]:
         """Return the environment of each seed, with ``backend`` and ``precision``."""
-        return {seed.seed: {**self.shared_environment, **seed.environment} for seed in self.seeds}
+        shared = self.shared_environment
+        return {seed.seed: apply_changes(shared, seed.environment) for seed in self.seeds}
 
     def _with_seeds(
         self, seeds: Sequence[SeedResult], environments: Mapping[int, dict[str, Any]]
