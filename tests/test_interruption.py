@@ -376,15 +376,14 @@ def test_changed_net_and_damaged_checkpoint_are_rejected(
     with pytest.raises(KeyboardInterrupt):
         fit(flat_net(), blob_data, FAST, callbacks=[Recorder(tmp_path / "run"), StopsAfter(2)])
     checkpoint, _ = load_checkpoint(tmp_path / "run")
-    with pytest.raises(
-        TrainingError, match=r"not the one that this run started with \(1.bias differs\)"
+    of_earlier_version = dataclasses.replace(checkpoint, setting={})
+    for before, reason in (
+        (checkpoint, r"was another one \(another net\)"),
+        (of_earlier_version, r"not the one that this run started with \(1.bias differs\)"),
     ):
-        fit(
-            nn.Sequential(nn.Flatten(), nn.Linear(784, 10, bias=False)),
-            blob_data,
-            FAST,
-            resume=checkpoint,
-        )
+        changed = nn.Sequential(nn.Flatten(), nn.Linear(784, 10, bias=False))
+        with pytest.raises(TrainingError, match=reason):
+            fit(changed, blob_data, FAST, resume=before)
     (tmp_path / "run" / records.CHECKPOINT_FILE).write_bytes(
         (tmp_path / "run" / records.CHECKPOINT_FILE).read_bytes()[:500]
     )
@@ -712,14 +711,17 @@ def test_one_cell_begins_a_run_continues_it_and_reads_it_when_it_is_finished(
     assert Path("runs/mine", records.CHECKPOINT_FILE).is_file()
     run = fit(net, blob_data, FAST, **words)
     assert records.load_run("runs/mine") == run
-    again = netlet.build(find_net("flat.py:Flat").builder, 1)
+    again = netlet.build(find_net("flat.py:Flat").builder, 0)
     assert fit(again, blob_data, FAST, progress=True, **words) == run
     said = capsys.readouterr().err
     assert f"runs/mine: read, since it is finished: {run.last_epoch.score}" in said
     assert weights_digest(again) == run.weights_digest
+    assert fit(again, blob_data, FAST, **words) == run  # the net has these weights now
     with pytest.warns(NetletWarning, match="has been trained before"):
         fit(again, blob_data, FAST)
-    other, fresh = netlet.build(find_net("flat.py:Flat").builder, 1), FAST.replace(peak_lr=0.5)
+    with pytest.raises(TrainingError, match=r"was another one \(other initial weights"):
+        fit(again, blob_data, FAST, **words)
+    other, fresh = netlet.build(find_net("flat.py:Flat").builder, 0), FAST.replace(peak_lr=0.5)
     for recipe, more, difference in (
         (fresh, {}, rf"peak_lr {FAST.peak_lr} there, 0\.5 now"),
         (FAST, {"seed": 4}, "seed 0 there, 4 now"),
@@ -731,8 +733,67 @@ def test_one_cell_begins_a_run_continues_it_and_reads_it_when_it_is_finished(
             fit(other, blob_data, recipe, **words, **more)
         assert weights_digest(other) == before
     Path("flat.py").write_text(FLAT.replace("nn.Flatten(), ", "nn.Flatten(), nn.Identity(), "))
-    with pytest.raises(TrainingError, match="the code of its net has changed since"):
+    with pytest.raises(TrainingError, match=r"was another one \(other code of the net"):
         fit(netlet.build(find_net("flat.py:Flat").builder, 0), blob_data, FAST, **words)
+
+
+def test_another_net_of_the_same_code_does_not_go_on_with_a_run(
+    blob_data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code = FLAT.replace("self):", "self, act=nn.ReLU, by=1.0):").replace(
+        "nn.Linear(784, 10))", "nn.Linear(784, 10), act())\n        self.by = by"
+    )
+    Path("flat.py").write_text(
+        f"{code}    def forward(self, x):\n        return super().forward(x) * self.by\n"
+    )
+    flat: Any = find_net("flat.py:Flat").builder
+    words: dict[str, Any] = {"net_name": "flat.py:Flat", "resume": "run"}
+
+    def build(**arguments: Any) -> nn.Module:
+        return netlet.build(lambda: flat(**arguments), 0)
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(build(), blob_data, FAST, callbacks=[StopsAfter(1)], **words)
+    for more, difference in (
+        ({}, "another net"),
+        ({"net_name": None}, "net_name there, none now"),
+    ):
+        with pytest.raises(TrainingError, match=rf"was another one \({difference}"):
+            fit(build(act=nn.GELU), blob_data, FAST, **words | more)
+    Path("flat.py").write_text(Path("flat.py").read_text().replace("by=1.0", "by=2.0"))
+    changed = find_net("flat.py:Flat").builder
+    with pytest.raises(TrainingError, match=r"was another one \(other code of the net"):
+        fit(netlet.build(changed, 0), blob_data, FAST, **words)
+    Path("flat.py").write_text(Path("flat.py").read_text().replace("by=2.0", "by=1.0"))
+    fit(build(), blob_data, FAST, **words)
+    with pytest.raises(TrainingError, match=r"was another one \(another net"):
+        fit(build(act=nn.GELU), blob_data, FAST, **words)
+    with pytest.raises(TrainingError, match=r"with its weights, this net scores .*, and not"):
+        fit(build(by=-1.0), blob_data, FAST, **words)
+
+
+def test_a_recorder_beside_resume_is_that_of_its_folder(blob_data: Dataset, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    words: dict[str, Any] = {"resume": folder}
+    with pytest.raises(KeyboardInterrupt):
+        fit(
+            netlet.build(flat_net, 0),
+            blob_data,
+            FAST,
+            callbacks=[StopsAfter(1), Recorder(folder)],
+            **words,
+        )
+    with pytest.raises(TrainingError, match=r"but the Recorder has .*other; leave one of them out"):
+        fit(
+            netlet.build(flat_net, 0),
+            blob_data,
+            FAST,
+            callbacks=[Recorder(tmp_path / "other")],
+            **words,
+        )
+    run = fit(netlet.build(flat_net, 0), blob_data, FAST, callbacks=[Recorder(folder)], **words)
+    assert records.load_run(folder) == run
 
 
 @pytest.mark.parametrize(

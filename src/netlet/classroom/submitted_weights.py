@@ -27,6 +27,8 @@ from netlet.recipes import Recipe
 # Enough to tell a normalization that fits from one that does not; all images would take as long
 # again for each. Their order is random, so these are a random sample.
 TRIED_IMAGES = 2_000
+# The number with which torch.save began before it wrote zip files, in the pickle of it.
+_OLD_FORMAT = (0x1950A86A20F9469CFC6C).to_bytes(10, "little")
 
 
 def find_weights(folder: Path, pattern: str | None) -> str | None:
@@ -43,6 +45,8 @@ def find_weights(folder: Path, pattern: str | None) -> str | None:
     files = [p for p in folder.rglob("*") if is_weights(p.name) and p.is_file()]
     if not pattern and not all(is_pickle(file.name) for file in files):
         files = [file for file in files if not is_pickle(file.name)]  # which may be other data
+    elif not pattern and (saved := [file for file in files if _is_of_torch(file)]):
+        files = saved
     # Of copies, the one beside the record of its run counts, which says how it was trained.
     files.sort(key=lambda file: (not (file.parent / RECORD).exists(), len(file.parts), file))
     names = [file.relative_to(folder).as_posix() for file in files]
@@ -70,6 +74,13 @@ def find_weights(folder: Path, pattern: str | None) -> str | None:
             f'like weights = "{names[0]}", or with --weights'
         )
     return names[0] if names else None
+
+
+def _is_of_torch(file: Path) -> bool:
+    """Return whether ``torch.save`` has written a file, and not ``pickle.dump``."""
+    with file.open("rb") as stream:
+        begin = stream.read(64)
+    return begin.startswith(b"PK") or _OLD_FORMAT in begin
 
 
 def _find_exact(names: Sequence[str], written: str) -> str | None:

@@ -35,6 +35,8 @@ class Plan(Displayed):
     teacher: TeacherValues | None = None  # on whose logits the net is trained
     dropout: str = ""  # which rates of the net the recipe changes, in words; empty if none
     initial_weights_digest: str = ""  # empty if the seed initialized the weights
+    net_digest: str = ""  # of its layers, sizes and receptive fields
+    source_digest: str = ""  # of its code; empty if that is not known
 
     def only_for_training(self) -> dict[str, Any]:
         """Return what the training uses besides the net, as records state it."""

@@ -12,16 +12,27 @@ from netlet.nets.first_weights import find_origin, was_built, was_trained
 from netlet.nets.weights import weights_digest
 
 
-def note_initial_weights(net: nn.Module, seed: int) -> str:
-    """Warn if a seed does not give a net the weights that it begins with.
+def find_initial_weights(net: nn.Module, seed: int) -> str:
+    """Return the digest of weights that a net has from another seed, a training or a file.
 
     Args:
         net: The net to train.
         seed: The seed of the training.
 
     Returns:
-        The digest of weights that the net has from another seed, a training or a file; empty for
-        those of the seed. A net that netlet has not built may have those of a seed, too.
+        It; empty for weights of the seed. A net that netlet has not built may have those, too.
+    """
+    net = unwrap(net)
+    origin = find_origin(net)
+    given = was_trained(net) or (was_built(net) and not (origin and origin.seed == seed))
+    return weights_digest(net) if given else ""
+
+
+def note_initial_weights(net: nn.Module, seed: int) -> str:
+    """Warn if a seed does not give a net the weights that it begins with.
+
+    Returns:
+        What :func:`find_initial_weights` does.
     """
     net = unwrap(net)
     origin, cls = find_origin(net), type(net)
@@ -36,7 +47,7 @@ def note_initial_weights(net: nn.Module, seed: int) -> str:
             NetletWarning,
             stacklevel=3,
         )
-        return weights_digest(net)
+        return find_initial_weights(net, seed)
     which = f"those of seed {origin.seed}" if origin else "not those of netlet.build"
     warnings.warn(
         f"the weights that the net begins with are {which}, so seed={seed} alone does not "
@@ -45,4 +56,4 @@ def note_initial_weights(net: nn.Module, seed: int) -> str:
         NetletWarning,
         stacklevel=3,
     )
-    return weights_digest(net) if was_built(net) else ""
+    return find_initial_weights(net, seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from torch import nn
 
@@ -14,7 +14,7 @@ from netlet.data import Dataset
 from netlet.evaluation import Evaluation
 from netlet.nets.net_code import NetCode
 from netlet.nets.weights import weights_digest
-from netlet.records import Epoch, EpochScore, Run, Stretch, to_json_value
+from netlet.records import Epoch, EpochScore, Run, Stretch, net_digest, to_json_value
 from netlet.training.callbacks import Plan
 
 if TYPE_CHECKING:
@@ -83,8 +83,7 @@ def make_run(
         confusion=result.evaluation.confusion,
         calibration=result.evaluation.calibration,
         mistakes=result.evaluation.mistakes,
-        summary=to_json_value(summary_from_trace(traced).to_dict()),
-        receptive_field=to_json_value(receptive_field_from_trace(traced).to_dict()),
+        **_tables_of_net(traced),
         precision=plan.precision,
         backend=last.backend,
         environment=cast("Environment", last.environment),
@@ -120,3 +119,15 @@ def _cost_values(cost: ModelCost, plan: Plan) -> CostValues:
 
 def _epoch_score(epoch: Epoch) -> EpochScore:
     return EpochScore(epoch.epoch, **dataclasses.asdict(epoch.held_out))
+
+
+def digest_traced_net(traced: Trace) -> str:
+    """Return the digest of a net's layers, sizes and receptive fields, as a study has it."""
+    return net_digest(**_tables_of_net(traced))
+
+
+def _tables_of_net(traced: Trace) -> dict[str, Any]:
+    return {
+        "summary": to_json_value(summary_from_trace(traced).to_dict()),
+        "receptive_field": to_json_value(receptive_field_from_trace(traced).to_dict()),
+    }

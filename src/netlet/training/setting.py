@@ -8,7 +8,7 @@ from typing import Any
 from netlet.data import Dataset
 from netlet.errors import TrainingError
 from netlet.recipes import Recipe
-from netlet.records import Run, describe_changed_recipe, to_json_value
+from netlet.records import Run, describe_changed_recipe, net_digest, to_json_value
 
 
 def describe_setting(recipe: Recipe, data: Dataset, *, seed: int) -> dict[str, Any]:
@@ -30,6 +30,8 @@ def setting_of_run(run: Run) -> dict[str, Any]:
         "data": run.data["name"],
         "data_digest": run.data["digest"],
         "images": run.data["images"],
+        "net_digest": net_digest(run.summary, run.receptive_field),
+        "source_digest": run.source_digest,
     }
 
 
@@ -64,7 +66,12 @@ def describe_change(there: Mapping[str, Any], now: Mapping[str, Any]) -> str:
         return f"{there['data']} there, {now['data']} now"
     if there["images"] != now["images"]:
         return f"{_count(there['images'])} there, {_count(now['images'])} now"
-    return f"other images of {there['data']}" if there["data_digest"] != now["data_digest"] else ""
+    if there["data_digest"] != now["data_digest"]:
+        return f"other images of {there['data']}"
+    # Checkpoints of earlier versions have neither.
+    if there.get("source_digest", now["source_digest"]) != now["source_digest"]:
+        return "other code of the net" if now["source_digest"] else "net_name there, none now"
+    return "another net" if there.get("net_digest", now["net_digest"]) != now["net_digest"] else ""
 
 
 def _count(images: Mapping[str, int]) -> str:

@@ -18,7 +18,7 @@ from netlet.analysis import cost_from_trace, refuse_unknown_names
 from netlet.backends import find_device, use_repeatable_kernels
 from netlet.budgets import Budget
 from netlet.data import Dataset, count_steps, prepare_for_record
-from netlet.errors import NetletWarning, check_argument, check_type
+from netlet.errors import NetletWarning, TrainingError, check_argument, check_type
 from netlet.nets.addresses import is_user_code
 from netlet.nets.compiled_nets import unwrap
 from netlet.nets.device_errors import explain_device_errors
@@ -37,13 +37,13 @@ from netlet.training.checkpoint import Checkpoint, load_checkpoint, lock_unfinis
 from netlet.training.dropout import describe_dropout
 from netlet.training.environment import resolve_precision
 from netlet.training.finished_run import read_finished
-from netlet.training.initial_weights import note_initial_weights
+from netlet.training.initial_weights import find_initial_weights, note_initial_weights
 from netlet.training.logs import LogCallback
 from netlet.training.progress import ProgressBar
 from netlet.training.random_starts import choose_start
 from netlet.training.recorder import Recorder
 from netlet.training.rng import RandomStreams
-from netlet.training.run_record import RunOrigin, make_run
+from netlet.training.run_record import RunOrigin, digest_traced_net, make_run
 from netlet.training.teacher import prepare_teacher
 from netlet.training.together import finish
 from netlet.training.trainable import trace_trainable
@@ -142,16 +142,20 @@ def fit(
             seed=seed,
             budget=budget,
             net_name=net_name,
+            initial_weights_digest=initial_weights_digest or find_initial_weights(net, seed),
         )
         if run:
             if shows_progress(progress):
                 show_line(f"{folder}: read, since it is finished: {run.last_epoch.score}")
             return run
+        if recorder and recorder.folder.resolve() != folder.resolve():
+            raise TrainingError(
+                f"resume is {folder}, but the Recorder has {recorder.folder}; leave one of them out"
+            )
+        callbacks, recorder = [one for one in callbacks if one is not recorder], None
         if not os.path.lexists(folder):  # nothing has been trained yet
-            resume = None
-            if recorder is None:
-                recorder = Recorder(folder)
-                callbacks = (*callbacks, recorder)
+            resume, recorder = None, Recorder(folder)
+            callbacks = (*callbacks, recorder)
     if resume is None and not initial_weights_digest:
         initial_weights_digest = note_initial_weights(net, seed)
     if not 0 <= recipe.mean <= 1:
@@ -165,10 +169,8 @@ def fit(
         if isinstance(resume, Path | str):
             folder = Path(resume)
             stack.enter_context(lock_unfinished(folder))
-            resume = load_checkpoint(folder)[0]
-            if recorder is None:
-                recorder = Recorder(folder, resumed=True)
-                callbacks = (*callbacks, recorder)
+            resume, recorder = load_checkpoint(folder)[0], Recorder(folder, resumed=True)
+            callbacks = (*callbacks, recorder)
         if log:
             callbacks = (*callbacks, LogCallback(log, recorder))
         stack.enter_context(_hint_at_resume(recorder))
@@ -299,6 +301,8 @@ def iterate_fit(
         training_parameters=form.extra_parameters,
         teacher=teacher.values if teacher else None,
         initial_weights_digest=initial_weights_digest,
+        net_digest=digest_traced_net(traced),
+        source_digest=origin.code.digest if origin.code else "",
     )
     first = weights_digest(net)
     try:

@@ -81,6 +81,8 @@ class Trainer:
             **describe_setting(plan.recipe, data, seed=plan.seed),
             "name": plan.name,
             "initial_weights_digest": plan.initial_weights_digest,
+            "net_digest": plan.net_digest,
+            "source_digest": plan.source_digest,
         }
         self._teacher = teacher
         self._logits: TeacherLogits | None = None  # known when the backend is
