@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,17 @@ def test_a_net_whose_weights_the_seed_does_not_give_is_told(
         given = weights_digest(other) if is_given else ""
         with pytest.warns(NetletWarning, match=f"begins with are {begins}, {repeat}"):
             assert fit(other, blob_data, recipe, seed=1).initial_weights_digest == given
+    same = netlet.build(Own, seed=1)
+    same.load_state_dict(netlet.build(Own, seed=1).state_dict())
+    changed = netlet.build(Own, seed=1)
+    changed[1].weight.data = torch.zeros(10, 784)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert fit(same, blob_data, recipe, seed=1).initial_weights_digest == ""
+    assert not [one for one in caught if issubclass(one.category, NetletWarning)]
+    given = weights_digest(changed)
+    with pytest.warns(NetletWarning, match=repeat):
+        assert fit(changed, blob_data, recipe, seed=1).initial_weights_digest == given
     given = weights_digest(net)
     with pytest.warns(
         NetletWarning, match=r"has been trained before.*netlet\.build\(Own, seed=1\)"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import weakref
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from netlet.nets.registered import list_parameters
 
@@ -29,8 +32,8 @@ class Origin(NamedTuple):
     name: str = ""
 
 
-# By the ids of nets: the net, its origin, and how often its parameters had been changed by then.
-_origins: dict[int, tuple[weakref.ref[nn.Module], Origin, int]] = {}
+# By the ids of nets: the net, its origin, and the digest of its parameters by then.
+_origins: dict[int, tuple[weakref.ref[nn.Module], Origin, str]] = {}
 _trained: dict[int, weakref.ref[nn.Module]] = {}  # by the ids of nets
 
 
@@ -38,13 +41,13 @@ def remember_origin(net: nn.Module, origin: Origin) -> None:
     """Note how a net was built that has the weights of its seed now."""
     key = id(net)
     gone = weakref.ref(net, lambda _: _origins.pop(key, None))
-    _origins[key] = gone, origin, _count_changes(net)
+    _origins[key] = gone, origin, _digest_parameters(net)
 
 
 def find_origin(net: nn.Module) -> Origin | None:
     """Return how a net was built; None if no seed gave it its weights, or they have changed."""
     found = _origins.get(id(net))
-    if found is None or found[0]() is not net or found[2] != _count_changes(net):
+    if found is None or found[0]() is not net or found[2] != _digest_parameters(net):
         return None
     return found[1]
 
@@ -81,8 +84,12 @@ def was_trained(net: nn.Module) -> bool:
     return found is not None and found() is net
 
 
-def _count_changes(net: nn.Module) -> int:
-    try:
-        return sum(parameter._version for _, parameter in list_parameters(net))
-    except RuntimeError:  # tensors of inference mode have no count
-        return 0
+def _digest_parameters(net: nn.Module) -> str:
+    """Return the digest of the values, since a parameter can be changed without a trace."""
+    digest = hashlib.sha256()
+    for name, parameter in list_parameters(net):
+        digest.update(f"{name} {parameter.dtype} {tuple(parameter.shape)} ".encode())
+        if not is_lazy(parameter):
+            values = parameter.detach().cpu().contiguous().view(-1).view(torch.uint8)
+            digest.update(values.numpy().tobytes())
+    return digest.hexdigest()
