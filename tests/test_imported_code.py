@@ -125,6 +125,17 @@ def test_code_that_is_reloaded_is_that_of_the_file(net: nn.Module) -> None:
     assert find_edited(again) is None
 
 
+def test_a_class_that_ipython_has_loaded_again_is_not_compared(net: nn.Module) -> None:
+    path = Path("imported_net.py")
+    path.write_text(path.read_text().replace("2 * x", "30 * x"))
+    loaded = path.read_text().replace("class Net(", "class __autoreload_class__(")
+    module = sys.modules["imported_net"]
+    exec(compile(loaded, str(path), "exec"), vars(module))
+    again = vars(module)["__autoreload_class__"]()
+    assert find_edited(again) is None
+    assert find_edited(net) is not None
+
+
 def test_a_file_that_is_gone_is_not_compared(net: nn.Module) -> None:
     Path("imported_helpers.py").unlink()
     assert find_edited(net) is None

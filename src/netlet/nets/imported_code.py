@@ -39,7 +39,8 @@ def find_edited(net: nn.Module) -> tuple[Path, str] | None:
         if code in seen:
             continue
         seen.add(code)
-        if not _was_imported(function):
+        # IPython's autoreload has loaded a class under this name that was edited.
+        if not _was_imported(function) or code.co_qualname.startswith("__autoreload_class__"):
             continue
         path = Path(code.co_filename)
         if (code.co_qualname, _sign(code)) not in read(path):

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from netlet.records.values import Environment
+
 if TYPE_CHECKING:
     from netlet.records.seed_result import SeedResult
     from netlet.records.study import Study
+
+_ALWAYS_KNOWN = Environment.__required_keys__ - {"cores"}
 
 
 def contradictions_of_machines(seed: SeedResult, study: Study) -> Iterator[str]:
@@ -16,5 +20,10 @@ def contradictions_of_machines(seed: SeedResult, study: Study) -> Iterator[str]:
     if any(machine in machines[:place] for place, machine in enumerate(machines)):
         yield "has a machine twice in trained_on"
     for name, value in seed.environment.items():
-        if shared.get(name) == value:
+        known = shared.get(name)
+        if value is None and name in _ALWAYS_KNOWN:
+            yield f"has no environment.{name}"
+        elif value is not None and known is not None and type(value) is not type(known):
+            yield f"has environment.{name} of another type than the study"
+        elif known == value:
             yield f"has environment.{name}, though it is that of the study"
