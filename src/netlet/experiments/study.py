@@ -14,7 +14,7 @@ from concurrent.futures import Executor
 from pathlib import Path
 
 from netlet import records
-from netlet.analysis import receptive_field_from_trace, summary_from_trace, trace
+from netlet.analysis import trace
 from netlet.data import Dataset
 from netlet.errors import (
     LockedError,
@@ -42,12 +42,11 @@ from netlet.records import (
     Study,
     Trials,
     find_difference,
-    net_digest,
-    to_json_value,
 )
 from netlet.records.config import OTHER_SOURCE, describe_difference
 from netlet.text import count_noun
 from netlet.training import clear_finished, load_checkpoint
+from netlet.training.run_record import digest_traced_net
 
 _CLAIM = re.compile(
     rf"\.seeds-(?P<first>\d+)-(?P<last>\d+)-(?P<experiment>[0-9a-f]{{12}}){re.escape(LOCK)}"
@@ -339,10 +338,5 @@ def _check_same_net(config: RunConfig, known: Study, folder: Path) -> None:
     """Check that the net of this name has not changed since the study's runs."""
     shape = known.data["shape"]
     net = build(load_experiment(config, trust=True).net.builder, 0, shape, known.data["classes"])
-    traced = trace(net, shape)
-    now = net_digest(
-        to_json_value(summary_from_trace(traced).to_dict()),
-        to_json_value(receptive_field_from_trace(traced).to_dict()),
-    )
-    if now != known.net_digest:
+    if digest_traced_net(trace(net, shape)) != known.net_digest:
         raise _other_net(config, folder)
