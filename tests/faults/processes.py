@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
@@ -43,7 +44,8 @@ _start = threading.Lock()
 class Crash:
     """A crash at a fixed place: before the n-th change of a file or folder.
 
-    Workers change none. One of them crashes before the n-th message that it sends.
+    Workers change none. Each crashes before the n-th message that it sends for one of its tasks:
+    which tasks share a process depends on the moment at which the others end.
 
     Attributes:
         nth: From 1; 0 only counts the changes, into the file ``changes`` in the log folder.
@@ -243,20 +245,20 @@ def _fork_workers() -> None:
 
 def _crash(crash: Crash, folder: Path, log: Path) -> None:
     """Die before the n-th change of a file or folder below ``folder``, or before a message."""
-    main_process, count = os.getpid(), [0]
+    main_process, counts = os.getpid(), Counter[int]()  # for each task of a worker
     watched = (str(folder), os.environ.get("XDG_CACHE_HOME", "/nowhere"))
     fsync = os.fsync
     flushed: dict[int, int] = {}  # bytes of the files that are added to, by their inode
 
-    def change(handle: int | None = None) -> None:
+    def change(handle: int | None = None, task: int = 0) -> None:
         if crash.worker == (os.getpid() == main_process):
             return
-        count[0] += 1
+        counts[task] += 1
         if crash.nth == 0:
             with_count = os.open(log, os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC, 0o600)
             os.write(with_count, b".")
             os.close(with_count)
-        elif count[0] == crash.nth:
+        elif counts[task] == crash.nth:
             if handle is not None and crash.lose is not None:
                 with contextlib.suppress(OSError):
                     state = os.fstat(handle)
@@ -284,19 +286,19 @@ def _crash(crash: Crash, folder: Path, log: Path) -> None:
             flushed[state.st_ino] = state.st_size
 
     if crash.worker:
-        _call_before_messages(change)
+        _call_before_messages(lambda message: change(task=message.task))
         return
     os.fsync = flush
     sys.addaudithook(see)
 
 
-def _call_before_messages(call: Callable[[], None]) -> None:
+def _call_before_messages(call: Callable[[Any], None]) -> None:
     from netlet.experiments.execution.channel import SocketSender
 
     send = SocketSender.send
 
     def call_and_send(sender: SocketSender, message: Any) -> bool:
-        call()
+        call(message)
         return send(sender, message)
 
     SocketSender.send = call_and_send  # type: ignore[method-assign]
