@@ -6,6 +6,7 @@ import io
 import pickle
 import re
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,11 @@ def test_weights_of_another_kind_are_named_with_the_kinds_that_are_read(tmp_path
     (tmp_path / "copy").mkdir()
     said = copy_submission(Submission("ann", tmp_path / "ann"), tmp_path / "copy")
     assert said.startswith(f"m.h5 is not read; {endings}")
+    (tmp_path / "ann" / "m.h5").unlink()
+    for name in ("w.pt.zip", "w.PTH.txt", "w.pth.gz"):
+        write_submission(tmp_path, "bob" + name, {"m.py": RIGHT, name: b"x"})
+        said = copy_submission(Submission("bob", tmp_path / ("bob" + name)), tmp_path / "copy")
+        assert said.startswith(f"{name} is not read; {endings}")
     (tmp_path / "ann" / "m.pt").write_bytes(b"x")
     assert copy_submission(Submission("ann", tmp_path / "ann"), tmp_path / "copy") == ""
     settings = GradingSettings(budget=BUDGET, net="model.txt:Net")
@@ -87,8 +93,18 @@ def test_a_large_pickle_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(submitted_files, "_MAX_FILE_BYTES", 500)
     write_submission(tmp_path, "ann", {"m.py": RIGHT, "mnist.pkl": b"x" * 501})
     (tmp_path / "copy").mkdir()
-    copy_submission(Submission("ann", tmp_path / "ann"), tmp_path / "copy")
-    assert [path.name for path in (tmp_path / "copy").iterdir()] == ["m.py"]
+    with zipfile.ZipFile(tmp_path / "ann.zip", "w") as archive:
+        for name in ("m.py", "mnist.pkl"):
+            archive.write(tmp_path / "ann" / name, name)
+    for name in ("ann", "ann.zip"):
+        said = copy_submission(Submission("ann", tmp_path / name), tmp_path / "copy")
+        assert said == (
+            "mnist.pkl is larger than 0 MiB and is not read; if it has the weights, hand in "
+            "net.state_dict() alone"
+        )
+        assert [path.name for path in (tmp_path / "copy").iterdir()] == ["m.py"]
+    write_submission(tmp_path, "ann", {"w.pt": b"x"})
+    assert copy_submission(Submission("ann", tmp_path / "ann"), tmp_path / "copy") == ""
     write_submission(tmp_path, "ann", {"m.pt": b"x" * 501})
     with pytest.raises(GradingError, match="the files are too large"):
         copy_submission(Submission("ann", tmp_path / "ann"), tmp_path / "copy")

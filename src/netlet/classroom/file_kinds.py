@@ -112,9 +112,17 @@ def refuse_unread(name: str) -> str:
 
 
 def find_other_weights(names: Iterable[str]) -> str:
-    """Return the first name of a file that may have weights and is not read; empty for none."""
-    others = (name for name in names if name.lower().endswith(_OTHER_WEIGHTS))
-    return next((escape_controls(name) for name in others if not is_weights(name)), "")
+    """Return the first name of a file that may have weights and is not read; empty for none.
+
+    Programs add an ending to weights: ``weights.pt.zip``, ``weights.pth.txt``.
+    """
+    others = (
+        name
+        for name in names
+        if not is_weights(name)
+        and (name.lower().endswith(_OTHER_WEIGHTS) or is_weights(PurePosixPath(name).stem))
+    )
+    return next(map(escape_controls, others), "")
 
 
 def find_usual_name(name: str) -> str:

@@ -31,6 +31,7 @@ from netlet.classroom.file_kinds import (
 )
 from netlet.errors import GradingError
 from netlet.files import read_regular
+from netlet.text import escape_controls
 
 if TYPE_CHECKING:
     from netlet.classroom.submissions import Submission
@@ -87,7 +88,7 @@ def copy_submission(submission: Submission, target: Path) -> str:
     runs. Links, devices, hidden folders and all other files are left out.
 
     Returns:
-        A sentence on weights of a kind that is not read, if there are no others; else empty.
+        A sentence on weights that are not read, if there are no others; else empty.
 
     Raises:
         GradingError: It is a link or a pipe, has too many or too large files, or its zip file is
@@ -104,7 +105,7 @@ def copy_submission(submission: Submission, target: Path) -> str:
             files = list(_walk(path))
             for file, inside in files:
                 with open(file, "rb") as content:
-                    copied.add(inside, content)
+                    copied.add(inside, content, file.stat().st_size)
             if not any(is_source(inside.name) for _, inside in files):
                 _extract_only_zip([file for file, _ in files], copied)
         elif not path.is_file():  # opening a pipe would wait
@@ -115,7 +116,7 @@ def copy_submission(submission: Submission, target: Path) -> str:
             raise GradingError(refuse_unread(path.name))
         else:
             with open(path, "rb") as content:
-                copied.add(PurePosixPath(path.name), content)
+                copied.add(PurePosixPath(path.name), content, path.stat().st_size)
     except (OSError, RuntimeError, NotImplementedError, ValueError, EOFError) as error:
         raise GradingError(f"the files cannot be read ({error}); hand them in again") from error
     except (zipfile.BadZipFile, zlib.error) as error:
@@ -141,6 +142,7 @@ class _Copier:
     def __init__(self, target: Path) -> None:
         self._target, self._bytes, self._files = target, 0, 0
         self.names: dict[str, None] = {}  # of all files but hidden ones
+        self._has_weights, self._too_large = False, ""  # the name of a pickle that was left out
 
     def wants(self, inside: PurePosixPath) -> bool:
         """Return whether a file is of a kind that grading needs; its name is kept."""
@@ -154,13 +156,30 @@ class _Copier:
         return bool(unread) and not any(map(is_source, unread))
 
     def describe_weights(self) -> str:
-        """Return a sentence on weights of a kind that is not read, if there are no others."""
-        other = "" if any(map(is_weights, self.names)) else find_other_weights(self.names)
+        """Return a sentence on weights that are not read, if there are no others."""
+        if self._has_weights:
+            return ""
+        if self._too_large:
+            return (
+                f"{self._too_large} is larger than {_MAX_FILE_BYTES >> 20} MiB and is not read; if "
+                "it has the weights, hand in net.state_dict() alone"
+            )
+        other = find_other_weights(self.names)
         return f"{other} is not read; {WEIGHTS_END}: hand in one of these" if other else ""
 
-    def add(self, inside: PurePosixPath, content: IO[bytes]) -> None:
-        """Write one file, if it is of a kind that grading needs."""
+    def add(self, inside: PurePosixPath, content: IO[bytes], size: int) -> None:
+        """Write one file, if it is of a kind that grading needs.
+
+        Args:
+            inside: Its path in the submission.
+            content: What it holds.
+            size: The number of bytes that it is said to have. A large pickle is left out by this
+                number alone: it is data, such as a set of images, and takes long to read.
+        """
         if not self.wants(inside):
+            return
+        if is_pickle(inside.name) and size > _MAX_FILE_BYTES:
+            self._too_large = escape_controls(inside.name)
             return
         self._files += 1
         if self._files > _MAX_FILES:
@@ -176,8 +195,6 @@ class _Copier:
             written = 0
             while chunk := content.read(_CHUNK):
                 written += len(chunk)
-                if written > _MAX_FILE_BYTES and is_pickle(given):
-                    break  # data, such as a set of images
                 self._bytes += len(chunk)
                 if written > _MAX_FILE_BYTES or self._bytes > _MAX_BYTES:
                     raise GradingError(
@@ -185,10 +202,7 @@ class _Copier:
                         f"{_MAX_BYTES >> 20} MiB in all; hand in only the net's files"
                     )
                 file.write(chunk)
-        if written > _MAX_FILE_BYTES:
-            self._bytes -= path.stat().st_size
-            path.unlink()
-            return
+        self._has_weights |= is_weights(inside.name)
         # The user in the sandbox is another one.
         path.chmod(0o644)
         for folder in path.relative_to(self._target).parents:
@@ -269,7 +283,7 @@ def _extract(path: Path, copied: _Copier) -> None:
                     "the zip file is compressed in a rare way; hand in one that any system can open"
                 )
             with archive.open(entry) as content:
-                copied.add(inside, content)
+                copied.add(inside, content, entry.file_size)
 
 
 def remove_copy(target: Path) -> None:
