@@ -114,7 +114,7 @@ def test_a_summary_a_page_and_a_comparison_say_what_differs() -> None:
     assert text[-3].endswith(" with 1 or 2 threads for each seed")
     page = study_page(study).markdown
     assert "1 or 2 threads for each run" in page
-    assert all(line in page for line in lines)
+    assert all(line.replace("not ", "Not ", 1) + "." in page for line in lines)
     alike = dataclasses.replace(
         make_study(*study.seeds), seeds=tuple(make_seed_result(n, 990 + n) for n in range(4))
     )

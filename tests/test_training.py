@@ -924,7 +924,9 @@ def test_records_leave_out_variables_that_change_no_bits(
 ) -> None:
     for name in ("NVIDIA_VISIBLE_DEVICES", "NVIDIA_REQUIRE_CUDA", "CUDA_HOME", "TORCH_HOME"):
         monkeypatch.setenv(name, "/somewhere")
+    monkeypatch.setenv("MKL_VERBOSE", "0")
     monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
     settings = run(blob_data, FAST.replace(epochs=1))[0].environment["settings"]
     assert settings["NVIDIA_TF32_OVERRIDE"] == "0"
     assert "/somewhere" not in settings.values()
+    assert "MKL_VERBOSE" not in settings

@@ -301,7 +301,10 @@ def _describe_environment(study: Study) -> str:
     shown += [f"{name}={value}" for name, value in sorted((machine.get("settings") or {}).items())]
     versions = ", ".join(map(escape_markdown, shown))
     seconds = statistics.median(seed.train_s for seed in study.seeds)
-    unlike = "".join(f" {escape_markdown(line)}." for line in stats.summarize_environments(study))
+    unlike = "".join(
+        f" {escape_markdown(line[0].upper() + line[1:])}."
+        for line in stats.summarize_environments(study)
+    )
     return (
         f"{versions}; {machine['cores']} cores, {stats.format_threads(study)} for "
         f"each run, precision {escape_markdown(study.precision)}, "

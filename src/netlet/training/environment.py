@@ -37,10 +37,11 @@ _VARIABLE_PREFIXES = (
 _VARIABLES = (
     *("GLIBC_TUNABLES", "LD_PRELOAD", "NVIDIA_TF32_OVERRIDE", "PYTHONHASHSEED", "PYTHONOPTIMIZE"),
 )
-# These say where something lies, or for which devices something was built.
+# These say where something lies, for which devices something was built, or what is printed.
 _NO_SETTINGS = (
     *("CUDA_HOME", "CUDA_PATH", "CUDA_VERSION", "CUDA_VISIBLE_DEVICES", "TORCH_CUDA_ARCH_LIST"),
-    "TORCH_HOME",
+    *("TORCH_HOME", "TORCH_LOGS", "DNNL_VERBOSE", "MKL_VERBOSE", "ONEDNN_VERBOSE"),
+    *("KMP_SETTINGS", "OMP_DISPLAY_AFFINITY", "OMP_DISPLAY_ENV"),
 )
 # PyTorch's switches, and their values unless somebody changed them.
 _SWITCHES: Mapping[str, tuple[Callable[[], object], object]] = {
