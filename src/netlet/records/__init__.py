@@ -21,6 +21,7 @@ from netlet.records.ladder import (
     load_rungs,
 )
 from netlet.records.median_run import locate_weights, median_run, median_seed
+from netlet.records.other_results import refuse_other_results
 from netlet.records.run import (
     CHECKPOINT_FILE,
     EPOCHS,
@@ -51,7 +52,6 @@ from netlet.records.study import (
     Study,
     load_study,
     net_digest,
-    refuse_other_results,
     save_study,
 )
 from netlet.records.trials import Trials, read_trials

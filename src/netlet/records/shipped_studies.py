@@ -9,8 +9,9 @@ from pathlib import Path
 from netlet.errors import DamagedRecordError, RecordError, did_you_mean
 from netlet.records.json_file import parse_json, read_text
 from netlet.records.ladder import LADDER
+from netlet.records.other_results import refuse_other_results
 from netlet.records.run import CHECKPOINT_FILE, RECORD, Run, load_run
-from netlet.records.study import STUDY, Study, load_study, refuse_other_results, study_from_json
+from netlet.records.study import STUDY, Study, load_study, study_from_json
 from netlet.text import quote_shell
 
 OnProblem = Callable[[str], None]

@@ -97,7 +97,7 @@ class Study(ExperimentConfig, Plotted):
             raise RecordError("a study needs at least one run; pass what netlet.fit returned")
         for run in runs:
             refuse_contradictions(contradictions_of_run(run), f"{run.name}, seed {run.seed}")
-        return functools.reduce(Study.merge, map(_study_of_run, runs))
+        return functools.reduce(Study.merge, map(study_of_run, runs))
 
     def merge(self, other: Study) -> Study:
         """Return the study of both studies' seeds; a seed that both have counts once.
@@ -279,54 +279,13 @@ def study_from_json(record: Any, path: Path | str) -> Study:
     return study
 
 
-def refuse_other_results(study: Study, run: Run, study_path: Path, run_path: Path) -> None:
-    """Check that a study says of a seed what the record of its run says.
-
-    Args:
-        study: A study, which may have other seeds as well.
-        run: A run of any seed; if the seed is not in the study, it has not been added yet.
-        study_path: The path of the study's record, for the error message.
-        run_path: The path of the run's record.
-
-    Raises:
-        DamagedRecordError: They contradict each other.
-    """
-    mine = next((seed for seed in study.seeds if seed.seed == run.seed), None)
-    if mine is None:
-        return
-    other = _study_of_run(run)
-    (theirs,) = other.seeds
-    shared = [field.name for field in dataclasses.fields(Study)]
-    unshared = (
-        "seeds",
-        "environment",
-        "chosen_by",
-        "schema",
-        "precision",
-        "backend",
-        "source_digest",
-    )
-    pairs = [(name, study, other) for name in shared if name not in unshared]
-    fields = [
-        (field.name, mine, theirs)
-        for field in dataclasses.fields(SeedResult)
-        # Earlier versions did not know where a seed was trained.
-        if field.name != "environment" and (field.name != "trained_on" or mine.trained_on)
-    ]
-    for name, one, two in [*pairs, *fields]:
-        if getattr(one, name) != getattr(two, name):
-            raise DamagedRecordError(
-                f"{study_path}: contradicts {run_path} in {name} of seed {run.seed}; restore the"
-                " one that was edited from a copy, or remove it and run 'netlet study' again"
-            )
-
-
 def _seeds_text(study: Study) -> str:
     numbers = [str(seed.seed) for seed in study.seeds]
     return f"seed{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}"
 
 
-def _study_of_run(run: Run) -> Study:
+def study_of_run(run: Run) -> Study:
+    """Return the study of one run."""
     cost = run.cost.copy()
     cost.pop("spending", None)
     return Study(

@@ -12,8 +12,9 @@ from pathlib import Path
 from netlet import records
 from netlet.display import Displayed
 from netlet.errors import RecordError
+from netlet.records.other_results import refuse_other_results
 from netlet.records.run import RECORD, Run
-from netlet.records.study import STUDY, Study, refuse_other_results
+from netlet.records.study import STUDY, Study
 from netlet.stats.frontier import PUBLISHED_POINTS, Frontier, measured_points, sort_by_size
 
 
