@@ -46,6 +46,11 @@ class ExperimentConfig(Displayed):
     # in records of earlier versions.
     source_digest: str = ""
 
+    @property
+    def initial_weights(self) -> str:
+        """What the weights are that training begins with: their digest; empty for the seed's."""
+        return self.initial_weights_digest
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig(ExperimentConfig):
@@ -94,7 +99,7 @@ _IDENTITY: Mapping[str, Callable[[ExperimentConfig], object]] = {
     "data set": lambda config: config.data["digest"],
     "name of the data set": lambda config: config.data["name"],
     "number of channels": lambda config: config.data["shape"][0],
-    "initial weights": lambda config: config.initial_weights_digest,
+    "initial weights": lambda config: config.initial_weights,
 }
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -21,6 +20,10 @@ from netlet.records.json_file import shorten
 from netlet.records.machine_contradictions import contradictions_of_machines
 from netlet.records.net_contradictions import contradictions_of_net
 from netlet.records.score_contradictions import contradictions_of_errors
+from netlet.records.weights_contradictions import (
+    contradictions_of_digest,
+    contradictions_of_seed_weights,
+)
 
 if TYPE_CHECKING:
     from netlet.records.config import ExperimentConfig
@@ -28,7 +31,6 @@ if TYPE_CHECKING:
     from netlet.records.seed_result import SeedResult
     from netlet.records.study import Study
 
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 _BACKENDS = ("eager", "compiled", "cuda_graph")
 
 _RESULT_FIELDS = ("limit", "found", "margin", "state", "largest_layers", "remedy", "message")
@@ -82,7 +84,7 @@ def contradictions_of_study(study: Study) -> Iterator[str]:
     yield from _contradictions_of_lr(study.recipe, study.lr_by_epoch)
     yield from _contradictions_of_backend(study.recipe, study.precision, study.backend)
     if study.chosen_by is not None:
-        yield from _contradictions_of_digest("chosen_by.sha256", study.chosen_by["sha256"])
+        yield from contradictions_of_digest("chosen_by.sha256", study.chosen_by["sha256"])
         if study.chosen_by["number"] < 1:
             yield "chosen_by.number is 0, but at least one trial was needed to choose"
     for seed in study.seeds:
@@ -107,12 +109,9 @@ def _contradictions_of_experiment(
     if config.recipe.get("teacher", "") != cost.get("teacher", {"net": ""})["net"]:
         yield "cost.teacher and recipe.teacher do not belong together"
     yield from contradictions_of_data(config.data)
-    if config.initial_weights_digest:
-        yield from _contradictions_of_digest(
-            "initial_weights_digest", config.initial_weights_digest
-        )
-    if config.source_digest:
-        yield from _contradictions_of_digest("source_digest", config.source_digest)
+    for name in ("initial_weights_digest", "source_digest"):
+        if digest := getattr(config, name):
+            yield from contradictions_of_digest(name, digest)
 
 
 def contradictions_of_data(data: Mapping[str, Any]) -> Iterator[str]:
@@ -229,7 +228,7 @@ def _contradictions_of_process(run: Run) -> Iterator[str]:
     if times["total_s"] < (times["train_s"] + times["score_s"]) * (1 - 1e-6):
         yield f"times.total_s is {times['total_s']:g}, less than training and scoring took"
     yield from _contradictions_of_backend(run.recipe, run.precision, run.backend)
-    yield from _contradictions_of_digest("weights_digest", run.weights_digest)
+    yield from contradictions_of_digest("weights_digest", run.weights_digest)
     if bool(run.source_path) != bool(run.source_digest):
         yield "source_path and source_digest do not both say where the net comes from"
     if run.source_cell and not run.source_path:
@@ -291,7 +290,7 @@ def _contradictions_of_seed(seed: SeedResult, study: Study) -> Iterator[str]:
         yield "has more correct training images than there are"
     if seed.total_s < seed.train_s * (1 - 1e-3):
         yield f"has total_s {seed.total_s:g}, but training alone took {seed.train_s:g}"
-    yield from _contradictions_of_digest("weights_digest", seed.weights_digest)
+    yield from contradictions_of_seed_weights(seed, study)
     yield from contradictions_of_machines(seed, study)
     state = ""
     if study.budget is not None:
@@ -302,11 +301,6 @@ def _contradictions_of_seed(seed: SeedResult, study: Study) -> Iterator[str]:
         state = budget.judge(cost, outcome, batch_size=batch_size).state
     if seed.verdict != state:
         yield f"has verdict {seed.verdict!r}, but its budget, judged again, gives {state!r}"
-
-
-def _contradictions_of_digest(name: str, digest: str) -> Iterator[str]:
-    if not _DIGEST.fullmatch(digest):
-        yield f"{name} is {shorten(digest)}, which is not a SHA-256 (64 hexadecimal digits)"
 
 
 def _contradictions_of_count(name: str, correct: int, total: int) -> Iterator[str]:

@@ -27,6 +27,8 @@ def refuse_other_results(study: Study, run: Run, study_path: Path, run_path: Pat
     if mine is None:
         return
     other = study_of_run(run)
+    if not study.initial_weights_digest:
+        other = other.with_own_weights()
     (theirs,) = other.seeds
     shared = [field.name for field in dataclasses.fields(Study)]
     unshared = (

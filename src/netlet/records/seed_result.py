@@ -30,6 +30,9 @@ class SeedResult(Displayed):
     train_s: float
     total_s: float
     weights_digest: str
+    # Of the weights that the training began with, if neither the seed determined them nor a file
+    # that all seeds share.
+    initial_weights_digest: str = field(default="", metadata=MAY_BE_MISSING)
     # In order of the epochs, each once; empty in records of earlier versions.
     trained_on: tuple[Machine, ...] = field(default=(), metadata=MAY_BE_MISSING)
     # What of its environment is not as in that of the study, None for what it lacks; not known of

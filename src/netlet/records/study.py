@@ -42,6 +42,7 @@ STUDY = "study.json"
 # record describes it.
 _SHARED = ("data", "split", "total", "train_total", "lr_by_epoch", "class_sizes", "summary")
 
+OWN_WEIGHTS = "others for each seed"  # the initial weights
 _BESIDE_ENVIRONMENT = ("backend", "precision")
 
 
@@ -102,10 +103,16 @@ class Study(ExperimentConfig, Plotted):
     def merge(self, other: Study) -> Study:
         """Return the study of both studies' seeds; a seed that both have counts once.
 
+        If all began with given weights, but not with the same ones, each seed has a digest of its
+        own.
+
         Raises:
             RecordError: The studies are of different experiments, or have different results for
                 the same seed.
         """
+        both_given = self.initial_weights and other.initial_weights
+        if both_given and self.initial_weights_digest != other.initial_weights_digest:
+            self, other = self.with_own_weights(), other.with_own_weights()
         what = find_difference(self, other) or next(
             (name for name in _SHARED if getattr(self, name) != getattr(other, name)), None
         )
@@ -113,7 +120,7 @@ class Study(ExperimentConfig, Plotted):
             mine, theirs = (_seeds_text(study) for study in (self, other))
             raise RecordError(
                 f"{self.name}: {mine} and {theirs} differ in their {_IN_WORDS.get(what, what)};"
-                " a study needs runs of one experiment, give them different names"
+                f" a study needs runs of one experiment, {_REMEDIES.get(what, _REMEDY)}"
             )
         by_seed = {seed.seed: seed for seed in self.seeds}
         for seed in other.seeds:
@@ -125,6 +132,21 @@ class Study(ExperimentConfig, Plotted):
         environments = other.environments() | self.environments()
         first = min(self, other, key=lambda study: study.seeds[0].seed)
         return first._with_seeds([by_seed[number] for number in sorted(by_seed)], environments)
+
+    @property
+    def initial_weights(self) -> str:
+        """What the weights are that training begins with: a digest; empty for those of the seed."""
+        own = any(seed.initial_weights_digest for seed in self.seeds)
+        return OWN_WEIGHTS if own else self.initial_weights_digest
+
+    def with_own_weights(self) -> Study:
+        """Return the study with the digest of the initial weights at each seed."""
+        shared = self.initial_weights_digest
+        seeds = [
+            dataclasses.replace(seed, initial_weights_digest=shared) if shared else seed
+            for seed in self.seeds
+        ]
+        return dataclasses.replace(self, initial_weights_digest="", seeds=tuple(seeds))
 
     def select_seeds(self, numbers: Sequence[int]) -> Study:
         """Return the study of some of its seeds."""
@@ -212,7 +234,7 @@ class Study(ExperimentConfig, Plotted):
         """Return the record as JSON stores it."""
         record = dataclasses.asdict(self)
         for seed in record["seeds"]:
-            for name in ("trained_on", "environment"):
+            for name in ("initial_weights_digest", "trained_on", "environment"):
                 if not seed[name]:
                     del seed[name]
         return {"schema": record.pop("schema"), **record}
@@ -229,6 +251,11 @@ class Study(ExperimentConfig, Plotted):
         return "{" + ",\n ".join([*lines, f'"seeds": [\n  {seeds}]']) + "}\n"
 
 
+_REMEDY = "give them different names"
+_REMEDIES = {
+    "name": "give them the same name",
+    "initial weights": "begin each with the weights of its seed, netlet.build(NET, SEED), or none",
+}
 _IN_WORDS = {"summary": "net (one name, two nets)", "lr_by_epoch": "learning rates"}
 
 

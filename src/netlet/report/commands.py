@@ -33,7 +33,7 @@ def command_for(study: Study, budget_file: str = "") -> str | None:
         study: a recipe made in Python, a budget without a file, or training that started from
         given weights.
     """
-    if study.initial_weights_digest:
+    if study.initial_weights:
         return None
     known = EXPERIMENTS.get(study.name)
     if known is not None and known.net.name != study.net:

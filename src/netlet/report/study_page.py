@@ -284,6 +284,11 @@ def _explain_command(study: Study) -> str:
             "Training started from given weights (digest "
             f"{inline_code(study.initial_weights_digest[:16])}), so no command reproduces it."
         )
+    if study.initial_weights:
+        return (
+            "The training of each seed started from weights that neither the seed nor a shared "
+            "file determined (their digests are in the record), so no command reproduces it."
+        )
     return (
         "No command expresses this recipe: it was made in Python or read from a file, with the "
         "values below."

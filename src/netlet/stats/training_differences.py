@@ -109,13 +109,12 @@ def _settings(study: Study) -> dict[str, Any]:
         settings.pop("dropout", None)
     elif settings.get("dropout", 0) is None:
         settings["dropout"] = "as in the net"
-    weights = study.initial_weights_digest
     if checksum := study.data["checksums"].get("train"):
         settings["checksum of training images"] = checksum[:8]
     return settings | {
         "training images": study.train_total,
         "channels": study.data["shape"][0],
-        "initial weights": f"weights {weights[:8]}" if weights else "from the seed",
+        "initial weights": _describe_initial_weights(study),
         "precision in use": study.precision,
         "backend in use": study.backend,
         "search trials": study.chosen_by["number"] if study.chosen_by else 0,
@@ -126,3 +125,9 @@ def _settings(study: Study) -> dict[str, Any]:
 
 def _always(recipe: _Recipe) -> bool:
     return True
+
+
+def _describe_initial_weights(study: Study) -> str:
+    if study.initial_weights_digest:
+        return f"weights {study.initial_weights_digest[:8]}"
+    return study.initial_weights or "from the seed"
