@@ -58,6 +58,13 @@ if __name__ == "__main__":
             "Net",
         ),
         ("try:\n    import x\nexcept ImportError:\n    x = 1\nclass A(nn.Flatten): pass\n", "A"),
+        # A function with arguments builds the net, of parts that need arguments, too.
+        (
+            "class Part(nn.Module):\n    def __init__(self, c): super().__init__()\n"
+            "    def forward(self, x): return x\n"
+            "def body(c): return nn.Sequential(Part(c))\ndef small(): return body(3)\n",
+            "small",
+        ),
         # Loading one of these says why it is not a net.
         ("class Meter: pass\nclass A(nn.Module): pass\n", "A"),
         ("class Data(list): pass\nclass A(keras.Model): pass\n", "A"),

@@ -179,10 +179,10 @@ def test_studies_without_a_place_on_the_frontier_are_named(netlet: Netlet, tmp_p
     records.save_study(elsewhere, tmp_path / "mine" / "study.json")
     code, _, err = netlet("frontier", ".")
     assert code == 0
-    assert err.splitlines()[-1].startswith("left out: mine; the frontier has nets")
+    assert err.splitlines()[-1].startswith("left out: mine (scored on test of small.npz); the")
     other = dataclasses.replace(elsewhere, recipe={**study.recipe, "name": "other"})
     records.save_study(other, tmp_path / "other" / "study.json")
-    assert "left out: mine (2 times); the" in netlet("frontier", ".")[2]
+    assert "left out: mine (scored on test of small.npz) 2 times; the" in netlet("frontier", ".")[2]
 
 
 def test_seeds_that_a_trial_used_are_refused(tmp_path: Path) -> None:

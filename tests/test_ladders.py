@@ -198,7 +198,7 @@ def test_a_net_that_was_changed_under_its_name_is_refused(
     code, _, err = netlet(*CLIMB, "--trust")
     assert code == 2
     assert (
-        "light: its runs were trained before the code of mine.py:net changed; name another" in err
+        "light: its runs were trained with other code of mine.py:net than it has now; name" in err
     )
 
 

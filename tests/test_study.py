@@ -86,6 +86,14 @@ def test_a_summary_names_what_the_mean_misses() -> None:
         "parameters: Use fewer.",
         "missed: Dropout layers: found 0, limit at least 1",
     ]
+    elsewhere = dataclasses.replace(
+        found,
+        budget=to_json_value(budget.replace(dataset="mnist")),
+        data=found.data | {"name": "color"},
+    )
+    lines = stats.study_text(elsewhere).splitlines()
+    assert lines[place].endswith("mean of the seeds: FAIL")
+    assert "not judged: accuracy, last epoch at least 99% on mnist" in lines[place + 1 :]
 
 
 def test_a_study_prints_the_check_of_its_net_once_before_training(
@@ -204,6 +212,14 @@ def test_parallel_seeds_give_the_same_weights_as_single_runs(
         assert f"code_2-digits.npz: holds a run with a different {what}" in err
         assert "; name another folder with --out" in err
         assert len(err.splitlines()) == 1
+    shutil.copytree(folder / "seed-4", folder / "seed-9")
+    code, _, err = netlet(*arguments[:5], "1", "--first-seed", "9", *arguments[8:])
+    assert code == 2
+    assert err == (
+        "netlet: studies/code_2-digits.npz/seed-9: holds the run of seed 4; rename it to seed-4, "
+        "or move it away\n"
+    )
+    shutil.rmtree(folder / "seed-9")
     shutil.copy(digits, "renamed.npz")
     words = ["renamed.npz" if one == digits else one for one in arguments]
     code, _, err = netlet(*words, "-o", "studies/code_2-digits.npz")

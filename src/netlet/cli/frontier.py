@@ -85,8 +85,9 @@ def frontier(
     _print(points, files, json=json)
     if not studies:
         say("no studies found; record one with 'netlet study NET', or name a folder that has some")
-    if left_out := Counter(study.name for study in studies if not stats.is_comparable(study)):
-        names = (f"{name} ({n} times)" if n > 1 else name for name, n in left_out.items())
+    reasons = [(study.name, stats.explain_left_out(study)) for study in studies]
+    if left_out := Counter(f"{name} ({reason})" for name, reason in reasons if reason):
+        names = (f"{name} {n} times" if n > 1 else name for name, n in left_out.items())
         say(
             f"left out: {', '.join(names)}; the frontier has nets without a teacher, scored on "
             "the test images of mnist"

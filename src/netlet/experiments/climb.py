@@ -15,8 +15,9 @@ from netlet.errors import DamagedRecordError, LadderError, RecipeError, did_you_
 from netlet.experiments.events import OnEvent
 from netlet.experiments.execution import LOCAL, open_executor
 from netlet.experiments.experiment import Experiment
+from netlet.experiments.finished_seeds import load_finished_seeds
 from netlet.experiments.named import find_experiment
-from netlet.experiments.study import load_finished_seeds, run_study
+from netlet.experiments.study import run_study
 from netlet.locks import lock_folder
 from netlet.outputs import write_output
 from netlet.recipes import Recipe, change_settings

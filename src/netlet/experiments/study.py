@@ -14,19 +14,17 @@ from concurrent.futures import Executor
 from pathlib import Path
 
 from netlet import records
-from netlet.analysis import trace
 from netlet.data import Dataset
 from netlet.errors import (
     LockedError,
     OutputError,
-    RecordError,
     TrainingError,
     check_argument,
     check_type,
 )
-from netlet.experiments.config import load_experiment
 from netlet.experiments.events import OnEvent, WorkerEvent
 from netlet.experiments.execution import LOCAL, open_executor
+from netlet.experiments.finished_seeds import load_finished_seeds
 from netlet.experiments.parallelism import settle_parallelism
 from netlet.experiments.progress import show_seeds
 from netlet.experiments.seed_logs import SeedLogs
@@ -34,19 +32,14 @@ from netlet.experiments.seeds import SeedError, run_folder, train_seeds
 from netlet.experiments.unlike_seeds import warn_of_other_environment
 from netlet.files import check_replaceable, remove_unfinished
 from netlet.locks import LOCK, find_holder, lock_file, lock_folder
-from netlet.nets import build
 from netlet.records import (
     ExperimentConfig,
-    Run,
     RunConfig,
     Study,
     Trials,
-    find_difference,
 )
-from netlet.records.config import OTHER_SOURCE, describe_difference
 from netlet.text import count_noun
-from netlet.training import clear_finished, load_checkpoint
-from netlet.training.run_record import digest_traced_net
+from netlet.training import clear_finished
 
 _CLAIM = re.compile(
     rf"\.seeds-(?P<first>\d+)-(?P<last>\d+)-(?P<experiment>[0-9a-f]{{12}}){re.escape(LOCK)}"
@@ -271,72 +264,3 @@ def _save_seeds(
         for claim in folder.glob(f".seeds-*{LOCK}"):
             find_holder(claim)  # removes that of a process that died
     return study.select_seeds(seeds)
-
-
-def load_finished_seeds(config: RunConfig, seeds: Sequence[int], folder: Path) -> dict[int, Study]:
-    """Return the finished seeds of a study's folder, each as a study of its own.
-
-    A seed is read from its run's folder or, if that is gone, from ``study.json``.
-
-    Raises:
-        RecordError: The folder holds runs of another experiment, a record is damaged, or the study
-            and a run contradict each other.
-    """
-    studies = {}
-    if (folder / records.STUDY).is_file():
-        old = records.load_study(folder)
-        _check_same_experiment(config, old, folder)
-        studies = {seed.seed: old.select_seeds([seed.seed]) for seed in old.seeds}
-    for seed in seeds:
-        if run := _load_finished_run(config, run_folder(folder, seed)):
-            if seed in studies:
-                path = run_folder(folder, seed) / records.RECORD
-                records.refuse_other_results(studies[seed], run, folder / records.STUDY, path)
-            studies[seed] = Study.from_runs([run])
-    if studies:
-        _check_same_net(config, next(iter(studies.values())), folder)
-    return studies
-
-
-def _load_finished_run(config: RunConfig, place: Path) -> Run | None:
-    """Return the run in a folder, or None if it is unfinished or not started.
-
-    Raises:
-        RecordError: It is of another experiment.
-    """
-    if (place / records.RECORD).is_file():
-        run = records.load_run(place)
-        _check_same_experiment(config, run, place)
-        return run
-    if (place / records.CHECKPOINT_FILE).is_file():
-        started = RunConfig.from_dict(load_checkpoint(place)[1], place / records.CHECKPOINT_FILE)
-        _check_same_experiment(config, started, place)
-    return None
-
-
-def _check_same_experiment(config: RunConfig, found: ExperimentConfig, place: Path) -> None:
-    what = find_difference(config, found)
-    if what == OTHER_SOURCE:
-        raise _other_net(config, place)
-    if what:
-        detail = describe_difference(what, found, config)
-        detail = f" ({detail})" if detail else ""
-        raise RecordError(
-            f"{place}: holds a run with a different {what}{detail}; name another folder with "
-            "--out (folder in Python)"
-        )
-
-
-def _other_net(config: RunConfig, folder: Path) -> RecordError:
-    return RecordError(
-        f"{folder}: its runs were trained before the code of {config.net} changed; name another "
-        "folder with --out (folder in Python)"
-    )
-
-
-def _check_same_net(config: RunConfig, known: Study, folder: Path) -> None:
-    """Check that the net of this name has not changed since the study's runs."""
-    shape = known.data["shape"]
-    net = build(load_experiment(config, trust=True).net.builder, 0, shape, known.data["classes"])
-    if digest_traced_net(trace(net, shape)) != known.net_digest:
-        raise _other_net(config, folder)

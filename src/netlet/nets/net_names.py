@@ -45,6 +45,8 @@ def list_nets(tree: ast.Module) -> list[str]:
     built = [name for name in modules if not _required(_constructor(name, classes))]
     found: dict[str, ast.AST] = {name: classes[name] for name in built}
     kinds = {name for name in modules if name not in built}
+    functions = [statement for statement in statements if isinstance(statement, _Function)]
+    kinds |= {one.name for one in functions if _required(one) and _returns_net(one, kinds)}
     for statement in statements:
         if isinstance(statement, _Function) and _is_builder(statement, kinds):
             found[statement.name] = statement
@@ -160,8 +162,11 @@ def _required(function: _Function | None) -> list[str]:
 
 def _is_builder(function: _Function, kinds: set[str]) -> bool:
     """Return whether a function without required arguments returns a new module."""
-    if _required(function):
-        return False
+    return not _required(function) and _returns_net(function, kinds)
+
+
+def _returns_net(function: _Function, kinds: set[str]) -> bool:
+    """Return whether a function returns a new module, as far as its text shows."""
     made = {
         target.id
         for node in ast.walk(function)
@@ -177,7 +182,12 @@ def _is_builder(function: _Function, kinds: set[str]) -> bool:
 
 
 def _makes_net(value: ast.expr, kinds: set[str]) -> bool:
-    """Return whether an expression builds a net of torch's modules or of a class of the file."""
+    """Return whether an expression builds a net.
+
+    Args:
+        value: The expression.
+        kinds: Classes and functions of the file that need arguments to make one.
+    """
     if not isinstance(value, ast.Call):
         return False
     name = _last_name(value.func)

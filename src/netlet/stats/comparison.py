@@ -123,14 +123,15 @@ def compare(a: Study, b: Study) -> Comparison:
     """
     for study in (a, b):
         check_argument(study, Study)
+    names = _label_pair(a, b)
     if not _same_images(a, b):
         raise RecordError(
-            f"{a.name} was scored on {_name_data(a)}, {b.name} on {_name_data(b)}; compare studies "
-            "of one data set"
+            f"{names[0]} was scored on {_name_data(a)}, {names[1]} on {_name_data(b)}; compare "
+            "studies of one data set"
         )
     if (a.split, a.total) != (b.split, b.total):
         raise RecordError(
-            f"{a.name} was scored on {a.total:,} {a.split} images, {b.name} on {b.total:,} "
+            f"{names[0]} was scored on {a.total:,} {a.split} images, {names[1]} on {b.total:,} "
             f"{b.split} images; compare studies that were scored on the same images"
         )
     if (a.net == b.net or a.name == b.name) and a.net_digest != b.net_digest:
@@ -139,7 +140,6 @@ def compare(a: Study, b: Study) -> Comparison:
             f"{a.net_digest[:8]} and {b.net_digest[:8]}); rename one of them and run its study "
             "again"
         )
-    names = _label_pair(a, b)
     return Comparison(
         *names,
         mean_percent(a),

@@ -116,6 +116,8 @@ def _summarize_verdict(study: Study) -> list[str]:
         if rule.state in ("FAIL", "UNKNOWN"):
             lines.append(f"missed: {rule.title}: found {rule.found}, limit {rule.limit}")
             lines += [f"{rule.title}: {rule.message}"] if rule.message else []
+        elif rule.state == "NOT JUDGED":
+            lines.append(f"not judged: {rule.title} {rule.limit}")
     target, p = target_percent(study), _target_p_value(study)
     if target is not None and p is not None:
         significantly = "significantly" if p < SIGNIFICANCE else "not significantly"
