@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import os
 import time
 import warnings
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -267,8 +269,10 @@ def iterate_fit(
     if budget:
         kinds = cost_from_trace(traced).kinds if budget.rules() else ()
         refuse_unknown_names(budget, kinds)
+    own: Mapping[str, Any] = {}  # as long as the net has not been trained
     try:
         if recipe.random_starts > 1 and resume is None:
+            own = copy.deepcopy(net.state_dict())
             yield from choose_start(net, data, recipe, seed, name, device, callbacks)
         layers = RandomStreams(seed).make_layers_generator()
         form = make_training_form(net, data.shape, recipe, layers)
@@ -281,6 +285,7 @@ def iterate_fit(
                 data, train=data.train.to(device), held_out=data.held_out.to(device)
             )
     except BaseException:
+        _restore(net, own)
         net.to(home)
         for callback in callbacks:
             callback.on_end()
@@ -313,16 +318,25 @@ def iterate_fit(
         ):
             trainer = Trainer(form, data, plan, callbacks, start, origin.started_at, teacher)
             result = yield from trainer.train(resume)
+        own = {}
         run = make_run(plan, origin, net, data, traced, result)
         for callback in callbacks:
             callback.on_finish(run, net)
     finally:
-        if _has_other_weights(net, first):  # not if it was interrupted before the first step
+        if _has_other_weights(net, first):
             remember_training(net)
+        else:  # it was interrupted before the first step
+            _restore(net, own)
         net.to(home)
         for callback in callbacks:
             callback.on_end()
     return run
+
+
+def _restore(net: nn.Module, own: Mapping[str, Any]) -> None:
+    """Give a net the weights back that it had before its random starts."""
+    if own:
+        net.load_state_dict(own)
 
 
 def _has_other_weights(net: nn.Module, digest: str) -> bool:
