@@ -63,6 +63,17 @@ def find_builder(net: nn.Module) -> Origin | None:
     return found[1] if found is not None and found[0]() is net else None
 
 
+def find_catalog_name(net: nn.Module) -> str:
+    """Return the name of a net of the catalog, whatever its weights are.
+
+    Empty for other nets, and for one whose layers have been changed.
+    """
+    built = find_builder(net)
+    if built is None or not built.in_catalog or built.rebuild is None:
+        return ""
+    return built.name if repr(built.rebuild(built.seed)) == repr(net) else ""
+
+
 def is_built_for_others(net: nn.Module, shape: Sequence[int]) -> bool:
     """Return whether a net was built for images of another shape, and could be built for these.
 
