@@ -25,13 +25,13 @@ from torch import nn
 
 import netlet
 from netlet import nets, records
-from netlet.budgets import Budget
+from netlet.budgets import Budget, budget_from_json
 from netlet.cli import main
 from netlet.data import SOURCES, Dataset, Source
 from netlet.errors import NetletWarning, TrainingError
 from netlet.nets import find_net
 from netlet.nets.weights import weights_digest
-from netlet.recipes import Recipe
+from netlet.recipes import Recipe, recipe_from_json
 from netlet.records import RunConfig
 from netlet.records.upgrade import OLD_LAYER_NAMES
 from netlet.training import (
@@ -460,6 +460,41 @@ def test_resume_with_missing_or_changed_data_is_rejected(
     assert (code, len(err.splitlines())) == (2, 1)
     assert "mnist: the data set has changed since this run started; restore the old one" in err
     assert (interrupted / records.CHECKPOINT_FILE).read_bytes() == before
+
+
+def test_python_continues_a_run_of_the_command_line_that_can_then_resume_it_again(
+    interrupted: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    began = RunConfig.from_dict(load_checkpoint(interrupted)[1], interrupted)
+    assert began.budget is not None
+    recipe = recipe_from_json(began.recipe).replace(name="mine")  # it trains alike
+    digits, budget = netlet.data.load("mnist"), budget_from_json(began.budget)
+
+    def go_on(budget: Budget | None = budget, callbacks: tuple[Callback, ...] = ()) -> records.Run:
+        net, words = netlet.build(nets.NETS["code_2"].builder, 0), {"val": 50, "progress": False}
+        words |= {"resume": interrupted, "budget": budget, "callbacks": callbacks}
+        return fit(net, digits, recipe, **words)  # type: ignore[arg-type]
+
+    for other, names in ((None, "none"), (budget.replace(name="tiny"), "tiny")):
+        with pytest.raises(
+            TrainingError,
+            match=rf"{interrupted}: .* \(another budget: {budget.name} there, {names} now\)",
+        ):
+            go_on(other)
+    with pytest.raises(KeyboardInterrupt) as stop:
+        go_on(callbacks=(StopsAfter(3),))
+    command = f"netlet train --resume {interrupted}"
+    assert stop.value.__notes__ == [f"{command} continues after the last complete epoch"]
+    shutil.copytree(interrupted, "copy")
+    code, err = ended(capfd, "--resume", str(interrupted))
+    assert (code, "after 2 of 3 epochs" in err) == (0, True)
+    whole = records.load_run(interrupted)
+    shutil.rmtree(interrupted)
+    shutil.copytree("copy", interrupted)
+    run = go_on()
+    assert (run.name, run.net, run.budget) == ("code_2", "code_2", began.budget)
+    assert_same_result(run, whole)
+    assert go_on() == run  # read
 
 
 # --- divergence and full disks

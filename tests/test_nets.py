@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,8 +12,10 @@ from torch import nn
 
 import netlet
 from netlet import nets
-from netlet.errors import NetError
+from netlet.data import Dataset
+from netlet.errors import NetError, TrainingError
 from netlet.nets import find_net
+from netlet.nets.first_weights import find_origin
 from netlet.nets.registry import NETS, net
 
 THEIRS = FIXTURES / "their_nets.py"
@@ -148,3 +150,41 @@ def test_a_seed_determines_the_initial_weights() -> None:
     assert not all(
         torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True)
     )
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: torch.empty(3, device="meta"),
+        lambda: torch.ones(3, 3).to_sparse(),
+        lambda: torch.full((3,), 1 + 2j).conj(),
+        lambda: torch.full((3,), 1 + 2j).conj().imag,
+        lambda: torch.ones(2, 3).t(),
+        lambda: torch.ones(0, 3),
+        lambda: torch.ones(3, dtype=torch.bfloat16),
+    ],
+)
+def test_a_net_with_an_unusual_parameter_has_the_weights_of_its_seed_until_they_change(
+    make: Callable[[], torch.Tensor],
+) -> None:
+    class Unusual(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.odd = nn.Parameter(make(), requires_grad=False)
+            self.dense = nn.Linear(784, 10)
+
+    built = netlet.build(Unusual, 3)
+    origin = find_origin(built)
+    assert origin is not None
+    assert origin.seed == 3
+    if built.odd.numel() and not built.odd.is_meta:
+        built.odd.data = 2 * built.odd.data
+        assert find_origin(built) is None
+
+
+def test_a_net_on_the_device_meta_is_described_and_not_trained(few: Dataset) -> None:
+    with torch.device("meta"):
+        built = netlet.build(lambda: nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), 0)
+    assert netlet.summary(built).parameters == 7_850
+    with pytest.raises(TrainingError, match=r"on the device meta, where .*; build it on the CPU"):
+        netlet.fit(built, few, netlet.find_recipe("quick"))

@@ -95,6 +95,28 @@ def test_a_resumed_training_has_its_start_already(few: Dataset) -> None:
     assert again.heard == []
 
 
+class StopsAtTheStart(Callback):
+    """Stops a training after its random starts, before its first checkpoint."""
+
+    def on_start(self, plan: Plan) -> None:
+        raise KeyboardInterrupt
+
+
+def test_a_net_is_as_new_if_it_is_stopped_after_its_random_starts(
+    few: Dataset, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    whole, net = train(few), netlet.build(find_net(NET).builder, 5)
+    with pytest.raises(KeyboardInterrupt):
+        fit(net, few, STARTS, seed=5, callbacks=[StopsAtTheStart()])
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "in the way").touch()
+    with pytest.raises(TrainingError, match="already exists"):
+        fit(net, few, STARTS, seed=5, callbacks=[Recorder(folder)])
+    assert fit(net, few, STARTS, seed=5).weights_digest == whole.weights_digest
+    assert not [one for one in recwarn if "begins with" in str(one.message)]
+
+
 def test_all_epochs_count(few: Dataset, tmp_path: Path) -> None:
     budget = Budget(name="short", epochs_below=5)
     folder = tmp_path / "run"

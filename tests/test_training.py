@@ -26,7 +26,7 @@ from netlet.data import Dataset, Split
 from netlet.errors import BudgetError, DataError, NetError, NetletWarning, TrainingError
 from netlet.evaluation import Evaluation, evaluate
 from netlet.nets.blocks import conv_bn, stack_layers
-from netlet.nets.weights import load_weights, weights_digest
+from netlet.nets.weights import load_weights, save_weights, weights_digest
 from netlet.recipes import AUGMENTS, QUICK, Recipe, Warp
 from netlet.records import Epoch, Run
 from netlet.report import study_page, write
@@ -121,6 +121,32 @@ def test_a_net_whose_weights_the_seed_does_not_give_is_told(
         NetletWarning, match=r"has been trained before.*netlet\.build\(Own, seed=1\)"
     ):
         assert fit(net, blob_data, recipe, seed=1).initial_weights_digest == given
+
+
+def test_a_copy_of_a_trained_net_begins_with_given_weights(few: Dataset, tmp_path: Path) -> None:
+    recipe, path = FAST.replace(epochs=1), tmp_path / "own.safetensors"
+    trained = netlet.build(small, 0)
+    fit(trained, few, recipe)
+    save_weights(trained, path)
+    with torch.no_grad():
+        trained.head.bias += 1  # type: ignore[operator, union-attr]
+    changed = tmp_path / "changed.safetensors"
+    save_weights(trained, changed)
+    before, begins = "has been trained before", "begins with are not those of netlet.build"
+    again, loaded, of_file = small(), small(), small()
+    load_weights(loaded, path)
+    load_weights(of_file, changed)
+    again.load_state_dict(loaded.state_dict())
+    for net, warned in (
+        (copy.deepcopy(again), before),
+        (again, before),
+        (loaded, before),
+        (of_file, begins),
+        (copy.deepcopy(of_file), begins),
+    ):
+        given = weights_digest(net)
+        with pytest.warns(NetletWarning, match=warned):
+            assert fit(net, few, recipe).initial_weights_digest == given
 
 
 def test_a_run_of_a_net_of_torch_is_named_after_the_function_that_built_it(few: Dataset) -> None:

@@ -1,4 +1,4 @@
-"""Remember how nets got their weights: from a seed, or by a training."""
+"""Remember how nets got their weights: from a seed, by a training, or from a file."""
 
 from __future__ import annotations
 
@@ -24,17 +24,22 @@ class Origin(NamedTuple):
         shape: The shape of the images that its builder was told, or told the channels of; None if
             it takes neither.
         name: The name of its builder; empty if that has none.
+        in_catalog: Whether it is a net of the catalog, which has this name there.
     """
 
     seed: int
     rebuild: Callable[[int], nn.Module] | None
     shape: tuple[int, ...] | None = None
     name: str = ""
+    in_catalog: bool = False
 
 
 # By the ids of nets: the net, its origin, and the digest of its parameters by then.
 _origins: dict[int, tuple[weakref.ref[nn.Module], Origin, str]] = {}
 _trained: dict[int, weakref.ref[nn.Module]] = {}  # by the ids of nets
+# Digests of parameters, by which copies are known.
+_trained_weights: set[str] = set()
+_loaded_weights: set[str] = set()
 
 
 def remember_origin(net: nn.Module, origin: Origin) -> None:
@@ -47,15 +52,26 @@ def remember_origin(net: nn.Module, origin: Origin) -> None:
 def find_origin(net: nn.Module) -> Origin | None:
     """Return how a net was built; None if no seed gave it its weights, or they have changed."""
     found = _origins.get(id(net))
-    if found is None or found[0]() is not net or found[2] != _digest_parameters(net):
+    if found is None or found[0]() is not net or _is_trained(net):
         return None
-    return found[1]
+    return found[1] if found[2] == _digest_parameters(net) else None
 
 
-def was_built(net: nn.Module) -> bool:
-    """Return whether netlet has built a net, even if its weights have changed since."""
+def find_builder(net: nn.Module) -> Origin | None:
+    """Return how netlet has built a net, even if its weights have changed since."""
     found = _origins.get(id(net))
-    return found is not None and found[0]() is net
+    return found[1] if found is not None and found[0]() is net else None
+
+
+def find_catalog_name(net: nn.Module) -> str:
+    """Return the name of a net of the catalog, whatever its weights are.
+
+    Empty for other nets, and for one whose layers have been changed.
+    """
+    built = find_builder(net)
+    if built is None or not built.in_catalog or built.rebuild is None:
+        return ""
+    return built.name if repr(built.rebuild(built.seed)) == repr(net) else ""
 
 
 def is_built_for_others(net: nn.Module, shape: Sequence[int]) -> bool:
@@ -65,21 +81,34 @@ def is_built_for_others(net: nn.Module, shape: Sequence[int]) -> bool:
         net: The net; if netlet has trained it, nothing is known about it.
         shape: The shape of the images, ``C H W``.
     """
-    found = _origins.get(id(net))
-    if found is None or found[0]() is not net:
-        return False
-    return found[1].shape not in (None, tuple(shape))
+    built = find_builder(net)
+    return built is not None and not _is_trained(net) and built.shape not in (None, tuple(shape))
 
 
 def remember_training(net: nn.Module) -> None:
     """Note that a net has been trained, so its weights are no longer those of a seed."""
     key = id(net)
-    _origins.pop(key, None)
     _trained[key] = weakref.ref(net, lambda _: _trained.pop(key, None))
+    _trained_weights.add(_digest_parameters(net))
+
+
+def remember_loading(net: nn.Module) -> None:
+    """Note that a net has weights from a file."""
+    _loaded_weights.add(_digest_parameters(net))
 
 
 def was_trained(net: nn.Module) -> bool:
-    """Return whether netlet has trained a net in this process."""
+    """Return whether netlet has trained a net in this process, or the net that it is a copy of."""
+    is_copy = find_builder(net) is None and _digest_parameters(net) in _trained_weights
+    return is_copy or _is_trained(net)
+
+
+def was_loaded(net: nn.Module) -> bool:
+    """Return whether netlet has loaded the weights of a net from a file in this process."""
+    return _digest_parameters(net) in _loaded_weights
+
+
+def _is_trained(net: nn.Module) -> bool:
     found = _trained.get(id(net))
     return found is not None and found() is net
 
@@ -90,6 +119,14 @@ def _digest_parameters(net: nn.Module) -> str:
     for name, parameter in list_parameters(net):
         digest.update(f"{name} {parameter.dtype} {tuple(parameter.shape)} ".encode())
         if not is_lazy(parameter):
-            values = parameter.detach().cpu().contiguous().view(-1).view(torch.uint8)
-            digest.update(values.numpy().tobytes())
+            digest.update(_read_values(parameter.detach()))
     return digest.hexdigest()
+
+
+def _read_values(tensor: torch.Tensor) -> bytes:
+    try:
+        values = tensor if tensor.layout == torch.strided else tensor.to_dense()
+        values = values.cpu().resolve_conj().resolve_neg().contiguous()
+        return values.view(-1).view(torch.uint8).numpy().tobytes()
+    except (RuntimeError, TypeError):  # it has no numbers, on the device meta for instance
+        return str(tensor.layout).encode()

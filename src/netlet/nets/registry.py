@@ -110,7 +110,9 @@ def build(
     """
     _check_build(builder, seed, shape, classes)
     own = next((entry.name for entry in NETS.values() if entry.builder is builder), "")
-    if own and len(shape) != 3 and builder.__module__.startswith(_OWN_PACKAGE):
+    if own and not builder.__module__.startswith(_OWN_PACKAGE):
+        own = ""
+    if own and len(shape) != 3:
         raise NetError(
             f"{own}: the shape {','.join(map(str, shape))} is not that of an image;"
             " give channels, height, width, like 1,28,28"
@@ -136,8 +138,9 @@ def build(
         again = partial(_rebuild, builder, tuple(shape), classes)
         told = any(recognize_parameter(name) in ("channels", "shape") for name in settings)
         rebuild = None if _holds_a_net(builder) else again
-        name = getattr(builder, "__name__", "").replace("<lambda>", "")
-        remember_origin(net, Origin(seed, rebuild, tuple(shape) if told else None, name))
+        name = own or getattr(builder, "__name__", "").replace("<lambda>", "")
+        origin = Origin(seed, rebuild, tuple(shape) if told else None, name, bool(own))
+        remember_origin(net, origin)
         return net
 
 

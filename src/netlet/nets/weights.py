@@ -15,6 +15,7 @@ from torch import nn
 from netlet.errors import NetError, check_argument
 from netlet.files import open_regular, write_atomic
 from netlet.nets.checkpoints import align_names, find_state
+from netlet.nets.first_weights import remember_loading
 from netlet.nets.tensor_files import (
     MAX_WEIGHTS_BYTES,
     check_tensor,
@@ -116,6 +117,7 @@ def load_weights(
         raise NetError(f"{path}: these weights belong to another net; {'; '.join(problems)}")
     refuse_not_finite(found, f"{path}: ", wanted)
     net.load_state_dict(found)
+    remember_loading(net)
     return note
 
 

@@ -37,6 +37,7 @@ class Plan(Displayed):
     initial_weights_digest: str = ""  # empty if the seed initialized the weights
     net_digest: str = ""  # of its layers, sizes and receptive fields
     source_digest: str = ""  # of its code; empty if that is not known
+    net: str = ""  # its name or address, for the record
 
     def only_for_training(self) -> dict[str, Any]:
         """Return what the training uses besides the net, as records state it."""

@@ -45,6 +45,7 @@ class Checkpoint(Displayed):
     stretches: tuple[Stretch, ...] = ()  # which process trained which of the epochs
     started_at: str = ""  # UTC, ISO 8601: when the run began; older checkpoints lack it
     setting: Mapping[str, Any] = field(default_factory=dict)  # of the training; older ones lack it
+    folder: Path | None = None  # that it has been loaded from; not saved
 
     @staticmethod
     def capture(
@@ -104,7 +105,9 @@ def checkpoint_to_bytes(checkpoint: Checkpoint, config: Mapping[str, Any]) -> by
         config: The run's configuration as plain values, from which the run is resumed.
     """
     state = {
-        field.name: getattr(checkpoint, field.name) for field in dataclasses.fields(checkpoint)
+        field.name: getattr(checkpoint, field.name)
+        for field in dataclasses.fields(checkpoint)
+        if field.name != "folder"
     }
     for name in ("epochs", "stretches"):
         state[name] = [records.to_json_value(value) for value in state[name]]
@@ -123,7 +126,9 @@ def load_checkpoint(folder: Path) -> tuple[Checkpoint, dict[str, Any]]:
     """
     path = folder / records.CHECKPOINT_FILE
     _require_checkpoint(folder)
-    return checkpoint_from_bytes(read_regular(path, MAX_CHECKPOINT_BYTES, TrainingError), path)
+    content = read_regular(path, MAX_CHECKPOINT_BYTES, TrainingError)
+    checkpoint, config = checkpoint_from_bytes(content, path)
+    return dataclasses.replace(checkpoint, folder=folder), config
 
 
 @contextmanager

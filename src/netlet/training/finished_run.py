@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 from torch import nn
@@ -9,15 +10,19 @@ from torch import nn
 from netlet import records
 from netlet.budgets import Budget
 from netlet.data import Dataset
-from netlet.errors import TrainingError
+from netlet.errors import NetletWarning, TrainingError
 from netlet.evaluation import evaluate
 from netlet.nets import is_user_code
 from netlet.nets.copying import copy_net
-from netlet.nets.first_weights import remember_training
+from netlet.nets.first_weights import find_catalog_name, remember_training
+from netlet.nets.net_code import NetCode
+from netlet.nets.notation import is_notation
+from netlet.nets.registry import NETS
 from netlet.nets.running_code import find_running_code
 from netlet.nets.weights import load_weights, weights_digest
 from netlet.recipes import Recipe
-from netlet.records import Run, to_json_value
+from netlet.records import Run
+from netlet.training.initial_weights import find_initial_weights
 from netlet.training.run_record import digest_traced_net
 from netlet.training.setting import describe_change, describe_setting, setting_of_run
 from netlet.training.trainable import trace_trainable
@@ -34,20 +39,22 @@ def read_finished(
     seed: int,
     budget: Budget | None,
     net_name: str | None,
+    code: NetCode | None,
     initial_weights_digest: str,
 ) -> Run | None:
     """Return the run of a folder if it is finished, and give a net its weights.
 
     Args:
         folder: The folder.
-        net: The net; if there is no such run, it stays as it is.
+        net: The net; unless the run is returned, it stays as it is.
         data: The data set, as it is recorded.
         recipe: How to train.
         seed: The seed of the training.
         budget: The budget that judges it.
-        net_name: The address of the net, by which its code is compared with that of the run.
-        initial_weights_digest: That of the weights that a training would begin with; empty for
-            those of the seed.
+        net_name: The name or address of the net.
+        code: Its code; by default that of the address, which is compared with that of the run.
+        initial_weights_digest: That of the weights that a training would begin with, if they are
+            from a file; else empty.
 
     Returns:
         The run; None if the folder has none that is finished.
@@ -61,39 +68,81 @@ def read_finished(
     if not (folder / records.RECORD).is_file() or (folder / records.CHECKPOINT_FILE).is_file():
         return None
     run = records.load_run(folder)
-    code = find_running_code(net, net_name) if net_name and is_user_code(net_name) else None
-    if code is None or not run.source_digest:
+    code = code or find_named_code(net, net_name)
+    known = code is not None if run.source_digest else not code and _is_in_catalog(net, net_name)
+    if not known:
+        remedy = "record it with net_name='FILE:NET' and pass that again"
+        if run.source_digest or _names_catalog(run.net):
+            remedy = f"pass net_name={run.net!r}"
         raise TrainingError(
-            f"{folder}: nothing to resume, the run is finished; to read it here, record it with "
-            "net_name='FILE:NET' and pass that again, or name another folder"
+            f"{folder}: nothing to resume, the run is finished; to read it here, {remedy}, or name "
+            "another folder"
         )
-    now = describe_setting(recipe, data, seed=seed)
-    traced = trace_trainable(net, data.shape)
-    now |= {"source_digest": code.digest, "net_digest": digest_traced_net(traced)}
-    changed = describe_change(setting_of_run(run), now)
-    is_its_own = weights_digest(net) == run.weights_digest  # this process has just trained it
-    if not changed and run.budget != (to_json_value(budget) if budget else None):
-        changed = "another budget"
-    elif not changed and not is_its_own and run.initial_weights_digest != initial_weights_digest:
-        changed = "other initial weights"
-    if changed:
-        raise TrainingError(
-            f"{folder}: the run is finished and was another one ({changed}); name another folder"
-        )
+    digest = weights_digest(net)
+    if digest == run.weights_digest and initial_weights_digest in ("", digest):
+        began = run.initial_weights_digest  # this process has just trained it
+    else:
+        began = initial_weights_digest or find_initial_weights(net, seed)
+    now = describe_setting(recipe, data, seed=seed, budget=budget) | {
+        "source_digest": code.digest if code else "",
+        "net_digest": digest_traced_net(trace_trainable(net, data.shape)),
+        "initial_weights_digest": began,
+    }
+    if changed := describe_change(setting_of_run(run), now):
+        raise _refuse(folder, changed)
     copy = copy_net(net)
     load_weights(copy, folder / records.WEIGHTS)
-    found = evaluate(copy, data.held_out, recipe, data.classes).score
-    if abs(found.correct - run.last_epoch.correct) > max(_MOST_IMAGES, found.total // 1_000):
-        raise TrainingError(
-            f"{folder}: the run is finished and was another one (with its weights, this net scores "
-            f"{found.percent:.2f}%, and not {run.last_epoch.score.percent:.2f}%); name another "
-            "folder"
-        )
-    load_weights(net, folder / records.WEIGHTS)
-    if weights_digest(net) != run.weights_digest:
+    if weights_digest(copy) != run.weights_digest:
         raise TrainingError(
             f"{folder / records.WEIGHTS}: has other weights than the record says; restore it from "
             "a copy, or name another folder"
         )
+    found = evaluate(copy, data.held_out, recipe, data.classes).score
+    if abs(found.correct - run.last_epoch.correct) > max(_MOST_IMAGES, found.total // 1_000):
+        raise _refuse(
+            folder,
+            f"with its weights, this net scores {found.percent:.2f}%, and not "
+            f"{run.last_epoch.score.percent:.2f}%",
+        )
+    load_weights(net, folder / records.WEIGHTS)
     remember_training(net)
     return run
+
+
+def warn_if_unreadable(
+    folder: Path, net: nn.Module, net_name: str | None, code: NetCode | None
+) -> None:
+    """Warn before a training if :func:`read_finished` cannot read its run afterwards."""
+    if code or _is_in_catalog(net, net_name) or find_named_code(net, net_name):
+        return
+    warnings.warn(
+        f"{folder}: once this run is finished, it cannot be read back here, since it does not name "
+        "the code of its net; pass net_name='FILE:NET'",
+        NetletWarning,
+        stacklevel=3,
+    )
+
+
+def find_named_code(net: nn.Module, net_name: str | None) -> NetCode | None:
+    """Return the code of a net by its address; None if it has none.
+
+    Raises:
+        NetError: The net is defined otherwise there.
+    """
+    return find_running_code(net, net_name) if net_name and is_user_code(net_name) else None
+
+
+def _is_in_catalog(net: nn.Module, net_name: str | None) -> bool:
+    """Return whether a net comes with netlet, so that there is no code of it to compare."""
+    return _names_catalog(net_name) if net_name else bool(find_catalog_name(net))
+
+
+def _names_catalog(name: str) -> bool:
+    return name in NETS or is_notation(name)
+
+
+def _refuse(folder: Path, changed: str) -> TrainingError:
+    return TrainingError(
+        f"{folder}: the run is finished and was another one ({changed}); name another folder, or "
+        "remove this one"
+    )

@@ -8,7 +8,7 @@ from torch import nn
 
 from netlet.errors import NetletWarning
 from netlet.nets.compiled_nets import unwrap
-from netlet.nets.first_weights import find_origin, was_built, was_trained
+from netlet.nets.first_weights import find_builder, find_origin, was_loaded, was_trained
 from netlet.nets.weights import weights_digest
 
 
@@ -24,7 +24,9 @@ def find_initial_weights(net: nn.Module, seed: int) -> str:
     """
     net = unwrap(net)
     origin = find_origin(net)
-    given = was_trained(net) or (was_built(net) and not (origin and origin.seed == seed))
+    if origin and origin.seed == seed:
+        return ""
+    given = find_builder(net) or was_trained(net) or was_loaded(net)
     return weights_digest(net) if given else ""
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from netlet import records
+from netlet.errors import TrainingError
 from netlet.nets.weights import weights_to_bytes
 from netlet.records import Epoch, Run
 from netlet.training.callbacks import Callback, Plan
@@ -59,9 +60,8 @@ class Recorder(Callback):
         next_free_name: bool = False,
     ) -> None:
         self._config, self._resumed = dict(config or {}), resumed
-        self._run_folder = RunFolder(
-            Path(folder), self._config, resumed=resumed, next_free_name=next_free_name
-        )
+        self._next_free_name = next_free_name
+        self._run_folder = self._open(Path(folder))
         self._files: EpochFiles | None = None
 
     def _facts(self) -> Mapping[str, object]:
@@ -84,6 +84,33 @@ class Recorder(Callback):
         The command line names the net if that is the user's code, which runs only if it is named.
         """
         return self._run_folder.resume_command
+
+    def prepare_new_run(self) -> None:
+        """Record a new run, even if the recorder was to continue one."""
+        self._resumed = False
+        self._run_folder = self._open(self.folder)
+
+    def prepare_resumed_run(self, config: Mapping[str, Any]) -> None:
+        """Continue the run in the folder, even if the recorder was to record a new one.
+
+        Args:
+            config: The configuration of that run, which is kept.
+
+        Raises:
+            TrainingError: The recorder has another configuration.
+        """
+        if self._config and self._config != config:
+            raise TrainingError(
+                f"{self.folder}: the run was started with another config than the Recorder has; "
+                "leave config out, or name another folder"
+            )
+        self._config, self._resumed = dict(config), True
+        self._run_folder = self._open(self.folder)
+
+    def _open(self, folder: Path) -> RunFolder:
+        return RunFolder(
+            folder, self._config, resumed=self._resumed, next_free_name=self._next_free_name
+        )
 
     def on_start(self, plan: Plan) -> None:
         """Lock the folder of a resumed run, and remove what killed processes may have left.

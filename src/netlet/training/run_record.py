@@ -12,6 +12,7 @@ from netlet.analysis import Trace, cost_from_trace, receptive_field_from_trace, 
 from netlet.budgets import ModelCost, Outcome, Score, describe_teacher
 from netlet.data import Dataset
 from netlet.evaluation import Evaluation
+from netlet.nets.first_weights import find_origin
 from netlet.nets.net_code import NetCode
 from netlet.nets.weights import weights_digest
 from netlet.records import Epoch, EpochScore, Run, Stretch, net_digest, to_json_value
@@ -101,6 +102,16 @@ def make_run(
         resumed_after=result.resumed_after,
         stretches=result.stretches,
     )
+
+
+def name_run(net: nn.Module) -> str:
+    """Return the name of a run, if none was passed: the class of the net.
+
+    A net of torch.nn that a function has built has the name of that function.
+    """
+    built = find_origin(net)
+    of_torch = type(net).__module__.startswith("torch.")
+    return built.name if of_torch and built and built.name else type(net).__name__
 
 
 def _cost_values(cost: ModelCost, plan: Plan) -> CostValues:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
-import os
 import time
 import warnings
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -18,32 +19,31 @@ from netlet.analysis import cost_from_trace, refuse_unknown_names
 from netlet.backends import find_device, use_repeatable_kernels
 from netlet.budgets import Budget
 from netlet.data import Dataset, count_steps, prepare_for_record
-from netlet.errors import NetletWarning, TrainingError, check_argument, check_type
-from netlet.nets.addresses import is_user_code
+from netlet.errors import NetletWarning, check_argument, check_type
 from netlet.nets.compiled_nets import unwrap
 from netlet.nets.device_errors import explain_device_errors
-from netlet.nets.first_weights import find_origin, remember_training
+from netlet.nets.first_weights import find_catalog_name, remember_training
 from netlet.nets.isolation import guard_net
 from netlet.nets.net_code import NetCode
 from netlet.nets.registered import find_device as find_net_device
 from netlet.nets.registry import check_seed
-from netlet.nets.running_code import find_running_code
 from netlet.nets.weights import weights_digest
 from netlet.progress import show_line, shows_progress
 from netlet.recipes import Recipe
 from netlet.records import Run
 from netlet.training.callbacks import Callback, Plan
-from netlet.training.checkpoint import Checkpoint, load_checkpoint, lock_unfinished
+from netlet.training.checkpoint import Checkpoint
 from netlet.training.dropout import describe_dropout
 from netlet.training.environment import resolve_precision
-from netlet.training.finished_run import read_finished
-from netlet.training.initial_weights import find_initial_weights, note_initial_weights
+from netlet.training.finished_run import find_named_code, read_finished, warn_if_unreadable
+from netlet.training.initial_weights import note_initial_weights
 from netlet.training.logs import LogCallback
 from netlet.training.progress import ProgressBar
 from netlet.training.random_starts import choose_start
 from netlet.training.recorder import Recorder
+from netlet.training.resumed_folder import record_in
 from netlet.training.rng import RandomStreams
-from netlet.training.run_record import RunOrigin, digest_traced_net, make_run
+from netlet.training.run_record import RunOrigin, digest_traced_net, make_run, name_run
 from netlet.training.teacher import prepare_teacher
 from netlet.training.together import finish
 from netlet.training.trainable import trace_trainable
@@ -98,17 +98,18 @@ def fit(
             so that no decision depends on ``test``.
         name: The name of the experiment, for the record; by default the net's class, or that of
             the function that built a net of torch.nn.
-        net_name: The name of the net, for the record; by default the same.
+        net_name: The name of the net, for the record; by default that of the catalog, or the same.
         code: The source code of the net, for the record, if it does not come with netlet; by
             default that of ``net_name``, if this is an address like ``notebook.ipynb:Net``.
         initial_weights_digest: The digest of the initial weights, if not the seed but a file
             determined them; for the record.
         callbacks: Objects that receive the events of the training, in this order.
         device: The device to train on; by default CUDA if available, else the CPU.
-        resume: What to continue: a checkpoint, or the folder of a run. It is recorded there: from
-            its beginning if there is no such folder, else from where it was interrupted. If it is
-            finished, it is read instead, and the net gets its weights; this needs ``net_name``. All
-            other arguments must be those of that training.
+        resume: What to continue: a checkpoint, or the folder of a run. It is recorded there, by the
+            ``Recorder`` among the callbacks if there is one: from its beginning if there is no such
+            folder, else from where it was interrupted. If it is finished, it is read instead, and
+            the net gets its weights; a net that does not come with netlet needs ``net_name`` for
+            this. All other arguments must be those of that training.
         progress: Whether to show a progress bar and, at the end, a line with the result; by
             default in a terminal and in a notebook, but not in CI.
         log: ``tensorboard``, ``wandb`` or ``trackio``, or several of them, to log each epoch to, in
@@ -131,46 +132,36 @@ def fit(
     _check_arguments(net, data, recipe, budget, seed, callbacks)
     data = prepare_for_record(data)
     recorder = next((one for one in callbacks if isinstance(one, Recorder)), None)
-    if isinstance(resume, Path | str):
-        folder = Path(resume)
-        ready = data.hold_out(val) if val else data
-        run = read_finished(
-            folder,
-            unwrap(net),
-            ready,
-            recipe.for_net(in_catalog=False),
-            seed=seed,
-            budget=budget,
-            net_name=net_name,
-            initial_weights_digest=initial_weights_digest or find_initial_weights(net, seed),
-        )
-        if run:
-            if shows_progress(progress):
-                show_line(f"{folder}: read, since it is finished: {run.last_epoch.score}")
-            return run
-        if recorder and recorder.folder.resolve() != folder.resolve():
-            raise TrainingError(
-                f"resume is {folder}, but the Recorder has {recorder.folder}; leave one of them out"
-            )
-        callbacks, recorder = [one for one in callbacks if one is not recorder], None
-        if not os.path.lexists(folder):  # nothing has been trained yet
-            resume, recorder = None, Recorder(folder)
-            callbacks = (*callbacks, recorder)
-    if resume is None and not initial_weights_digest:
-        initial_weights_digest = note_initial_weights(net, seed)
-    if not 0 <= recipe.mean <= 1:
-        warnings.warn(
-            f"mean={recipe.mean:g}, but gray levels are from 0 to 1 here; divide a mean and a std "
-            "of gray levels up to 255 by 255",
-            NetletWarning,
-            stacklevel=2,
-        )
     with contextlib.ExitStack() as stack:
         if isinstance(resume, Path | str):
             folder = Path(resume)
-            stack.enter_context(lock_unfinished(folder))
-            resume, recorder = load_checkpoint(folder)[0], Recorder(folder, resumed=True)
-            callbacks = (*callbacks, recorder)
+            run = read_finished(
+                folder,
+                unwrap(net),
+                data.hold_out(val) if val else data,
+                recipe.for_net(in_catalog=False),
+                seed=seed,
+                budget=budget,
+                net_name=net_name,
+                code=code,
+                initial_weights_digest=initial_weights_digest,
+            )
+            if run:
+                if shows_progress(progress):
+                    show_line(f"{folder}: read, since it is finished: {run.last_epoch.score}")
+                return run
+            resume, recorder, callbacks = stack.enter_context(record_in(folder, callbacks))
+            if resume is None:
+                warn_if_unreadable(folder, unwrap(net), net_name, code)
+        if resume is None and not initial_weights_digest:
+            initial_weights_digest = note_initial_weights(net, seed)
+        if not 0 <= recipe.mean <= 1:
+            warnings.warn(
+                f"mean={recipe.mean:g}, but gray levels are from 0 to 1 here; divide a mean and a "
+                "std of gray levels up to 255 by 255",
+                NetletWarning,
+                stacklevel=2,
+            )
         if log:
             callbacks = (*callbacks, LogCallback(log, recorder))
         stack.enter_context(_hint_at_resume(recorder))
@@ -243,23 +234,20 @@ def iterate_fit(
     """
     _check_arguments(net, data, recipe, budget, seed, callbacks)
     net = unwrap(net)
-    if resume and not initial_weights_digest:
-        initial_weights_digest = resume.setting.get("initial_weights_digest", "")
-    built = find_origin(net)
-    of_torch = type(net).__module__.startswith("torch.")
-    kind = built.name if of_torch and built and built.name else type(net).__name__
-    name = name or kind
+    began = resume.setting if resume else {}
+    initial_weights_digest = initial_weights_digest or began.get("initial_weights_digest", "")
+    kind = name_run(net)
+    name = name or began.get("name") or kind
     recipe = recipe.for_net(in_catalog=False)
     if shows_progress(progress):
         callbacks = (*callbacks, ProgressBar())  # last: its line says that all others are done
     home, device = find_net_device(net), find_device(device)
     origin = RunOrigin(
-        net_name=net_name or kind,
+        net_name=net_name or began.get("net") or find_catalog_name(net) or kind,
         initial_weights_digest=initial_weights_digest,
         started_at=(resume.started_at if resume else "")
         or datetime.now(UTC).isoformat(timespec="seconds"),
-        code=code
-        or (find_running_code(net, net_name) if net_name and is_user_code(net_name) else None),
+        code=code or find_named_code(net, net_name),
     )
     start = time.perf_counter() - (resume.elapsed_s if resume else 0)
     data = data.hold_out(val) if val else data
@@ -267,8 +255,10 @@ def iterate_fit(
     if budget:
         kinds = cost_from_trace(traced).kinds if budget.rules() else ()
         refuse_unknown_names(budget, kinds)
+    own: Mapping[str, Any] = {}  # as long as the net has not been trained
     try:
         if recipe.random_starts > 1 and resume is None:
+            own = copy.deepcopy(net.state_dict())
             yield from choose_start(net, data, recipe, seed, name, device, callbacks)
         layers = RandomStreams(seed).make_layers_generator()
         form = make_training_form(net, data.shape, recipe, layers)
@@ -281,6 +271,7 @@ def iterate_fit(
                 data, train=data.train.to(device), held_out=data.held_out.to(device)
             )
     except BaseException:
+        _restore(net, own)
         net.to(home)
         for callback in callbacks:
             callback.on_end()
@@ -303,6 +294,7 @@ def iterate_fit(
         initial_weights_digest=initial_weights_digest,
         net_digest=digest_traced_net(traced),
         source_digest=origin.code.digest if origin.code else "",
+        net=origin.net_name,
     )
     first = weights_digest(net)
     try:
@@ -313,16 +305,25 @@ def iterate_fit(
         ):
             trainer = Trainer(form, data, plan, callbacks, start, origin.started_at, teacher)
             result = yield from trainer.train(resume)
+        own = {}
         run = make_run(plan, origin, net, data, traced, result)
         for callback in callbacks:
             callback.on_finish(run, net)
     finally:
-        if _has_other_weights(net, first):  # not if it was interrupted before the first step
+        if _has_other_weights(net, first):
             remember_training(net)
+        else:  # it was interrupted before the first step
+            _restore(net, own)
         net.to(home)
         for callback in callbacks:
             callback.on_end()
     return run
+
+
+def _restore(net: nn.Module, own: Mapping[str, Any]) -> None:
+    """Give a net the weights back that it had before its random starts."""
+    if own:
+        net.load_state_dict(own)
 
 
 def _has_other_weights(net: nn.Module, digest: str) -> bool:

@@ -8,6 +8,7 @@ from netlet.analysis import Trace, trace
 from netlet.analysis.precision import refuse_other_images
 from netlet.errors import TrainingError
 from netlet.nets.compiled_nets import refuse_exported
+from netlet.nets.registered import list_buffers, list_parameters
 
 
 def trace_trainable(net: nn.Module, shape: tuple[int, ...]) -> Trace:
@@ -18,7 +19,8 @@ def trace_trainable(net: nn.Module, shape: tuple[int, ...]) -> Trace:
         shape: The shape of one image, ``C H W``.
 
     Raises:
-        TrainingError: A lazy layer never ran, or nothing in the net can be trained.
+        TrainingError: A lazy layer never ran, nothing in the net can be trained, or it has no
+            values.
         NetError: The net does not run on such images, or was exported and has one mode only.
     """
     refuse_exported(net)
@@ -37,5 +39,10 @@ def trace_trainable(net: nn.Module, shape: tuple[int, ...]) -> Trace:
         raise TrainingError(
             f"{type(net).__name__} has no trainable parameters; set requires_grad=True for those "
             "that are to be trained"
+        )
+    if any(tensor.is_meta for _, tensor in (*list_parameters(net), *list_buffers(net))):
+        raise TrainingError(
+            f"{type(net).__name__} is on the device meta, where tensors have no values; build it "
+            "on the CPU"
         )
     return traced

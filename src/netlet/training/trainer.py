@@ -78,8 +78,9 @@ class Trainer:
         # Described now, since the source files may change during the training.
         self._environment = describe_environment(torch.device(plan.device))
         self._setting = {
-            **describe_setting(plan.recipe, data, seed=plan.seed),
+            **describe_setting(plan.recipe, data, seed=plan.seed, budget=plan.budget),
             "name": plan.name,
+            "net": plan.net,
             "initial_weights_digest": plan.initial_weights_digest,
             "net_digest": plan.net_digest,
             "source_digest": plan.source_digest,
@@ -262,7 +263,7 @@ class Trainer:
             raise TrainingError(str(error)) from error
 
     def _resume(self, checkpoint: Checkpoint, state: TrainingState) -> None:
-        refuse_other_setting(checkpoint.setting, self._setting)
+        refuse_other_setting(checkpoint.setting, self._setting, checkpoint.folder)
         self._check_teacher(checkpoint)
         checkpoint.restore(state)
         self._epochs = list(checkpoint.epochs)
