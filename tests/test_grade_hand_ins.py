@@ -19,6 +19,7 @@ from netlet.classroom import (
     Grade,
     GradingSettings,
     Submission,
+    grade_files,
     grade_submissions,
     list_submissions,
     submitted_files,
@@ -27,7 +28,7 @@ from netlet.classroom.case import CODE, shorten_problem
 from netlet.classroom.submissions import find_missing
 from netlet.classroom.submitted_files import LeftOut, copy_submission
 from netlet.classroom.submitted_weights import find_weights
-from netlet.errors import GradingError, NetError, NetletError
+from netlet.errors import GradingError, NetError, NetletError, NetletWarning
 from netlet.nets import load_weights
 from netlet.nets.device_errors import describe_device_error
 
@@ -266,6 +267,12 @@ def test_a_loose_file_that_is_not_read_is_an_error_of_its_own(tmp_path: Path) ->
         {"a.py": "from .b import Net", "b.py": "", "best.pt": ""},
         {"a.py": "", "b.py": "", "netlet.toml": "", "best.pt": ""},
         {"a.py": "", "b.py": "", "claim.toml": ""},
+        {"a.py": "", "Claim.toml.txt": ""},
+        {"a.py": "", "b.py": "", "hand-in/run.json": "{}"},
+        {"a.py": "", "b.py": "", "studies/a/study.json": "{}"},
+        {"a.py": "", "b.py": "", "studies/a/seed-0/run.json": "{}"},
+        {"a.py": "", "b.py": "", "netlet.toml": "net = 'b.py:Net'"},
+        {"src/a.py": "", "b": "", "netlet.toml": "net = 'src/a.py'"},
     ],
 )
 def test_files_that_belong_together_are_refused_as_a_class(
@@ -274,6 +281,56 @@ def test_files_that_belong_together_are_refused_as_a_class(
     write_submission(tmp_path, "ann", files)
     with pytest.raises(GradingError, match="looks like one submission, because it contains"):
         list_submissions([tmp_path / "ann"])
+
+
+@pytest.mark.parametrize("text", ["net = 'model.py:Net'", "net = 'swift'", "net = 3", "net =", ""])
+def test_the_settings_of_a_teacher_do_not_make_a_class_one_submission(
+    tmp_path: Path, text: str
+) -> None:
+    write_submission(tmp_path, "class", {"ann.py": "", "bob/model.py": "", "netlet.toml": text})
+    write_submission(tmp_path, "class", {"task.toml": "", "class.csv": "", "hand-in/cy.py": ""})
+    found = list_submissions([tmp_path / "class"])
+    assert [one.name for one in found] == ["ann", "bob", "hand-in"]
+
+
+def test_grades_of_an_earlier_grading_are_no_submission(tmp_path: Path) -> None:
+    grades = grade_files.grades_to_json([])
+    write_submission(tmp_path, "class", {"ann.py": "", "first/grades.json": grades})
+    write_submission(tmp_path, "class", {"first/bob/report.md": "", "killed/all/grades.jsonl": ""})
+    # Neither other records nor a record beside code make a student's folder one of grades.
+    write_submission(tmp_path, "class", {"cy/grades.json": "{}", "cy/bob/report.md": ""})
+    write_submission(tmp_path, "class", {"dan/grades.json": grades, "dan/m.py": ""})
+    folder = tmp_path / "class"
+    for paths in ([folder], sorted(folder.iterdir())):
+        with pytest.warns(NetletWarning) as warned:
+            found = list_submissions(paths, out=tmp_path / "out")
+        assert [one.name for one in found] == ["ann", "cy", "dan"]
+        assert sorted(str(one.message) for one in warned) == [
+            f"{folder / name}: is left out, since it has the grades of an earlier grading"
+            for name in ("first", "killed")
+        ]
+    with pytest.warns(NetletWarning, match="killed: is left out"):
+        found = list_submissions(sorted(folder.iterdir()), out=folder / "first")
+    assert [one.name for one in found] == ["ann", "cy", "dan"]
+    with (
+        pytest.raises(GradingError, match="only grades of an earlier grading; name submissions"),
+        pytest.warns(NetletWarning),
+    ):
+        list_submissions([folder / "first", folder / "killed"])
+
+
+def test_a_submission_that_is_named_twice_is_graded_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("bob.py", "ann.py"):
+        (tmp_path / name).write_text("")
+    paths = [Path("bob.py"), tmp_path / "ann.py", tmp_path / "bob.py", Path("./x/../bob.py")]
+    (tmp_path / "x").mkdir()
+    found = list_submissions(paths)
+    assert [(one.name, one.path) for one in found] == [("bob", paths[0]), ("ann", paths[1])]
+    assert list_submissions([tmp_path, Path()]) == list_submissions([tmp_path])
+    assert len(list_submissions([paths[0], paths[2]], single=True)) == 1
 
 
 def test_spaces_around_a_name_do_not_count_on_the_roster(tmp_path: Path) -> None:

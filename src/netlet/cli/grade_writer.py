@@ -148,7 +148,8 @@ class GradeWriter:
 
     def pause(self) -> None:
         """Write all grades that are known into ``grades.json``, which the next grading reads."""
-        from netlet.classroom.grade_files import GRADES_JSON, grades_to_json
+        from netlet.classroom.file_kinds import GRADES_JSON
+        from netlet.classroom.grade_files import grades_to_json
         from netlet.classroom.journal import remove_journal
 
         content = grades_to_json(list(self._grades.values()), table_digest=self._table_digest)
@@ -161,9 +162,9 @@ class GradeWriter:
         Args:
             grades: The grades of all submissions of this grading.
         """
+        from netlet.classroom.file_kinds import GRADES_JSON
         from netlet.classroom.grade_files import (
             GRADES_CSV,
-            GRADES_JSON,
             digest_table,
             grades_to_csv,
             grades_to_json,
