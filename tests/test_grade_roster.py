@@ -213,6 +213,27 @@ def test_one_who_is_not_on_the_roster_is_named_when_graded_alone(netlet: Netlet,
     assert "ros: is not on the roster\n" in out
 
 
+@pytest.mark.parametrize("second", [["submissions/bob", "--single"], ["submissions"]])
+def test_the_report_of_a_single_submission_moves_when_others_are_graded(
+    netlet: Netlet, two: Path, second: list[str]
+) -> None:
+    options = ("--budget", "class.toml", "--trust")
+    netlet("grade", str(two / "ann"), "--single", *options)
+    assert "`ann`" in Path("grades/report.md").read_text()
+    Path("grades/report").mkdir(exist_ok=True)
+    Path("grades/report/mistakes.svg").write_text("of ann")
+    netlet("grade", *second, *options)
+    own = {"grades.csv", "grades.json"}
+    assert {path.name for path in Path("grades").iterdir()} == {*own, "ann", "bob"}
+    for name in ("ann", "bob"):
+        assert f"`{name}`" in Path(f"grades/{name}/report.md").read_text()
+        assert read_table()[name]["report"] == name
+    assert Path("grades/ann/report/mistakes.svg").read_text() == "of ann"
+    code, out, _ = netlet("grade", str(two / "ann"), "--single", *options)
+    assert (code, "1 submission unchanged" in out) == (1, True)
+    assert not Path("grades/report.md").exists()
+
+
 @pytest.mark.parametrize(
     ("title", "meant"), [("points", "corrected_points"), ("Comments", "comment")]
 )
