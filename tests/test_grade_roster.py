@@ -422,6 +422,8 @@ def test_grades_deep_in_the_folder_of_the_class_are_no_submission(tmp_path: Path
     out = tmp_path / "results" / "first" / "grades"
     out.mkdir(parents=True)
     assert [one.name for one in list_submissions([tmp_path], out=out)] == ["a"]
+    (tmp_path / "results" / ".DS_Store").write_text("")
+    assert [one.name for one in list_submissions([tmp_path], out=out)] == ["a"]
     (tmp_path / "results" / "net.py").write_text("")
     with pytest.raises(GradingError, match=r"results: is a submission, and the grades would be"):
         list_submissions([tmp_path], out=out)

@@ -112,12 +112,15 @@ def leave_out_grades(paths: Sequence[Path], out: Path | None) -> list[Path]:
 
 
 def _descend(folder: Path) -> Iterator[Path]:
-    """Yield a folder and, as long as each has nothing but another one, those inside."""
+    """Yield a folder and, as long as each has nothing but another one, those inside.
+
+    Hidden files do not count: macOS writes one into each folder that a person opens.
+    """
     folder = folder.resolve()
     while folder.is_dir() and not folder.is_symlink():
         yield folder
         try:
-            inside = list(folder.iterdir())
+            inside = [path for path in folder.iterdir() if not path.name.startswith(".")]
         except OSError:  # which grading will say
             return
         if len(inside) != 1:
