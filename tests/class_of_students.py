@@ -260,7 +260,7 @@ def submissions(secret: Path) -> dict[str, tuple[Files, str, str]]:
         },
         "slow": {"m.py": HOSTILE.replace("{attack}", "time.sleep(4)"), "w.safetensors": good},
         "right-traversal.zip": zip_of(
-            {"../../escaped.py": RIGHT, "/absolute.py": RIGHT, "m.py": RIGHT, "w.safetensors": good}
+            {"../../escaped.py": RIGHT, "/etc/cron.py": "", "/m.py": RIGHT, "w.safetensors": good}
         ),
     }
     wrong: dict[str, tuple[Files, str]] = {

@@ -430,7 +430,8 @@ def test_a_zip_file_writes_only_within_its_folder_and_limits(
             copy_submission(submission, target)
         return
     copy_submission(submission, target)
-    assert [path.name for path in tmp_path.rglob("*.py")] == ["ok.py"]
+    found = {path.relative_to(target).as_posix() for path in tmp_path.rglob("*.py")}
+    assert found == {"etc/cron.py", "ok.py"}
 
 
 def test_names_in_capitals_are_written_in_small_letters(tmp_path: Path) -> None:

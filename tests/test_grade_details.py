@@ -10,10 +10,20 @@ from pathlib import Path
 
 import pytest
 import torch
-from class_of_students import RIGHT, grade, notebook, spot_data, spot_weights, submit, zip_of
+from class_of_students import (
+    BUFFER,
+    RIGHT,
+    grade,
+    notebook,
+    spot_data,
+    spot_weights,
+    submit,
+    zip_of,
+)
 from safetensors.torch import save
 from torch import nn
 
+from netlet.analysis import cost_from_trace, trace
 from netlet.budgets import Budget, ModelCost, RuleResult, Score
 from netlet.classroom import Grade, GradingSettings, Submission, grade_files, source_size
 from netlet.classroom.examine import Examination
@@ -242,7 +252,7 @@ def test_submitted_weights_are_judged_by_their_last_epoch_only() -> None:
 
 def count(net: nn.Module, **more: int) -> int:
     """Return the counted parameters of a net with more tensors, by their names and sizes."""
-    tensors = {name.replace("__", "."): torch.zeros(size) for name, size in more.items()}
+    tensors = {name.replace("__", "."): torch.rand(size) for name, size in more.items()}
     cost = ModelCost(parameters=1, macs=1, weight_bytes=4, activation_bytes=4)
     return count_again(cost, {**net.state_dict(), **tensors})[0].parameters
 
@@ -267,6 +277,70 @@ def test_what_is_only_named_like_statistics_counts() -> None:
     assert count(net, a__running_mean=5_000, a__running_var=5_000) == 10_100
     many = {f"{n}__{kind}": 500 for n in range(9) for kind in ("running_mean", "running_var")}
     assert count(net, **many) == (100 + 18 * 500) // 2
+
+
+def cost_of(net: nn.Module) -> ModelCost:
+    return cost_from_trace(trace(net, (1, 28, 28)))
+
+
+def tied_net(width: int = 4) -> nn.Sequential:
+    first = nn.Sequential(nn.Conv2d(width, width, 3, bias=False), nn.BatchNorm2d(width))
+    return nn.Sequential(
+        *(nn.Conv2d(1, width, 3), first, nn.BatchNorm2d(width), first),
+        *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 10)),
+    )
+
+
+def test_shared_weights_count_once_as_in_netlet_check() -> None:
+    nothing = ModelCost(parameters=0, macs=1, weight_bytes=0, activation_bytes=4)
+    net = tied_net()
+    honest = cost_of(net)
+    assert honest.parameters == 40 + 144 + 8 + 8 + 50
+    assert count_again(honest, net.state_dict()) == (honest, [])  # with zeros and ones, untrained
+    torch.manual_seed(0)
+    for tensor in [*net.parameters(), *net.buffers()]:
+        tensor.data = torch.randint(9_000, tensor.shape).to(tensor.dtype)
+    assert count_again(honest, net.state_dict()) == (honest, [])
+    counted, notes = count_again(nothing, net.state_dict())  # the code says something else
+    assert counted.parameters == 250
+    assert counted.weight_bytes == honest.weight_bytes == 4 * (250 + 16) + 2 * 8
+    assert notes == [
+        "the weights have 250 numbers besides batch norm's statistics, not 0; the larger count is "
+        "judged"
+    ]
+
+
+def test_weights_that_are_nearly_shared_count_each() -> None:
+    one = torch.rand(4, 4)
+    other = one.clone()
+    other[3, 3] += 1e-3
+    cost = ModelCost(parameters=0, macs=1, weight_bytes=0, activation_bytes=4)
+    for tensors, numbers in (
+        ([one, one.clone()], 16),
+        ([one, other], 32),
+        ([one, one.reshape(2, 8)], 32),
+        ([torch.zeros(9), torch.zeros(9, dtype=torch.int32)], 18),
+        ([torch.zeros(9), -torch.zeros(9)], 18),
+    ):
+        state = {str(number): tensor for number, tensor in enumerate(tensors)}
+        assert count_again(cost, state)[0].parameters == numbers
+    # Which of two numbers stands where is one bit each, so only some repeats are free.
+    bits = {str(number): torch.tensor([float(number % 2)]) for number in range(10_000)}
+    assert count_again(cost, bits)[0].parameters == 10_000 - 256
+    assert count_again(cost, {**bits, "a": one, "b": one})[0].parameters == 10_016 - 255
+
+
+def test_a_net_with_shared_weights_is_graded_as_it_is_checked(tmp_path: Path) -> None:
+    (tmp_path / "m.py").write_text(RIGHT.replace("784, 10)", "784, 10), *[nn.Linear(10, 10)] * 2"))
+    for limit, state in ((7_961, "PASS"), (7_960, "FAIL")):
+        found = grade(tmp_path, GradingSettings(budget=Budget(params_below=limit)))
+        assert (found.state, found.parameters, found.warnings) == (state, 7_960, ())
+    found = grade(
+        submit(tmp_path, m__py=BUFFER), GradingSettings(budget=Budget(params_below=8_000))
+    )
+    said = "the weights have 16,850 numbers besides batch norm's statistics, not "
+    assert any(said in warning for warning in found.warnings)
+    assert said in grade_files.explain_grade(found)
 
 
 def test_what_cannot_be_graded_is_said_without_advice_that_does_not_help(tmp_path: Path) -> None:

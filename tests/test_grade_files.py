@@ -28,6 +28,7 @@ from netlet.budgets import Budget
 from netlet.classroom import Grade, GradingSettings, grade_files, inside
 from netlet.classroom.examine import Examination, Examiner
 from netlet.classroom.grades import check_claim
+from netlet.classroom.named_net import find_named_net
 from netlet.classroom.roster import Claim
 from netlet.classroom.student_page import student_page
 from netlet.classroom.submitted_weights import find_weights
@@ -310,6 +311,57 @@ def test_copies_of_the_weights_are_one_file(tmp_path: Path) -> None:
     (tmp_path / "c.pt").write_bytes(b"other")
     with pytest.raises(GradingError, match="3 files of weights"):
         find_weights(tmp_path, None)
+
+
+def test_a_pattern_names_one_of_several_weights_only_if_they_are_copies(tmp_path: Path) -> None:
+    for name in ("epoch15.pt", "epoch01.pt", "b/best.pt", "a/best.pt"):
+        write_submission(tmp_path, "ann", {name: name})
+    folder = tmp_path / "ann"
+    for pattern, said in (
+        ("epoch*.pt", "2 files of weights (epoch01.pt, epoch15.pt); name one in claim.toml, like "),
+        ("*.pt", "4 files of weights (epoch01.pt, epoch15.pt, a/best.pt, b/best.pt); name one"),
+        ("best.pt", "2 files of weights (a/best.pt, b/best.pt); name one in claim.toml, like "),
+    ):
+        with pytest.raises(GradingError, match=re.escape(said)):
+            find_weights(folder, pattern)
+    for written in ("epoch15.pt", "b/best.pt"):
+        assert find_weights(folder, written) == written
+    assert find_weights(folder, "*15*") == "epoch15.pt"
+    write_submission(tmp_path, "ann", {"b/best.pt": "a/best.pt"})
+    assert find_weights(folder, "best.pt") == "a/best.pt"
+    write_submission(tmp_path, "ann", {"hand-in/chosen.pt": "chosen"})
+    assert find_weights(folder, "*.pt") == "hand-in/chosen.pt"
+
+
+def test_a_pattern_names_the_only_file_with_such_a_net(tmp_path: Path) -> None:
+    other = RIGHT.replace("Net", "Other")
+    files = {"data.py": "import torch", "model.py": RIGHT, "old/model.py": other}
+    write_submission(tmp_path, "ann", {**files, "train.py": "from model import Net"})
+    folder = tmp_path / "ann"
+    for pattern, found in (
+        ("*.py:Net", "model.py:Net"),
+        ("*.py:Net[1]", "model.py:Net[1]"),
+        ("*:Other", "old/model.py:Other"),
+        ("model.py", "model.py:Net"),
+        ("model", "model.py:Net"),
+        ("old/*.py", "old/model.py:Other"),
+        ("old/model.py:Any", "old/model.py:Any"),
+    ):
+        assert find_named_net(folder, pattern) == f"{folder}/{found}"
+    for pattern, said in (
+        ("*.py", "2 files match '*.py': model.py, old/model.py; name one of them, like net = \"m"),
+        ("*.py:Any", "4 files match '*.py:Any': data.py, model.py, train.py, old/model.py; name"),
+    ):
+        with pytest.raises(NetError, match=re.escape(said)):
+            find_named_net(folder, pattern)
+    write_submission(tmp_path, "ann", {"old/model.py": RIGHT})
+    assert find_named_net(folder, "*.py:Net") == f"{folder}/model.py:Net"  # of two copies
+    write_submission(tmp_path, "ann", {"old/model.py": RIGHT + other})
+    with pytest.raises(
+        NetError, match=r"2 files define 'Net': model\.py, old/model\.py; name one "
+    ):
+        find_named_net(folder, "*.py:Net")
+    assert find_named_net(folder, "model.py:Net") == f"{folder}/model.py:Net"
 
 
 def test_an_unknown_key_in_a_claim_is_named_and_the_rest_of_it_counts(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from class_of_students import RIGHT, grade, spot_weights, write_submission, zip_of
+from class_of_students import RIGHT, grade, spot_data, spot_weights, write_submission, zip_of
 from torch import nn
 
 from netlet.budgets import Budget
@@ -19,14 +19,16 @@ from netlet.classroom import (
     Grade,
     GradingSettings,
     Submission,
+    grade_files,
+    grade_submissions,
     list_submissions,
     submitted_files,
 )
 from netlet.classroom.case import CODE, shorten_problem
 from netlet.classroom.submissions import find_missing
-from netlet.classroom.submitted_files import copy_submission
+from netlet.classroom.submitted_files import LeftOut, copy_submission
 from netlet.classroom.submitted_weights import find_weights
-from netlet.errors import GradingError, NetError, NetletError
+from netlet.errors import GradingError, NetError, NetletError, NetletWarning
 from netlet.nets import load_weights
 from netlet.nets.device_errors import describe_device_error
 
@@ -45,7 +47,7 @@ def test_a_file_of_torch_save_is_scored_whatever_it_is_called(tmp_path: Path, na
     files = {"m.py": RIGHT, name: content.getvalue(), "claim.toml": f"weights = '{name}'"}
     write_submission(tmp_path, "ann", files)
     (tmp_path / "copy").mkdir()
-    assert copy_submission(Submission("ann", tmp_path / "ann"), tmp_path / "copy") == ""
+    assert copy_submission(Submission("ann", tmp_path / "ann"), tmp_path / "copy") == LeftOut()
     found = grade(tmp_path / "copy", GradingSettings(budget=BUDGET))
     assert (found.state, found.problem, found.warnings) == ("PASS", "", ())
     (tmp_path / "copy" / "claim.toml").unlink()
@@ -75,15 +77,17 @@ def test_weights_of_another_kind_are_named_with_the_kinds_that_are_read(tmp_path
         find_weights(tmp_path, "m.pt")
     write_submission(tmp_path, "ann", {"m.py": RIGHT, "m.h5": b"x", "data.csv": ""})
     (tmp_path / "copy").mkdir()
-    said = copy_submission(Submission("ann", tmp_path / "ann"), tmp_path / "copy")
+    said = copy_submission(Submission("ann", tmp_path / "ann"), tmp_path / "copy").weights
     assert said.startswith(f"m.h5 is not read; {endings}")
     (tmp_path / "ann" / "m.h5").unlink()
     for name in ("w.pt.zip", "w.PTH.txt", "w.pth.gz"):
         write_submission(tmp_path, "bob" + name, {"m.py": RIGHT, name: b"x"})
-        said = copy_submission(Submission("bob", tmp_path / ("bob" + name)), tmp_path / "copy")
+        said = copy_submission(
+            Submission("bob", tmp_path / ("bob" + name)), tmp_path / "copy"
+        ).weights
         assert said.startswith(f"{name} is not read; {endings}")
     (tmp_path / "ann" / "m.pt").write_bytes(b"x")
-    assert copy_submission(Submission("ann", tmp_path / "ann"), tmp_path / "copy") == ""
+    assert copy_submission(Submission("ann", tmp_path / "ann"), tmp_path / "copy") == LeftOut()
     settings = GradingSettings(budget=BUDGET, net="model.txt:Net")
     with pytest.raises(NetError, match=r"nets are read from files that end in \.py or \.ipynb"):
         grade(tmp_path / "copy", settings)
@@ -97,17 +101,88 @@ def test_a_large_pickle_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         for name in ("m.py", "mnist.pkl"):
             archive.write(tmp_path / "ann" / name, name)
     for name in ("ann", "ann.zip"):
-        said = copy_submission(Submission("ann", tmp_path / name), tmp_path / "copy")
+        said = copy_submission(Submission("ann", tmp_path / name), tmp_path / "copy").weights
         assert said == (
             "mnist.pkl is larger than 0 MiB and is not read; if it has the weights, hand in "
             "net.state_dict() alone"
         )
         assert [path.name for path in (tmp_path / "copy").iterdir()] == ["m.py"]
     write_submission(tmp_path, "ann", {"w.pt": b"x"})
-    assert copy_submission(Submission("ann", tmp_path / "ann"), tmp_path / "copy") == ""
+    assert copy_submission(Submission("ann", tmp_path / "ann"), tmp_path / "copy") == LeftOut()
     write_submission(tmp_path, "ann", {"m.pt": b"x" * 501})
     with pytest.raises(GradingError, match="the files are too large"):
         copy_submission(Submission("ann", tmp_path / "ann"), tmp_path / "copy")
+
+
+def copied_files(path: Path, copy: Path) -> tuple[dict[str, str], LeftOut]:
+    """Return the files of a submission that are copied, with what they hold, and what is not."""
+    copy.mkdir()
+    left_out = copy_submission(Submission("ann", path), copy)
+    files = [file for file in copy.rglob("*") if file.is_file()]
+    return {file.relative_to(copy).as_posix(): file.read_text() for file in files}, left_out
+
+
+def test_files_beside_a_zip_file_count_more_than_those_in_it(tmp_path: Path) -> None:
+    inside = {"model.py": "", "claim.toml": "mean = 0", "model.pt": "old", "a/netlet.toml": "1"}
+    files = {"model.PT": "new", "Claim.toml": "mean = 0.5", "a/netlet.toml": "1"}
+    write_submission(tmp_path, "ann", {"code.zip": zip_of({**inside}), **files})
+    found, left_out = copied_files(tmp_path / "ann", tmp_path / "copy")
+    counting = {"claim.toml": "mean = 0.5", "model.pt": "new", "a/netlet.toml": "1"}
+    assert found == {"model.py": "", **counting}
+    said = (
+        "claim.toml, model.pt in code.zip differ from those beside it, which count; keep only one"
+    )
+    assert left_out == LeftOut(twins=(said,))
+    (tmp_path / "ann" / "model.PT").write_text("old")
+    _, left_out = copied_files(tmp_path / "ann", tmp_path / "again")
+    said = "claim.toml in code.zip differs from the one beside it, which counts; keep only one"
+    assert left_out == LeftOut(twins=(said,))
+
+
+def test_files_that_grading_knows_by_one_name_are_named_if_they_differ(tmp_path: Path) -> None:
+    files = {"Model.PY": "1", "Model.py.txt": "2", "claim.toml.txt": "a = 1", "claim.toml": "b = 2"}
+    same = {"w.PT": "x", "w.pt": "x"}
+    write_submission(tmp_path, "ann", {**files, **same})
+    (tmp_path / "ann.zip").write_bytes(zip_of({**files, **same}))
+    for name in ("ann", "ann.zip"):
+        found, left_out = copied_files(tmp_path / name, tmp_path / f"copy of {name}")
+        assert found == {"Model.py": "1", "claim.toml": "b = 2", "w.pt": "x"}
+        assert set(left_out.twins) == {
+            "Model.PY and Model.py.txt differ, of which Model.PY counts; keep only one",
+            "claim.toml and claim.toml.txt differ, of which claim.toml counts; keep only one",
+        }
+
+
+def test_hidden_files_are_no_part_of_a_hand_in(tmp_path: Path) -> None:
+    """macOS writes ``._model.py`` beside ``model.py`` on a stick or a share."""
+    hidden = b"\0\5\x16\7\0\2\0\0Mac OS X"
+    write_submission(tmp_path, "a", {"m.zip": zip_of({"m.py": "x"}), "._m.zip": hidden})
+    write_submission(tmp_path, "b", {"m.zip": zip_of({"m.py": "x"}), "._m.py": hidden})
+    write_submission(tmp_path, "c", {"m.py": "x", "._m.py": hidden, "._claim.toml": hidden})
+    (tmp_path / "d.zip").write_bytes(zip_of({"m.py": "x", "a/._m.py": hidden, "._w.pt": hidden}))
+    for name in ("a", "b", "c", "d.zip"):
+        found, left_out = copied_files(tmp_path / name, tmp_path / f"copy of {name}")
+        assert (found, left_out) == ({"m.py": "x"}, LeftOut())
+
+
+def test_absolute_paths_in_a_zip_file_are_read_as_unzip_does(tmp_path: Path) -> None:
+    names = {"/m.py": "1", "C:\\hw\\n.py": "2", "//server/o.py": "3", "d:/claim.toml": "4"}
+    others = {"/../p.py": "5", "C:\\..\\q.py": "6", "m.py": "second"}
+    (tmp_path / "s.zip").write_bytes(zip_of({**names, **others}))
+    found, _ = copied_files(tmp_path / "s.zip", tmp_path / "copy")
+    assert found == {"m.py": "1", "hw/n.py": "2", "server/o.py": "3", "claim.toml": "4"}
+
+
+def test_what_is_not_read_is_said_although_the_files_that_are_read_stay(tmp_path: Path) -> None:
+    write_submission(tmp_path, "ann", {"m.py": RIGHT})
+    settings = GradingSettings(budget=Budget(params_below=8_000), trust=True)
+    found = [Submission("ann", tmp_path / "ann")]
+    (before,) = grade_submissions(found, settings, spot_data())
+    (same,) = grade_submissions(found, settings, spot_data(), before={"ann": before})
+    assert (same.digest, same.warnings) == (before.digest, ())
+    write_submission(tmp_path, "ann", {"best.h5": b"x"})
+    (after,) = grade_submissions(found, settings, spot_data(), before={"ann": before})
+    assert after.warnings[0].startswith("best.h5 is not read; weights are read from files")
 
 
 def test_a_tar_archive_and_a_plain_pickle_are_told_from_weights(tmp_path: Path) -> None:
@@ -192,6 +267,12 @@ def test_a_loose_file_that_is_not_read_is_an_error_of_its_own(tmp_path: Path) ->
         {"a.py": "from .b import Net", "b.py": "", "best.pt": ""},
         {"a.py": "", "b.py": "", "netlet.toml": "", "best.pt": ""},
         {"a.py": "", "b.py": "", "claim.toml": ""},
+        {"a.py": "", "Claim.toml.txt": ""},
+        {"a.py": "", "b.py": "", "hand-in/run.json": "{}"},
+        {"a.py": "", "b.py": "", "studies/a/study.json": "{}"},
+        {"a.py": "", "b.py": "", "studies/a/seed-0/run.json": "{}"},
+        {"a.py": "", "b.py": "", "netlet.toml": "net = 'b.py:Net'"},
+        {"src/a.py": "", "b": "", "netlet.toml": "net = 'src/a.py'"},
     ],
 )
 def test_files_that_belong_together_are_refused_as_a_class(
@@ -200,6 +281,56 @@ def test_files_that_belong_together_are_refused_as_a_class(
     write_submission(tmp_path, "ann", files)
     with pytest.raises(GradingError, match="looks like one submission, because it contains"):
         list_submissions([tmp_path / "ann"])
+
+
+@pytest.mark.parametrize("text", ["net = 'model.py:Net'", "net = 'swift'", "net = 3", "net =", ""])
+def test_the_settings_of_a_teacher_do_not_make_a_class_one_submission(
+    tmp_path: Path, text: str
+) -> None:
+    write_submission(tmp_path, "class", {"ann.py": "", "bob/model.py": "", "netlet.toml": text})
+    write_submission(tmp_path, "class", {"task.toml": "", "class.csv": "", "hand-in/cy.py": ""})
+    found = list_submissions([tmp_path / "class"])
+    assert [one.name for one in found] == ["ann", "bob", "hand-in"]
+
+
+def test_grades_of_an_earlier_grading_are_no_submission(tmp_path: Path) -> None:
+    grades = grade_files.grades_to_json([])
+    write_submission(tmp_path, "class", {"ann.py": "", "first/grades.json": grades})
+    write_submission(tmp_path, "class", {"first/bob/report.md": "", "killed/all/grades.jsonl": ""})
+    # Neither other records nor a record beside code make a student's folder one of grades.
+    write_submission(tmp_path, "class", {"cy/grades.json": "{}", "cy/bob/report.md": ""})
+    write_submission(tmp_path, "class", {"dan/grades.json": grades, "dan/m.py": ""})
+    folder = tmp_path / "class"
+    for paths in ([folder], sorted(folder.iterdir())):
+        with pytest.warns(NetletWarning) as warned:
+            found = list_submissions(paths, out=tmp_path / "out")
+        assert [one.name for one in found] == ["ann", "cy", "dan"]
+        assert sorted(str(one.message) for one in warned) == [
+            f"{folder / name}: is left out, since it has the grades of an earlier grading"
+            for name in ("first", "killed")
+        ]
+    with pytest.warns(NetletWarning, match="killed: is left out"):
+        found = list_submissions(sorted(folder.iterdir()), out=folder / "first")
+    assert [one.name for one in found] == ["ann", "cy", "dan"]
+    with (
+        pytest.raises(GradingError, match="only grades of an earlier grading; name submissions"),
+        pytest.warns(NetletWarning),
+    ):
+        list_submissions([folder / "first", folder / "killed"])
+
+
+def test_a_submission_that_is_named_twice_is_graded_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("bob.py", "ann.py"):
+        (tmp_path / name).write_text("")
+    paths = [Path("bob.py"), tmp_path / "ann.py", tmp_path / "bob.py", Path("./x/../bob.py")]
+    (tmp_path / "x").mkdir()
+    found = list_submissions(paths)
+    assert [(one.name, one.path) for one in found] == [("bob", paths[0]), ("ann", paths[1])]
+    assert list_submissions([tmp_path, Path()]) == list_submissions([tmp_path])
+    assert len(list_submissions([paths[0], paths[2]], single=True)) == 1
 
 
 def test_spaces_around_a_name_do_not_count_on_the_roster(tmp_path: Path) -> None:

@@ -213,6 +213,27 @@ def test_one_who_is_not_on_the_roster_is_named_when_graded_alone(netlet: Netlet,
     assert "ros: is not on the roster\n" in out
 
 
+@pytest.mark.parametrize("second", [["submissions/bob", "--single"], ["submissions"]])
+def test_the_report_of_a_single_submission_moves_when_others_are_graded(
+    netlet: Netlet, two: Path, second: list[str]
+) -> None:
+    options = ("--budget", "class.toml", "--trust")
+    netlet("grade", str(two / "ann"), "--single", *options)
+    assert "`ann`" in Path("grades/report.md").read_text()
+    Path("grades/report").mkdir(exist_ok=True)
+    Path("grades/report/mistakes.svg").write_text("of ann")
+    netlet("grade", *second, *options)
+    own = {"grades.csv", "grades.json"}
+    assert {path.name for path in Path("grades").iterdir()} == {*own, "ann", "bob"}
+    for name in ("ann", "bob"):
+        assert f"`{name}`" in Path(f"grades/{name}/report.md").read_text()
+        assert read_table()[name]["report"] == name
+    assert Path("grades/ann/report/mistakes.svg").read_text() == "of ann"
+    code, out, _ = netlet("grade", str(two / "ann"), "--single", *options)
+    assert (code, "1 submission unchanged" in out) == (1, True)
+    assert not Path("grades/report.md").exists()
+
+
 @pytest.mark.parametrize(
     ("title", "meant"), [("points", "corrected_points"), ("Comments", "comment")]
 )
@@ -400,6 +421,8 @@ def test_grades_deep_in_the_folder_of_the_class_are_no_submission(tmp_path: Path
     (tmp_path / "a.py").write_text("")
     out = tmp_path / "results" / "first" / "grades"
     out.mkdir(parents=True)
+    assert [one.name for one in list_submissions([tmp_path], out=out)] == ["a"]
+    (tmp_path / "results" / ".DS_Store").write_text("")
     assert [one.name for one in list_submissions([tmp_path], out=out)] == ["a"]
     (tmp_path / "results" / "net.py").write_text("")
     with pytest.raises(GradingError, match=r"results: is a submission, and the grades would be"):

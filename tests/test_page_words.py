@@ -23,6 +23,8 @@ from netlet.data import SOURCES, frames_characters
 from netlet.experiments import TrainedNet
 from netlet.export import TracedModel, trace_model
 from netlet.export.card_html import card_section, card_to_html
+from netlet.export.image_selection import was_trained_on_digits
+from netlet.export.input_words import is_bright_on_dark
 from netlet.export.page_export import build_page
 from netlet.export.page_net import encode_weights
 from netlet.nets import find_shipped_weights, list_shipped_weights
@@ -118,6 +120,24 @@ def test_names_in_the_instructions_are_text() -> None:
 
 
 @pytest.mark.parametrize(
+    ("data", "of_digits", "bright"),
+    [
+        ("mnist", True, True),
+        ("mnist, 500 training images", True, True),
+        ("scribble, 1,000 training images", True, True),
+        ("fashion_mnist, 500 training images", False, True),
+        ("my folder", False, False),
+        ("my folder, 500 training images", False, False),
+    ],
+)
+def test_a_part_of_a_public_data_set_has_images_like_the_whole(
+    data: str, of_digits: bool, bright: bool
+) -> None:
+    assert was_trained_on_digits(model(DIGITS, (1, 28, 28), data)) == of_digits
+    assert is_bright_on_dark(data) == bright
+
+
+@pytest.mark.parametrize(
     ("shape", "data", "framed"),
     [
         ((1, 28, 28), None, True),
@@ -128,6 +148,8 @@ def test_names_in_the_instructions_are_text() -> None:
         ((1, 28, 28), "my folder", True),
         ((3, 28, 28), "my folder", False),
         ((1, 28, 28), "fashion_mnist", False),
+        ((3, 28, 28), "mnist, 500 training images", True),
+        ((1, 28, 28), "fashion_mnist, 500 training images", False),
         ((1, 32, 32), None, False),
         ((3, 32, 32), "my folder", False),
     ],

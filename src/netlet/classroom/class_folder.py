@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from netlet.classroom.file_kinds import (
     CLAIMS,
+    GRADES_JSON,
+    JOURNAL,
     RECORD,
     REPOSITORY,
     find_usual_name,
@@ -17,12 +21,17 @@ from netlet.classroom.file_kinds import (
     is_source,
     is_weights,
 )
-from netlet.classroom.submitted_files import LEFT_OUT
-from netlet.errors import GradingError
+from netlet.classroom.submitted_files import HAND_IN, LEFT_OUT, read_text
+from netlet.errors import GradingError, NetletWarning
 from netlet.files import read_regular
+from netlet.records import STUDY
+from netlet.toml_files import parse_toml
 
-_RUNS = "runs"  # the folder of the runs of netlet train
-_RECORDS = (f"*/{RECORD}", f"*/*/{RECORD}")  # of its runs, and those of a study
+_RECORDS = {  # of what netlet train and netlet study leave beside a net, by the name of the folder
+    "runs": (f"*/{RECORD}", f"*/*/{RECORD}"),
+    "studies": (f"*/{STUDY}", f"*/*/{RECORD}"),
+    HAND_IN: (RECORD,),
+}
 # How the files of one submission are called, and not students.
 _USUAL = {
     *("model", "models", "net", "nets", "network", "cnn", "mnist", "notebook", "solution"),
@@ -30,6 +39,9 @@ _USUAL = {
     *("data", "dataset", "datasets", "utils", "util", "helpers", "config", "src", "setup"),
 }
 _MAX_BYTES = 1 << 20  # of code that is looked into
+_MAX_SETTINGS_BYTES, _MAX_DOTS = 1 << 16, 100  # of netlet.toml, and in one of its lines
+_OF_GRADES = re.compile(rb'"kind":\s*"grades"')  # in the first lines of grades.json
+_MOST_BYTES = 500  # of these lines
 _IMPORT = re.compile(rb"^[ \t]*(?:from|import)[ \t]+\.?(\w+)", re.M)
 
 
@@ -47,6 +59,9 @@ def list_folder(folder: Path, out: Path | None) -> list[Path]:
 
     Raises:
         GradingError: There are none, or the folder is itself a submission.
+
+    Warns:
+        NetletWarning: A folder has the grades of an earlier grading, and no submission.
     """
     inside = [
         path
@@ -57,15 +72,16 @@ def list_folder(folder: Path, out: Path | None) -> list[Path]:
         path
         for path in inside
         if (path.is_dir() or is_submission(path.name))
-        and (out is None or not _holds_only(path, out.resolve()))
+        and (out is None or out.resolve() not in _descend(path))
     ]
+    paths = leave_out_grades(paths, out)
     _refuse_single(folder, inside, paths)
     if not paths:
         raise GradingError(
             f"{folder}: has no submissions; put a .py file, notebook, folder or .zip for each "
             "student into it"
         )
-    others = [path for path in inside if path not in paths and path.is_file()]
+    others = [path for path in inside if path.is_file() and not is_submission(path.name)]
     return sorted([*paths, *(path for path in others if not is_of_teacher(path.name))])
 
 
@@ -74,14 +90,58 @@ def is_unread(path: Path) -> bool:
     return path.is_file() and not is_submission(path.name)
 
 
-def _holds_only(folder: Path, out: Path) -> bool:
-    """Return whether a path is a folder, or leads to it through folders that have nothing else."""
+def leave_out_grades(paths: Sequence[Path], out: Path | None) -> list[Path]:
+    """Return paths without the folders that have grades, which are no submissions.
+
+    Args:
+        paths: The paths.
+        out: The folder for the grades, which is left out without a warning.
+
+    Warns:
+        NetletWarning: A folder has those of an earlier grading.
+    """
+    kept = []
+    for path in paths:
+        chain = list(_descend(path))
+        if not (chain and _has_grades(chain[-1])):
+            kept.append(path)
+        elif out is None or out.resolve() not in chain:
+            text = f"{path}: is left out, since it has the grades of an earlier grading"
+            warnings.warn(text, NetletWarning, stacklevel=2)
+    return kept
+
+
+def _descend(folder: Path) -> Iterator[Path]:
+    """Yield a folder and, as long as each has nothing but another one, those inside.
+
+    Hidden files do not count: macOS writes one into each folder that a person opens.
+    """
     folder = folder.resolve()
-    while folder != out:
-        if folder not in out.parents or len(list(folder.iterdir())) != 1:
+    while folder.is_dir() and not folder.is_symlink():
+        yield folder
+        try:
+            inside = [path for path in folder.iterdir() if not path.name.startswith(".")]
+        except OSError:  # which grading will say
+            return
+        if len(inside) != 1:
+            return
+        (folder,) = inside
+
+
+def _has_grades(folder: Path) -> bool:
+    """Return whether a grading has written into a folder, in which there is no code."""
+    try:
+        if any(is_submission(name) for name in os.listdir(folder)):
             return False
-        (folder,) = folder.iterdir()
-    return True
+        if (folder / JOURNAL).is_file():
+            return True
+        path = folder / GRADES_JSON
+        if not path.is_file():
+            return False
+        with open(path, "rb") as file:
+            return bool(_OF_GRADES.search(file.read(_MOST_BYTES)))
+    except OSError:
+        return False
 
 
 def _refuse_single(folder: Path, inside: Sequence[Path], submissions: Sequence[Path]) -> None:
@@ -93,18 +153,33 @@ def _refuse_single(folder: Path, inside: Sequence[Path], submissions: Sequence[P
         submissions: What would be taken for submissions.
 
     Raises:
-        GradingError: It has a claim or runs beside its code, which belong to one submission, or
-            weights beside code that is not that of several students.
+        GradingError: It has a claim, runs, or the settings of its net, which belong to one
+            submission, or weights beside code that is not that of several students.
     """
     for path in inside:
-        own = path.is_file() and path.name.lower() in CLAIMS
-        own |= path.name == _RUNS and any(any(path.glob(record)) for record in _RECORDS)
+        own = path.is_file() and find_usual_name(path.name) in CLAIMS
+        own |= any(any(path.glob(record)) for record in _RECORDS.get(path.name, ()))
+        own |= path.name == REPOSITORY and _has_net_beside(path)
         if own or (path.is_file() and is_weights(path.name) and _belong_together(submissions)):
             raise GradingError(
                 f"{folder}: looks like one submission, because it contains {path.name}; pass "
                 "--single to grade it alone, name a second submission to grade both, or put each "
                 "student's files into a subfolder"
             )
+
+
+def _has_net_beside(settings: Path) -> bool:
+    """Return whether a ``netlet.toml`` names a net in a file that is there.
+
+    That of a teacher does not, unless the folder has the teacher's own net, too.
+    """
+    try:
+        text = read_text(settings, _MAX_SETTINGS_BYTES)
+        net = parse_toml(text, settings.name, GradingError, "repair it", max_dots=_MAX_DOTS)["net"]
+    except (GradingError, OSError, KeyError):
+        return False
+    file = (net.rpartition(":")[0] or net) if isinstance(net, str) else ""
+    return is_source(file) and (settings.parent / file).is_file()
 
 
 def _belong_together(paths: Sequence[Path]) -> bool:

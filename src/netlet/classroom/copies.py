@@ -26,16 +26,14 @@ def digest_weights(state: Mapping[str, torch.Tensor]) -> str:
     Args:
         state: The state dict of the net.
     """
-    tensors = sorted(
-        hashlib.sha256(f"{one.dtype} {tuple(one.shape)} ".encode() + _bytes_of(one)).digest()
-        for one in state.values()
-        if one.numel()
-    )
+    tensors = sorted(digest_tensor(one) for one in state.values() if one.numel())
     return hashlib.sha256(b"".join(tensors)).hexdigest() if tensors else ""
 
 
-def _bytes_of(tensor: torch.Tensor) -> bytes:
-    return tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes()
+def digest_tensor(tensor: torch.Tensor) -> bytes:
+    """Return the SHA-256 of the type, shape and bytes of a tensor."""
+    content = tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes()
+    return hashlib.sha256(f"{tensor.dtype} {tuple(tensor.shape)} ".encode() + content).digest()
 
 
 def digest_predictions(evaluation: Evaluation, images: str) -> str:

@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from netlet.classroom.grade_files import GRADES_JSON, SCHEMA
+from netlet.classroom.file_kinds import GRADES_JSON
+from netlet.classroom.grade_files import SCHEMA
 from netlet.classroom.grades import Grade, GradedBudget
 from netlet.classroom.journal import read_journal
 from netlet.classroom.roster import find_correction, find_row

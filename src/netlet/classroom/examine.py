@@ -118,7 +118,8 @@ class Examiner:
         converted = str(answer.values["weights_note"])[:_MOST_LETTERS]
         missing = not evaluations and settings.budget.target is not None
         reason = _NOT_TRAINED if refused else unusable or _NO_WEIGHTS
-        warnings = [*case.warnings, *([unusable] if unusable and not missing else [])]
+        # A count that is not the one of netlet check may decide on a limit.
+        warnings = [*case.warnings, *([unusable] if unusable and not missing else []), *recount]
         if score and not recipe:
             warnings += self._scorer.suggest(case, score, tensors)
         grade = Grade(
@@ -139,7 +140,6 @@ class Examiner:
             notes=(
                 *([definitions] if definitions else []),
                 *([converted] if converted else []),
-                *recount,
                 *self._notes(case, found, rules),
             ),
             definitions=definitions,

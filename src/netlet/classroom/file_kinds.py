@@ -19,6 +19,7 @@ CLAIMS = ("claim.toml", "claim.json")
 REPOSITORY, RECORD = "netlet.toml", "run.json"
 _EPOCHS = "epochs.jsonl"  # of the run that the record is about
 STATING = (*CLAIMS, REPOSITORY, RECORD)  # what the student says of the net
+GRADES_JSON, JOURNAL = "grades.json", "grades.jsonl"  # by which a folder of grades is known
 ARCHIVE = ".zip"
 _PACKED = (
     ".rar",

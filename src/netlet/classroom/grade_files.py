@@ -13,14 +13,14 @@ from typing import Any
 from netlet.budgets import RuleResult, is_about_accuracy
 from netlet.budgets.points import format_points
 from netlet.classroom.copies import find_copies
+from netlet.classroom.file_kinds import GRADES_JSON, JOURNAL
 from netlet.classroom.grades import Grade, GradedBudget, Used, check_claim, format_earned
-from netlet.classroom.journal import JOURNAL
 from netlet.classroom.roster import find_correction
 from netlet.classroom.submissions import compose
 from netlet.files import safe_name
 from netlet.text import dump_json, escape_controls, format_count, format_table
 
-GRADES_JSON, GRADES_CSV = "grades.json", "grades.csv"
+GRADES_CSV = "grades.csv"
 CHANGED_CSV = "grades.changed{}.csv"  # a table that a person has changed, kept
 REPORT, RESULTS = "report.md", "results.json"
 SCHEMA = 1

@@ -238,15 +238,17 @@ class _Grader:
         target, digest = self._folder / f"submission-{number}", ""
         target.mkdir()
         try:
-            unread = copy_submission(submission, target)
-            digest = self._digest(target, row)
+            left_out = copy_submission(submission, target)
+            said = list(left_out.twins)
+            if left_out.weights and not self._settings.retrain:
+                said.append(left_out.weights)
+            digest = self._digest(target, row, said)
             earlier = self._before.get(name)
             if earlier is not None and digest and earlier.digest == digest:
                 remove_copy(target)
                 return Examination(earlier.replace(budget=self._budget)), True
             claim, problems = read_claim(target, row)
-            if unread and not self._settings.retrain:
-                problems = dataclasses.replace(problems, found=(*problems.found, unread))
+            problems = dataclasses.replace(problems, found=(*problems.found, *said))
             case = self._examiner.prepare(name, target, claim, problems)
         except Exception as error:  # whatever a file makes netlet do, the others are graded
             remove_copy(target)
@@ -319,9 +321,9 @@ class _Grader:
             )
         )
 
-    def _digest(self, folder: Path, row: Mapping[str, str]) -> str:
+    def _digest(self, folder: Path, row: Mapping[str, str], said: Sequence[str]) -> str:
         filled = {key: value for key, value in row.items() if value}
-        text = f"{self._key} {digest_files(folder)} {dump_json(filled)}"
+        text = f"{self._key} {digest_files(folder)} {dump_json(filled)}{''.join(said)}"
         return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -8,11 +8,10 @@ that this returns is believed; see ``examine.py``.
 from __future__ import annotations
 
 import contextlib
-import fnmatch
 import io
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,14 +19,8 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from netlet.classroom.file_kinds import (
-    HAND_IN_CODE,
-    NO_SOURCES,
-    SOURCES,
-    find_usual_name,
-    is_source,
-    list_endings,
-)
+from netlet.classroom.file_kinds import HAND_IN_CODE, NO_SOURCES
+from netlet.classroom.named_net import MOST_CANDIDATES, find_named_net, list_sources
 from netlet.data import Dataset, Split
 from netlet.errors import NetError
 from netlet.evaluation import compute_logits
@@ -47,8 +40,6 @@ from netlet.training import Callback, fit
 
 CODE, TRAIN = "/task/code", "/task/train.npz"  # where submission and training images are
 COPIES = ("noisy", "moved")  # what comes before the test images
-_NETS_END = f"nets are read from files that end in {list_endings(SOURCES)}"
-_MAX_CANDIDATES = 40
 _SCORED_WHILE_TRAINING = 500  # training images: the test images have no labels here
 
 
@@ -189,12 +180,12 @@ def _find_net(
         NetError: There is none or there are several, or it does not run.
     """
     if pattern:
-        address = _resolve(folder, pattern)
+        address = find_named_net(folder, pattern)
         analysis = SameProcess().analyze(address, shape, classes)
         if analysis.outputs != classes:
             raise NetError(_describe_outputs(os.path.relpath(address, folder), analysis, classes))
         return address, analysis
-    if not _files(folder):
+    if not list_sources(folder):
         raise NetError(NO_SOURCES + HAND_IN_CODE)
     unclear: list[str] = []  # of files with other things
     problems: list[str] = []  # of nets with other outputs
@@ -261,55 +252,6 @@ def _explain_no_net(
     return NetError(f"no net: {reasons[0]}{others}")
 
 
-def _files(folder: Path) -> list[Path]:
-    files = [path for path in folder.rglob("*") if path.suffix in SOURCES and path.is_file()]
-    return sorted(files, key=lambda path: (len(path.parts), path))
-
-
-def _resolve(folder: Path, pattern: str) -> str:
-    """Return the address that a pattern like ``model.py:Net`` means, in a folder inside, too."""
-    place, _, name = pattern.rpartition(":")
-    if not place:
-        place, name = name, ""
-    written = PurePosixPath(place)
-    if written.name:  # as the copies of files are called
-        place = written.with_name(find_usual_name(written.name)).as_posix()
-    matches = [
-        path
-        for path in _files(folder)
-        if path.relative_to(folder).as_posix() == place
-        or any(
-            fnmatch.fnmatch(path.relative_to(folder).as_posix(), f"{start}{place}{end}")
-            for start in ("", "*/")
-            for end in ("", path.suffix)
-        )
-    ]
-    if not matches and (files := _find_files_of(folder, pattern)):
-        if len(files) > 1:
-            places = [path.relative_to(folder).as_posix() for path in files[:5]]
-            raise NetError(
-                f"{len(files)} files define {pattern!r}: {', '.join(places)}; name one of "
-                f'them, like net = "{places[0]}:{pattern}"'
-            )
-        return f"{files[0]}:{pattern}"
-    if not matches:
-        here = ", ".join(path.relative_to(folder).as_posix() for path in _files(folder)[:5])
-        endings = "" if is_source(place) else f"; {_NETS_END}"
-        there = here or NO_SOURCES
-        raise NetError(f"no file {place!r}; there are: {there}{endings}")
-    return f"{matches[0]}:{name}" if name else complete_address(str(matches[0]))
-
-
-def _find_files_of(folder: Path, name: str) -> list[Path]:
-    """Return the files that define a net of a name, which a student may give without its file."""
-    found = []
-    for file in _files(folder)[:_MAX_CANDIDATES]:
-        with contextlib.suppress(NetError, SyntaxError, ValueError, RecursionError):
-            if name in list_definitions(read_source(file).tree):
-                found.append(file)
-    return found
-
-
 def _candidates(folder: Path, unclear: list[str], broken: list[str]) -> list[str]:
     """Return the addresses of what may be the net.
 
@@ -320,7 +262,7 @@ def _candidates(folder: Path, unclear: list[str], broken: list[str]) -> list[str
     """
     found: list[str] = []
     imported: list[str] = []  # of functions that may return a net of another file or package
-    for file in _files(folder)[:_MAX_CANDIDATES]:
+    for file in list_sources(folder)[:MOST_CANDIDATES]:
         try:
             found.append(complete_address(str(file)))
         except NetError as error:
@@ -334,7 +276,7 @@ def _candidates(folder: Path, unclear: list[str], broken: list[str]) -> list[str
             found += [f"{file}:{name}" for name in names]
             if not names:
                 (unclear if defined else broken).append(str(error))
-    return _leave_out_copies(found or imported)[:_MAX_CANDIDATES]
+    return _leave_out_copies(found or imported)[:MOST_CANDIDATES]
 
 
 def _leave_out_copies(addresses: list[str]) -> list[str]:

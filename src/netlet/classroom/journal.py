@@ -11,13 +11,13 @@ import os
 from dataclasses import asdict
 from pathlib import Path
 
+from netlet.classroom.file_kinds import JOURNAL
 from netlet.classroom.grades import Grade
 from netlet.errors import GradingError
 from netlet.files import read_regular
 from netlet.outputs.place import explain
 from netlet.text import dump_json
 
-JOURNAL = "grades.jsonl"
 _MAX_BYTES = 256 << 20
 
 

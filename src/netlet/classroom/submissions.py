@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections import Counter
@@ -9,7 +10,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from netlet.classroom.class_folder import is_submission, is_unread, list_folder
+from netlet.classroom.class_folder import (
+    is_submission,
+    is_unread,
+    leave_out_grades,
+    list_folder,
+)
 from netlet.classroom.file_kinds import ARCHIVE, SOURCES, find_ending, is_packed
 from netlet.display import Displayed
 from netlet.errors import GradingError
@@ -45,7 +51,7 @@ def list_submissions(
 
     Args:
         paths: One folder with a Python file, notebook, folder or zip file for each student; or
-            several of these themselves.
+            several of these themselves. One that is named twice counts once.
         single: Whether the path is itself one submission.
         out: The folder for the grades, which is not a submission if it lies among them.
         graded: For the name of each submission that has a grade there, that of its file or folder;
@@ -62,6 +68,10 @@ def list_submissions(
             raise GradingError(f"{path}: no such submission or folder; check its path")
         if path.is_file() and not is_submission(path.name):
             raise GradingError(f"{path}: is not a submission; name a .py, .ipynb or .zip file")
+    named: dict[str, Path] = {}
+    for path in paths:
+        named.setdefault(os.path.abspath(path), path)
+    paths = list(named.values())
     if single and len(paths) > 1:
         raise GradingError("--single is for one submission; name one, or leave --single out")
     if len(paths) == 1 and paths[0].is_dir() and not single:
@@ -70,6 +80,8 @@ def list_submissions(
                 f"{out}: has the submissions; name another folder for the grades with --out"
             )
         paths = list_folder(paths[0], out)
+    elif not single and not (paths := leave_out_grades(paths, out)):
+        raise GradingError("there are only grades of an earlier grading; name submissions")
     given = {path.name for path in paths}
     paths = [path for path in paths if not _is_typed_beside_files(path.name, given)]
     _refuse_output(paths, out)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import codecs
-import contextlib
 import filecmp
 import hashlib
-import io
 import os
 import shutil
 import stat
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
 
@@ -29,6 +28,8 @@ from netlet.classroom.file_kinds import (
     is_weights,
     refuse_unread,
 )
+from netlet.classroom.zip_files import read_zip
+from netlet.display import Displayed
 from netlet.errors import GradingError
 from netlet.files import read_regular
 from netlet.text import escape_controls
@@ -43,10 +44,20 @@ _MAX_FILE_BYTES = 64 << 20
 _MAX_BYTES = 256 << 20
 _MAX_DEPTH = 12
 _CHUNK = 1 << 20
-_MAX_DIRECTORY_BYTES = 8 << 20  # of a zip file: about 200 for each entry
-# The other methods are rare, and a few bytes of theirs can ask for gigabytes of memory.
-_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_NAME_IS_UTF8 = 0x800
+_MOST_NAMES = 5  # in one sentence
+
+
+@dataclass(frozen=True)
+class LeftOut(Displayed):
+    """What of a submission is not read, for its report.
+
+    Attributes:
+        weights: A sentence on weights of another kind, if there are no others; else empty.
+        twins: A sentence each on files in the place of which another one counts.
+    """
+
+    weights: str = ""
+    twins: tuple[str, ...] = ()
 
 
 def read_text(path: Path, max_bytes: int) -> str:
@@ -81,14 +92,16 @@ def find_claim(folder: Path) -> tuple[Path | None, str]:
     )
 
 
-def copy_submission(submission: Submission, target: Path) -> str:
+def copy_submission(submission: Submission, target: Path) -> LeftOut:
     """Copy the files of a submission that grading needs into an empty folder.
 
     These are its Python files, notebooks, weights, claims, ``netlet.toml`` and records of
-    runs. Links, devices, hidden folders and all other files are left out.
+    runs. Links, devices, hidden files and folders, and all other files are left out. Of a folder
+    without code, the files of its only zip file are copied, too; those beside it take precedence,
+    since a student or teacher has added them.
 
     Returns:
-        A sentence on weights that are not read, if there are no others; else empty.
+        What is not read.
 
     Raises:
         GradingError: It is a link or a pipe, has too many or too large files, or its zip file is
@@ -123,7 +136,7 @@ def copy_submission(submission: Submission, target: Path) -> str:
         raise GradingError(f"the zip file is damaged ({error}); hand it in again") from error
     if copied.has_only_others():
         raise GradingError(describe_without_code(copied.names))
-    return copied.describe_weights()
+    return LeftOut(copied.describe_weights(), copied.describe_twins())
 
 
 def digest_files(folder: Path) -> str:
@@ -143,6 +156,10 @@ class _Copier:
         self._target, self._bytes, self._files = target, 0, 0
         self.names: dict[str, None] = {}  # of all files but hidden ones
         self._has_weights, self._too_large = False, ""  # the name of a pickle that was left out
+        self._written: dict[PurePosixPath, PurePosixPath] = {}  # the path that was given for each
+        self._twins: list[tuple[str, str]] = []  # the path that counts, and the other one
+        self._archive, self._beside = "", frozenset[PurePosixPath]()
+        self._in_archive: list[str] = []  # what differs from the file beside it
 
     def wants(self, inside: PurePosixPath) -> bool:
         """Return whether a file is of a kind that grading needs; its name is kept."""
@@ -167,8 +184,28 @@ class _Copier:
         other = find_other_weights(self.names)
         return f"{other} is not read; {WEIGHTS_END}: hand in one of these" if other else ""
 
+    def describe_twins(self) -> tuple[str, ...]:
+        """Return a sentence each on files in the place of which another one counts."""
+        found = [
+            f"{counts} and {other} differ, of which {counts} counts; keep only one"
+            for counts, other in self._twins[:_MOST_NAMES]
+        ]
+        names, more = ", ".join(self._in_archive[:_MOST_NAMES]), len(self._in_archive) > 1
+        if names:
+            which = "those beside it, which count" if more else "the one beside it, which counts"
+            found.append(
+                f"{names} in {self._archive} {'differ' if more else 'differs'} from {which}; keep "
+                "only one"
+            )
+        return tuple(map(escape_controls, found))
+
+    def open_archive(self, name: str) -> None:
+        """Keep all files so far, whatever a zip file beside them holds."""
+        self.names.pop(name, None)  # what it holds is there instead
+        self._archive, self._beside = name, frozenset(self._written)
+
     def add(self, inside: PurePosixPath, content: IO[bytes], size: int) -> None:
-        """Write one file, if it is of a kind that grading needs.
+        """Write one file, if it is of a kind that grading needs, and no other has its place.
 
         Args:
             inside: Its path in the submission.
@@ -185,28 +222,56 @@ class _Copier:
         if self._files > _MAX_FILES:
             raise GradingError(f"more than {_MAX_FILES:,} files; hand in only the net's")
         # What grades a submission knows ".py", and a student may hand in NET.PY or Claim.toml.
-        given = inside.name
-        inside = inside.with_name(find_usual_name(given))
+        given = inside
+        inside = inside.with_name(find_usual_name(given.name))
         path = self._target.joinpath(*inside.parts)
-        if path.exists() and given != inside.name:
-            return  # the other one has the usual name
+        chunks = self._read(content)
+        if inside in self._written:
+            other = b"".join(chunks)
+            if other == path.read_bytes() or not self._replaces(inside, given):
+                return
+            chunks = iter([other])
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, "wb") as file:
-            written = 0
-            while chunk := content.read(_CHUNK):
-                written += len(chunk)
-                self._bytes += len(chunk)
-                if written > _MAX_FILE_BYTES or self._bytes > _MAX_BYTES:
-                    raise GradingError(
-                        f"the files are too large: at most {_MAX_FILE_BYTES >> 20} MiB a file and "
-                        f"{_MAX_BYTES >> 20} MiB in all; hand in only the net's files"
-                    )
-                file.write(chunk)
+            file.writelines(chunks)
+        self._written[inside] = given
         self._has_weights |= is_weights(inside.name)
         # The user in the sandbox is another one.
         path.chmod(0o644)
         for folder in path.relative_to(self._target).parents:
             (self._target / folder).chmod(0o755)
+
+    def _read(self, content: IO[bytes]) -> Iterator[bytes]:
+        """Yield what a file holds, within the limits.
+
+        Raises:
+            GradingError: It is too large.
+        """
+        size = 0
+        while chunk := content.read(_CHUNK):
+            size += len(chunk)
+            self._bytes += len(chunk)
+            if size > _MAX_FILE_BYTES or self._bytes > _MAX_BYTES:
+                raise GradingError(
+                    f"the files are too large: at most {_MAX_FILE_BYTES >> 20} MiB a file and "
+                    f"{_MAX_BYTES >> 20} MiB in all; hand in only the net's files"
+                )
+            yield chunk
+
+    def _replaces(self, inside: PurePosixPath, given: PurePosixPath) -> bool:
+        """Return whether a file takes the place of another one that differs; both are kept in mind.
+
+        Args:
+            inside: The path of both, as grading knows it.
+            given: How the new one is called: the usual name takes precedence over others.
+        """
+        if inside in self._beside:
+            self._in_archive.append(given.as_posix())
+            return False
+        both = (self._written[inside].as_posix(), given.as_posix())
+        replaces = given == inside
+        self._twins.append(both[::-1] if replaces else both)
+        return replaces
 
 
 def _is_wanted(inside: PurePosixPath) -> bool:
@@ -226,20 +291,10 @@ def _walk(folder: Path) -> Iterator[tuple[Path, PurePosixPath]]:
         inside = PurePosixPath(os.path.relpath(place, folder))
         kept = [name for name in folders if name not in LEFT_OUT and not name.startswith(".")]
         folders[:] = sorted(kept) if len(inside.parts) < _MAX_DEPTH else []
-        for name in sorted(files):
+        for name in sorted(name for name in files if not name.startswith(".")):
             path = Path(place) / name
             if stat.S_ISREG(path.lstat().st_mode):
                 yield path, inside / name
-
-
-class _ZipFile(io.FileIO):
-    """A file of which Python's zipfile does not read a very large directory into memory."""
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        """Read some bytes; a directory is read at once, and contents in small parts."""
-        if size is not None and size > _MAX_DIRECTORY_BYTES:
-            raise GradingError("the zip file has too many files; hand in only the net's")
-        return super().read(size)
 
 
 def _extract_only_zip(files: Sequence[Path], copied: _Copier) -> None:
@@ -252,38 +307,14 @@ def _extract_only_zip(files: Sequence[Path], copied: _Copier) -> None:
             "hand in one zip file"
         )
     for archive in archives:
-        copied.names.pop(archive.name, None)  # what it holds is there instead
+        copied.open_archive(archive.name)
         _extract(archive, copied)
 
 
-def _read_name(entry: zipfile.ZipInfo) -> str:
-    """Return the path of an entry; macOS writes UTF-8 and does not say so."""
-    with contextlib.suppress(UnicodeError):
-        if not entry.flag_bits & _NAME_IS_UTF8:  # zipfile has decoded it as CP 437
-            return entry.filename.encode("cp437").decode("utf-8")
-    return entry.filename
-
-
 def _extract(path: Path, copied: _Copier) -> None:
-    """Copy what a zip file holds; its own words on sizes are not believed."""
-    with _ZipFile(path) as file, zipfile.ZipFile(file) as archive:
-        entries = archive.infolist()
-        if len(entries) > 10 * _MAX_FILES:
-            raise GradingError(f"{len(entries):,} files; hand in only the net's")
-        seen = set()
-        for entry in entries:
-            inside = PurePosixPath(_read_name(entry).replace("\\", "/"))
-            mode = entry.external_attr >> 16
-            is_link = stat.S_IFMT(mode) not in (0, stat.S_IFREG)
-            if entry.is_dir() or is_link or inside in seen or not copied.wants(inside):
-                continue
-            seen.add(inside)
-            if entry.compress_type not in _METHODS:
-                raise GradingError(
-                    "the zip file is compressed in a rare way; hand in one that any system can open"
-                )
-            with archive.open(entry) as content:
-                copied.add(inside, content, entry.file_size)
+    """Copy what a zip file holds."""
+    for inside, content, size in read_zip(path, copied.wants, 10 * _MAX_FILES):
+        copied.add(inside, content, size)
 
 
 def remove_copy(target: Path) -> None:

@@ -36,11 +36,11 @@ def find_weights(folder: Path, pattern: str | None) -> str | None:
 
     Args:
         folder: The folder of the submission.
-        pattern: A pattern of the path, like ``*.pt``; None: the only such file, of which there may
-            be copies, or the only one in a folder ``hand-in``.
+        pattern: A path, or a pattern of it like ``*.pt``; None: any. The only such file counts, of
+            which there may be copies, or the only one in a folder ``hand-in``.
 
     Raises:
-        GradingError: None matches, or nothing says which of several is meant.
+        GradingError: None matches the pattern, or nothing says which of several is meant.
     """
     files = [p for p in folder.rglob("*") if is_weights(p.name) and p.is_file()]
     if not pattern and not all(is_pickle(file.name) for file in files):
@@ -51,29 +51,36 @@ def find_weights(folder: Path, pattern: str | None) -> str | None:
     files.sort(key=lambda file: (not (file.parent / RECORD).exists(), len(file.parts), file))
     names = [file.relative_to(folder).as_posix() for file in files]
     if pattern and (exact := _find_exact(names, pattern)):
-        names = [exact]
-    elif pattern:
-        try:
-            matches = [
-                name
-                for name in names
-                if Path(name).match(pattern) or Path(name).match(f"*/{pattern}")
-            ]
-        except ValueError:  # of "."
-            matches = []
-        if not matches:
-            there = ", ".join(names[:5]) or "-"
-            endings = "" if is_weights(pattern) else f"; {WEIGHTS_END}"
-            raise GradingError(f"no weights {pattern[:200]!r}; there are: {there}{endings}")
-        names = matches[:1]
-    if not pattern and len(chosen := [n for n in names if Path(n).parent.name == HAND_IN]) == 1:
-        names = chosen
-    elif len(names) > 1 and not pattern and not _are_copies(files):
+        return exact
+    if pattern:
+        names = _match(names, pattern)
+    if len(chosen := [name for name in names if Path(name).parent.name == HAND_IN]) == 1:
+        return chosen[0]
+    if not _are_copies([folder / name for name in names]):
         raise GradingError(
             f"{len(names)} files of weights ({', '.join(names[:5])}); name one in claim.toml, "
             f'like weights = "{names[0]}", or with --weights'
         )
     return names[0] if names else None
+
+
+def _match(names: Sequence[str], pattern: str) -> list[str]:
+    """Return the paths that match a pattern, in a folder inside, too.
+
+    Raises:
+        GradingError: There is none.
+    """
+    try:
+        found = [
+            name for name in names if Path(name).match(pattern) or Path(name).match(f"*/{pattern}")
+        ]
+    except ValueError:  # of "."
+        found = []
+    if not found:
+        there = ", ".join(names[:5]) or "-"
+        endings = "" if is_weights(pattern) else f"; {WEIGHTS_END}"
+        raise GradingError(f"no weights {pattern[:200]!r}; there are: {there}{endings}")
+    return found
 
 
 def _is_of_torch(file: Path) -> bool:

@@ -90,6 +90,8 @@ class GradeWriter:
         )
         if single and not self.in_class:
             self._folders = {names[0]: "."}
+        else:
+            self._move_single()
         self._table_digest = read_table_digest(out)
         self.kept_table: Path | None = None
         self._figures = importlib.util.find_spec("matplotlib") is not None
@@ -99,6 +101,25 @@ class GradeWriter:
             say(f"netlet: warning: reports have no pictures; {install_hint('report')}")
         if self._grades:
             self.pause()  # what a killed grading has left
+
+    def _move_single(self) -> None:
+        """Move what a single submission has in the folder itself, before it gets those of others.
+
+        Raises:
+            OutputError: It cannot be moved.
+        """
+        from netlet.classroom.grade_files import REPORT, RESULTS
+        from netlet.outputs.place import explain
+
+        for name, grade in self._grades.items():
+            folder = self._out / self._folders[name]
+            if folder.exists() or not _has_results_of(self._out / RESULTS, grade):
+                continue
+            with explain(folder, "--out", "folder"):
+                folder.mkdir()
+                for file in (REPORT, Path(REPORT).stem, RESULTS):  # its pictures, too
+                    if (self._out / file).exists():
+                        (self._out / file).rename(folder / file)
 
     @property
     def known(self) -> dict[str, Grade]:
@@ -148,7 +169,8 @@ class GradeWriter:
 
     def pause(self) -> None:
         """Write all grades that are known into ``grades.json``, which the next grading reads."""
-        from netlet.classroom.grade_files import GRADES_JSON, grades_to_json
+        from netlet.classroom.file_kinds import GRADES_JSON
+        from netlet.classroom.grade_files import grades_to_json
         from netlet.classroom.journal import remove_journal
 
         content = grades_to_json(list(self._grades.values()), table_digest=self._table_digest)
@@ -161,9 +183,9 @@ class GradeWriter:
         Args:
             grades: The grades of all submissions of this grading.
         """
+        from netlet.classroom.file_kinds import GRADES_JSON
         from netlet.classroom.grade_files import (
             GRADES_CSV,
-            GRADES_JSON,
             digest_table,
             grades_to_csv,
             grades_to_json,

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from netlet.data.loading import SCRIBBLE
+from netlet.data.loading import SCRIBBLE, public_name
 from netlet.data.mnist_frame import overlap_weights
 from netlet.data.pictures import open_reduced, to_gray
 from netlet.data.scribble import SIZE
@@ -34,9 +34,10 @@ def frames_characters(shape: Sequence[int], data: str | None) -> bool:
     """
     if tuple(shape[1:]) != (SIZE, SIZE):
         return False
-    if source := SOURCES.get(data or ""):
+    name = public_name(data or "")
+    if source := SOURCES.get(name):
         return not source.fills_image
-    return shape[0] == 1 or data in (None, SCRIBBLE)
+    return shape[0] == 1 or name in ("", SCRIBBLE)
 
 
 def read_whole_picture(path: Path | str, shape: Sequence[int]) -> NDArray[np.uint8]:

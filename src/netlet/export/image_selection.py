@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from netlet.data import Dataset, Split, make_scribble
+from netlet.data import Dataset, Split, make_scribble, public_name
 from netlet.errors import ExportError
 from netlet.export.traced_model import TracedModel
 from netlet.export.verification import FILLED_UP, STAND_IN, FilledSplit
@@ -92,7 +92,9 @@ def require_digits(model: TracedModel, name: str) -> None:
 def was_trained_on_digits(model: TracedModel) -> bool:
     """Return whether a net was trained on digits; without a run record, ten classes are digits."""
     run = model.source.run
-    return run.data["name"] in _DIGIT_DATASETS if run else model.graph.classes == _DIGITS
+    if run is None:
+        return model.graph.classes == _DIGITS
+    return public_name(run.data["name"]) in _DIGIT_DATASETS
 
 
 def _sample(split: Split, number: int) -> Split:

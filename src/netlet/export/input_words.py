@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from netlet.data import DATASET_NAMES
+from netlet.data import DATASET_NAMES, public_name
 
 if TYPE_CHECKING:
     from netlet.experiments import TrainedNet
@@ -55,4 +55,4 @@ def is_bright_on_dark(data: str) -> bool:
     Args:
         data: The name of the data set.
     """
-    return data in DATASET_NAMES
+    return public_name(data) in DATASET_NAMES
