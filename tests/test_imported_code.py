@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import importlib
 import subprocess
 import sys
 import time
 import types
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from torch import nn
 
+from netlet import build
 from netlet.errors import NetError
 from netlet.nets import imported_code
+from netlet.nets.first_weights import remember_training
 from netlet.nets.imported_code import find_edited
 from netlet.nets.running_code import find_running_code
 
@@ -240,6 +245,33 @@ def test_what_cells_import_is_compared(module: Callable[[str], types.ModuleType]
     found = find_edited(net)
     assert found is not None
     assert found[1] == "act"
+
+
+def test_the_function_that_has_built_a_net_is_compared(
+    module: Callable[[str], types.ModuleType],
+) -> None:
+    made = module("def make():\n    return nn.Sequential(nn.Flatten(), nn.ReLU())\n")
+    nets = build(made.make, 0), build(functools.partial(made.make)), made.make()
+    for net in nets:
+        assert find_running_code(net, "imported_module.py:make")
+    edit_module("ReLU", "Tanh")
+    for net in nets:
+        with pytest.raises(NetError, match=r"imported_module\.py: has another make than the one"):
+            find_running_code(net, "imported_module.py:make")
+
+
+def test_a_net_does_not_live_longer_because_its_builder_is_known() -> None:
+    class Maker:
+        def __call__(self) -> nn.Module:
+            self.net = nn.Linear(784, 10)
+            return self.net
+
+    net = build(Maker(), 0)
+    remember_training(net)
+    gone = weakref.ref(net)
+    del net
+    gc.collect()
+    assert gone() is None
 
 
 CHECKED = """
