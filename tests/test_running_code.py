@@ -150,6 +150,18 @@ def test_constants_are_those_of_the_module_of_the_function_that_builds(
     )
 
 
+def test_constants_of_a_notebook_are_those_of_its_kernel(run: Run, module: Run) -> None:
+    module("WIDTH = 5\n" + NET.format(built="0", called="1").replace("(self)", "(self, width)"))
+    cells = "from mine import Net\nWIDTH = 10\n", "net = build(lambda: Net(WIDTH), 0)\n"
+    run("from netlet import build")
+    net = [run(cell) for cell in cells][-1].net
+    write_notebook(Path("a.ipynb"), *cells)
+    assert find_running_code(net, "a.ipynb:net")
+    write_notebook(Path("a.ipynb"), cells[0].replace("10", "11"), cells[1])
+    with pytest.raises(NetError, match="WIDTH is not 10 there"):
+        find_running_code(net, "a.ipynb:net")
+
+
 @pytest.mark.parametrize(
     ("ran", "saved"),
     [
