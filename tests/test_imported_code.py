@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import importlib
+import subprocess
 import sys
+import time
+import types
+import weakref
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from torch import nn
 
+from netlet import build
 from netlet.errors import NetError
+from netlet.nets import imported_code
+from netlet.nets.first_weights import remember_training
 from netlet.nets.imported_code import find_edited
 from netlet.nets.running_code import find_running_code
 
@@ -103,13 +113,17 @@ def test_an_edited_file_is_named(net: nn.Module, file: str, old: str, new: str, 
         ("", ""),
         ("class Net(", "# A comment.\n\n\nclass Net("),
         ('"""A net."""', '"""Another docstring."""'),
+        ("def act(x):\n", 'def act(x):\n    """Rectify."""\n'),
+        ("def __init__(self):\n", 'def __init__(self):\n        "Build it."\n'),
         ("x.relu()", "x . relu()  # the same"),
         ("class Net(", "class Unused:\n    def forward(self):\n        return 5\nclass Net("),
     ],
 )
 def test_code_that_does_the_same_is_not_edited(net: nn.Module, old: str, new: str) -> None:
     path = Path("imported_net.py")
-    path.write_text(path.read_text().replace(old, new, 1) if old else path.read_text())
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1) if old else text)
     assert find_edited(net) is None
     assert find_running_code(net, "imported_net.py:Net")
     assert find_running_code(net, "imported_net:Net")
@@ -139,3 +153,156 @@ def test_a_class_that_ipython_has_loaded_again_is_not_compared(net: nn.Module) -
 def test_a_file_that_is_gone_is_not_compared(net: nn.Module) -> None:
     Path("imported_helpers.py").unlink()
     assert find_edited(net) is None
+
+
+@pytest.fixture
+def module(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str], types.ModuleType]]:
+    """Return a function that writes code into a file and imports it."""
+
+    def make(code: str) -> types.ModuleType:
+        Path("imported_module.py").write_text(
+            f"import functools, torch\nfrom torch import nn\n{code}"
+        )
+        importlib.invalidate_caches()
+        return importlib.import_module("imported_module")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "imported_module", raising=False)
+    yield make
+    sys.modules.pop("imported_module", None)
+
+
+def edit_module(old: str, new: str) -> None:
+    path = Path("imported_module.py")
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+
+
+NET_WITH = "class Net(nn.Module):\n    def forward(self, x):\n        return {}\n"
+ACT = "def act(x):\n    return x.relu()\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "edited"),
+    [
+        (ACT + NET_WITH.format("torch.cat([act(one) for one in (x,)])"), "act"),
+        (ACT + NET_WITH.format("(lambda y: act(y))(x)"), "act"),
+        (NET_WITH.format("[getattr(one, 'relu')() for one in (x,)][0]"), "Net.forward"),
+        (NET_WITH.format("getattr(x, 'relu')()"), "Net.forward"),
+        (ACT + "ACTS = {'act': act}\n" + NET_WITH.format("ACTS['act'](x)"), "act"),
+        (ACT + "ACTS = [act]\n" + NET_WITH.format("ACTS[0](x)"), "act"),
+        (ACT + "SAME = functools.partial(act)\n" + NET_WITH.format("SAME(x)"), "act"),
+        (ACT + NET_WITH.replace("x)", "x, do=act)").format("do(x)"), "act"),
+        (
+            "class Act:\n    def __call__(self, x):\n        return x.relu()\nACT = Act()\n"
+            + NET_WITH.format("ACT(x)"),
+            "Act.__call__",
+        ),
+        (
+            "def checked(f):\n    @functools.wraps(f)\n    def call(self, x):\n"
+            "        return f(self, x.relu())\n    return call\n"
+            + NET_WITH.format("x").replace("    def", "    @checked\n    def"),
+            "checked.<locals>.call",
+        ),
+        (
+            "def make():\n    def act(x):\n        return x.relu()\n"
+            "    class Net(nn.Module):\n        def forward(self, x):\n            return act(x)\n"
+            "    return Net\nNet = make()\n",
+            "make.<locals>.act",
+        ),
+    ],
+)
+def test_whatever_a_net_runs_is_compared(
+    module: Callable[[str], types.ModuleType], code: str, edited: str
+) -> None:
+    net = module(code).Net()
+    assert find_edited(net) is None
+    edit_module("relu", "tanh")
+    assert find_edited(net) == (Path("imported_module.py").resolve(), edited)
+
+
+def test_an_edited_function_that_only_the_names_of_attributes_have_is_not_used(
+    module: Callable[[str], types.ModuleType],
+) -> None:
+    net = module(ACT + NET_WITH.format("self.act(x)")).Net()
+    edit_module("relu", "tanh")
+    assert find_edited(net) is None
+
+
+def test_what_cells_import_is_compared(module: Callable[[str], types.ModuleType]) -> None:
+    kernel = types.ModuleType("kernel")
+    vars(kernel).update(vars(module(ACT)), __name__="kernel")
+    for name in ("__file__", "__loader__", "__spec__"):
+        delattr(kernel, name)
+    cell = f"from torch import nn\n{NET_WITH.format('act(x)')}"
+    exec(compile(cell, "<cell 1>", "exec"), vars(kernel))
+    net = kernel.Net()
+    assert find_edited(net) is None
+    edit_module("relu", "tanh")
+    found = find_edited(net)
+    assert found is not None
+    assert found[1] == "act"
+
+
+def test_the_function_that_has_built_a_net_is_compared(
+    module: Callable[[str], types.ModuleType],
+) -> None:
+    made = module("def make():\n    return nn.Sequential(nn.Flatten(), nn.ReLU())\n")
+    nets = build(made.make, 0), build(functools.partial(made.make)), made.make()
+    for net in nets:
+        assert find_running_code(net, "imported_module.py:make")
+    edit_module("ReLU", "Tanh")
+    for net in nets:
+        with pytest.raises(NetError, match=r"imported_module\.py: has another make than the one"):
+            find_running_code(net, "imported_module.py:make")
+
+
+def test_a_net_does_not_live_longer_because_its_builder_is_known() -> None:
+    class Maker:
+        def __call__(self) -> nn.Module:
+            self.net = nn.Linear(784, 10)
+            return self.net
+
+    net = build(Maker(), 0)
+    remember_training(net)
+    gone = weakref.ref(net)
+    del net
+    gc.collect()
+    assert gone() is None
+
+
+CHECKED = """
+import types
+def checked(function):
+    def forward(self, x):
+        assert x is not None
+        return x
+    code = forward.__code__.replace(co_qualname=function.__qualname__)
+    return types.FunctionType(code, globals(), function.__name__)
+class Net(nn.Module):
+    @checked
+    def forward(self, x):
+        return x
+"""
+
+
+def test_a_function_that_a_decorator_compiles_is_that_of_a_file_older_than_the_process(
+    module: Callable[[str], types.ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = module(CHECKED).Net()
+    assert find_edited(net) is not None  # it may have been edited since Python started
+    monkeypatch.setattr(imported_code, "_started", time.time() + 5)
+    assert find_edited(net) is None
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux says when it started")
+def test_the_start_of_a_process_is_known_or_too_early() -> None:
+    code = "import time; time.sleep(0.5); from netlet.nets.imported_code import _started as s;"
+    before = time.time()
+    printed = subprocess.run(
+        [sys.executable, "-c", f"{code} print(s)"], capture_output=True, text=True, check=True
+    ).stdout
+    assert before - 0.1 <= float(printed) <= before + 0.4

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
+import dis
 import inspect
-import sys
+import os
 import sysconfig
+import time
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial
 from importlib.machinery import SourceFileLoader
+from itertools import islice
 from pathlib import Path
-from types import CodeType, FunctionType, ModuleType
+from types import CodeType, FunctionType, MethodType, ModuleType
 
 from torch import nn
 
+from netlet.nets.registered import list_attributes
 from netlet.nets.user_imports import is_installed
 
-_DOCSTRING = 0  # the place of a function's docstring among its constants
+_OWN_PACKAGE = __name__.partition(".")[0]
+_READ_GLOBALS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
+_MOST_HELD = 1_000  # functions that a list or dict holds
+_MARGIN_S = 2.0  # since some file systems round times
 
 
-def find_edited(net: nn.Module) -> tuple[Path, str] | None:
+def find_edited(net: nn.Module, builder: object = None) -> tuple[Path, str] | None:
     """Return a file that has another function than the one that was imported from it, and its name.
 
     Python keeps what it has imported; a record would name the code that the file has now. Files of
@@ -26,91 +34,187 @@ def find_edited(net: nn.Module) -> tuple[Path, str] | None:
 
     Args:
         net: The net.
+        builder: The class or function that has built it, if that is known.
 
     Returns:
         The file and the function, such as ``Net.forward``; None if there is none.
     """
-    seen: set[CodeType] = set()
-    read = cache(_sign_functions)
-    todo = [f for part in net.modules() for cls in type(part).__mro__ for f in list_functions(cls)]
+    seen: set[FunctionType] = set()
+    read = cache(_read_functions)
+    todo = [*list_all_functions(builder)]
+    for part in net.modules():
+        todo += [
+            one for value in (type(part), *_attributes(part)) for one in list_all_functions(value)
+        ]
     while todo:
         function = todo.pop()
-        code = function.__code__
-        if code in seen:
+        if function in seen or is_of_library(function):
             continue
-        seen.add(code)
+        seen.add(function)
+        todo += [one for value in find_used(function) for one in list_all_functions(value)]
+        code = function.__code__
         # IPython's autoreload has loaded a class under this name that was edited.
         if not _was_imported(function) or code.co_qualname.startswith("__autoreload_class__"):
             continue
         path = Path(code.co_filename)
-        if (code.co_qualname, _sign(code)) not in read(path):
+        same = (_sign(code) == _sign(other) for other in read(path).get(code.co_qualname, ()))
+        if not _is_older_than_process(path) and not any(same):
             return path, code.co_qualname
-        todo += [one for value in _find_used(function) for one in list_functions(value)]
     return None
 
 
-def _find_used(function: FunctionType) -> Iterator[object]:
-    """Yield what the names in a function may stand for, in its module or one that it imports."""
-    names = function.__code__.co_names
-    for name in names:
-        value = function.__globals__.get(name)
+def find_used(function: FunctionType) -> Iterator[object]:
+    """Yield what a function may use: by the names in it, its default values and outer functions."""
+    read, names = list_names(function.__code__)
+    yield from function.__defaults__ or ()
+    yield from (function.__kwdefaults__ or {}).values()
+    for cell in function.__closure__ or ():
+        with contextlib.suppress(ValueError):  # it is empty
+            yield cell.cell_contents
+    todo = [function.__globals__[name] for name in sorted(read) if name in function.__globals__]
+    modules: list[ModuleType] = []
+    while todo:
+        value = todo.pop()
+        if isinstance(value, dict):
+            yield from islice(value.values(), _MOST_HELD)
+        elif isinstance(value, list | tuple | set):
+            yield from islice(value, _MOST_HELD)
+        elif isinstance(value, ModuleType) and value not in modules:
+            modules.append(value)
+            todo += [vars(value)[name] for name in sorted(names) if name in vars(value)]
         yield value
-        if isinstance(value, ModuleType):
-            yield from (vars(value).get(other) for other in names)
+
+
+def list_names(code: CodeType) -> tuple[set[str], set[str]]:
+    """Return the global names that a function reads, and these with the names of attributes.
+
+    Those in functions inside it count.
+    """
+    read, names = set[str](), set(code.co_names)
+    for one in dis.get_instructions(code):
+        if one.opname in _READ_GLOBALS:
+            read.add(str(one.argval))
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            inner = list_names(constant)
+            read |= inner[0]
+            names |= inner[1]
+    return read, names
 
 
 def list_functions(value: object) -> Iterator[FunctionType]:
-    """Yield a function without its decorators, or those of a class."""
+    """Yield a function and what its decorators have made of it, or those of a class."""
     if isinstance(value, type):
         for member in vars(value).values():
             member = getattr(member, "fget", None) or getattr(member, "__func__", member)
             if isinstance(member, FunctionType):
                 yield from list_functions(member)
-    elif callable(value):
-        function = inspect.unwrap(value)
-        if isinstance(function, FunctionType):
-            yield function
+        return
+    while isinstance(value, partial):
+        value = value.func
+    if isinstance(value, MethodType):
+        value = value.__func__
+    if callable(value):
+        chain: list[object] = []
+
+        def keep(one: object) -> bool:
+            chain.append(one)
+            return False
+
+        with contextlib.suppress(ValueError):  # the chain has no end
+            keep(inspect.unwrap(value, stop=keep))
+        yield from (one for one in reversed(chain) if isinstance(one, FunctionType))
+
+
+def list_all_functions(value: object) -> Iterator[FunctionType]:
+    """Yield a function as :func:`list_functions` does, or those of a class and of its bases."""
+    if not callable(value):
+        return
+    kind = value if isinstance(value, type) else type(value)
+    for one in (value, *kind.__mro__):
+        yield from list_functions(one)
+
+
+def _attributes(part: nn.Module) -> list[object]:
+    """Return the functions that a part of a net holds."""
+    kinds = FunctionType, MethodType, partial
+    return [value for value in list_attributes(part).values() if isinstance(value, kinds)]
+
+
+def is_of_library(function: FunctionType) -> bool:
+    """Return whether a function is netlet's, Python's, or that of an installed package."""
+    if str(function.__module__).partition(".")[0] == _OWN_PACKAGE:
+        return True
+    places = function.__code__.co_filename, function.__globals__.get("__file__")
+    found = [Path(place) for place in places if isinstance(place, str)]
+    library = sysconfig.get_path("stdlib")
+    return any(is_installed(path) or path.is_relative_to(library) for path in found)
 
 
 def _was_imported(function: FunctionType) -> bool:
-    """Return whether Python itself has read the function from a file of the user's."""
-    module = sys.modules.get(function.__module__ or "")
-    loader = getattr(module, "__loader__", None)
-    path = Path(function.__code__.co_filename)
+    """Return whether Python itself has read the function from a file."""
     # Other loaders may change the code, as that of pytest does.
-    if type(loader) is not SourceFileLoader or not path.is_file():
-        return False
-    return not (is_installed(path) or path.is_relative_to(sysconfig.get_path("stdlib")))
+    loader = function.__globals__.get("__loader__")
+    return type(loader) is SourceFileLoader and Path(function.__code__.co_filename).is_file()
 
 
-def _sign_functions(path: Path) -> set[tuple[str, object]]:
-    """Return the name and the content of each function of a file as it is now."""
+def _find_start() -> float:
+    """Return when this process began, in seconds since 1970; 0 if that is not known."""
+    with contextlib.suppress(OSError, ValueError, IndexError, AttributeError):
+        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+        age = time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf("SC_CLK_TCK")
+        return time.time() - age
+    return 0.0
+
+
+# Now, since a process that is forked later has what this one has imported.
+_started = _find_start()
+
+
+def _is_older_than_process(path: Path) -> bool:
+    """Return whether a file is surely as it was when Python started.
+
+    Its functions are what was imported then, even if a decorator has compiled them in another way.
+    """
+    with contextlib.suppress(OSError):
+        both = path.stat(), path.lstat()  # of a link, too
+        return max(max(one.st_mtime, one.st_ctime) for one in both) < _started - _MARGIN_S
+    return False
+
+
+def _read_functions(path: Path) -> dict[str, list[CodeType]]:
+    """Return the functions of a file as it is now, by their names."""
     try:
         whole = compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
     except (OSError, SyntaxError, ValueError):
-        return set()
-    found, todo = set(), [whole]
+        return {}
+    found: dict[str, list[CodeType]] = {}
+    todo = [whole]
     while todo:
         code = todo.pop()
-        found.add((code.co_qualname, _sign(code)))
+        found.setdefault(code.co_qualname, []).append(code)
         todo += [one for one in code.co_consts if isinstance(one, CodeType)]
     return found
 
 
 def _sign(code: CodeType) -> object:
-    """Return what a function does, to be compared: without its lines and its docstring."""
-    constants = [
-        _sign(one) if isinstance(one, CodeType) else _describe(one)
-        for place, one in enumerate(code.co_consts)
-        if not (place == _DOCSTRING and isinstance(one, str))
+    """Return what a function does, to be compared: without its lines and its docstring.
+
+    No instruction reads a docstring; it only moves the places of other constants.
+    """
+    steps = [
+        (one.opcode, _describe(one.argval) if one.opcode in dis.hasconst else one.arg)
+        for one in dis.get_instructions(code)
     ]
     names = code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars
     counts = code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount
-    return code.co_code, *names, *counts, tuple(constants)
+    return steps, *names, *counts
 
 
-def _describe(constant: object) -> str:
-    """Return a text of a constant, in which 1, 1.0 and True differ and sets have an order."""
+def _describe(constant: object) -> object:
+    """Return what tells a constant from others: 1, 1.0 and True differ, and sets have an order."""
+    if isinstance(constant, CodeType):
+        return _sign(constant)
     if isinstance(constant, frozenset):
-        return f"{{{', '.join(sorted(map(_describe, constant)))}}}"
+        return f"{{{', '.join(sorted(map(repr, constant)))}}}"
     return repr(constant)

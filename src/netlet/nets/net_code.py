@@ -33,8 +33,8 @@ class NetCode(Displayed):
     Attributes:
         path: The path of the file, absolute.
         digest: SHA-256 of the statements of the file that the net needs, and of the files that they
-            import, apart from those of installed packages. Line endings, blank lines and the
-            outputs of a notebook do not count.
+            import, apart from those of installed packages. Comments count; line endings, blank
+            lines and the outputs of a notebook do not.
         cell: The number of the cell that defines the net; 0 if the file has no cells.
     """
 

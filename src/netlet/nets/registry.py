@@ -19,6 +19,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from netlet.display import Displayed
 from netlet.errors import NetError, check_type
 from netlet.nets.blocks import MNIST_SHAPE
+from netlet.nets.built_nets import prepare_building, remember_building
 from netlet.nets.class_slips import explain_building
 from netlet.nets.eval_mode import eval_mode
 from netlet.nets.first_weights import Origin, remember_origin
@@ -146,12 +147,16 @@ def build(
 
 def _call(builder: Builder, settings: Mapping[str, Any]) -> nn.Module:
     """Return what a builder returns; an error that Python words unclearly gets a note."""
+    building = prepare_building(None if _holds_a_net(builder) else builder)
     try:
-        return builder(**settings)
+        net = builder(**settings)
     except Exception as error:
         if reason := explain_building(error, builder):
             error.add_note(reason)
         raise
+    if isinstance(net, nn.Module):
+        remember_building(net, building)
+    return net
 
 
 def _holds_a_net(builder: Builder) -> bool:

@@ -7,18 +7,29 @@ import contextlib
 import linecache
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from torch import nn
 
 from netlet.errors import NetError
-from netlet.nets.definitions import select_net
+from netlet.nets.built_nets import Building, find_building, find_namespace
+from netlet.nets.code_imports import UNREADABLE
+from netlet.nets.definitions import Selection, select_net, split_number
 from netlet.nets.imported_code import find_edited, list_functions
+from netlet.nets.name_errors import SELECTED
 from netlet.nets.net_code import NetCode, find_code, is_file_address
+from netlet.nets.notebook_files import NOTEBOOK
+from netlet.nets.other_nets import refuse_other_address, refuse_other_net
+from netlet.nets.running_constants import ReadNames, find_other_constant, list_read_names
 from netlet.nets.sources import read_source
+from netlet.nets.user_imports import is_installed
+from netlet.text import relative_path
 
-_Constant = bool | int | float | str
 _Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+_MOST_SHOWN = 60  # characters of a value
+_RUN_AGAIN = "save the notebook, run all of it again, and train"
+_START_AGAIN = "start Python, or the kernel of the notebook, again and train"
 
 
 def find_running_code(net: nn.Module, address: str) -> NetCode | None:
@@ -33,80 +44,148 @@ def find_running_code(net: nn.Module, address: str) -> NetCode | None:
 
     Raises:
         NetError: There is no such file, it does not define the net, or a file defines something
-            otherwise than the cell that has run, or than was imported.
+            otherwise than the cell that has run, or than was imported; or this is another net.
     """
-    if edited := find_edited(net):
+    place, _, name = address.rpartition(":")
+    code = None if is_file_address(place) else find_code(address)
+    path = Path(code.path if code else place)
+    building = find_building(net)
+    builder: object = building.builder if building else None
+    home = _find_home(net, builder, path)
+    if builder is None and _is_of_torch(net):
+        builder = home.get(split_number(name)[0])
+    if edited := find_edited(net, builder):
         file, function = edited
         raise NetError(
-            f"{file}: has another {function} than the one that was imported; start Python, or the "
-            "kernel of the notebook, again and train"
+            f"{file}: has another {function} than the one that was imported; {_START_AGAIN}"
         )
-    place, _, name = address.rpartition(":")
+    _refuse_edited_since_loading(net)
     if not is_file_address(place):
-        return find_code(address)
-    if not Path(place).is_file():
+        if code is not None and not is_installed(path):
+            _compare_with_module(net, builder, path, name)
+        return code
+    if not path.is_file():
         raise NetError(f"{place}: no such file; save the notebook, or correct net_name={address!r}")
-    selection = select_net(read_source(Path(place)), name)
-    saved: dict[str, list[str]] = {}
-    for node in ast.walk(selection.tree):
-        if isinstance(node, _Definition):
-            saved.setdefault(node.name, []).append(_describe(node))
+    source = read_source(path)
+    selection = select_net(source, name)
+    if building is not None and building.loaded is not None:
+        if describe(selection.tree) != describe(building.loaded):
+            refuse_other_address(building, path, name, selection)
+        return find_code(address)
+    refuse_other_net(net, builder, source, selection)
+    read = list_read_names(net, builder, home)
     for definition in selection.tree.body:
-        if not isinstance(definition, _Definition):
-            continue
-        running = _find_in_cell(_find_value(net, definition.name), definition.name)
-        if running is None or _describe(running) in saved[definition.name]:
-            continue
-        remedy = "save the notebook, run all of it again, and train"
-        if len(selection.definitions) > 1:
-            remedy = f"name the definition that was trained, like {place}:{name}[1], or {remedy}"
+        if isinstance(definition, _Definition):
+            for value in _find_values(net, building, home, read, definition.name):
+                _refuse_other_definition(value, definition.name, place, selection)
+    other = find_other_constant(home, building, read, selection.tree, source.tree)
+    if other is not None:
+        variable, value, is_now = other
+        when = "as it is here" if is_now else "as it was when the net was built"
+        remedy = _RUN_AGAIN if path.suffix == NOTEBOOK else _START_AGAIN
         raise NetError(
-            f"{place}: has another {definition.name} than the one that runs here; {remedy}"
+            f"{place}: {variable} is not {_shorten(value)} there, {when}; {remedy}; if other code "
+            f"sets {variable} again, rename one of the two"
         )
-    for variable, constants in _list_constants(selection.tree).items():
-        value = _find_value(net, variable)
-        if isinstance(value, _Constant) and _tag(value) not in constants:
-            raise NetError(
-                f"{place}: {variable} is not {value!r} there, as it is here; save the notebook, "
-                "run all of it again, and train"
-            )
     return find_code(address)
 
 
-def _list_constants(tree: ast.Module) -> dict[str, list[object]]:
-    """Return the variables that are only ever set to constants, and to which, with their types."""
-    found: dict[str, list[object]] = {}
-    others: set[str] = set()
-    for node in tree.body:
-        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value:
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            with contextlib.suppress(ValueError):
-                value = _tag(ast.literal_eval(node.value))
-                for target in targets:
-                    if isinstance(target, ast.Name):
-                        found.setdefault(target.id, []).append(value)
-                continue
-        if not isinstance(node, _Definition):
-            others |= {
-                one.id
-                for one in ast.walk(node)
-                if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)
-            }
-    return {name: values for name, values in found.items() if name not in others}
+def _is_of_torch(net: nn.Module) -> bool:
+    return type(net).__module__.startswith("torch.")
 
 
-def _tag(constant: object) -> tuple[type, object]:
-    """Return a constant with its type, by which 1, 1.0 and True differ."""
-    return type(constant), constant
+def _find_home(net: nn.Module, builder: object, path: Path) -> Mapping[str, object]:
+    """Return the names in the module that a file is, or a notebook: the kernel has no file."""
+    own = [] if _is_of_torch(net) else [find_namespace(type(net))]
+    if builder is not None:
+        own.append(find_namespace(builder))
+    # Of what netlet has loaded, only some statements have run.
+    named = [one for name, one in list(sys.modules.items()) if not name.startswith(SELECTED)]
+    modules = [getattr(one, "__dict__", {}) for one in named]
+    for names in (*own, *modules):
+        file = names.get("__file__")
+        is_named = isinstance(file, str) and Path(file).name == path.name
+        if is_named and Path(str(file)).resolve() == path.resolve():
+            return names
+    kernels = [names for names in own if "__file__" not in names]
+    if path.suffix != NOTEBOOK:
+        kernels += own
+    return next(iter(kernels), vars(sys.modules["__main__"]))
 
 
-def _find_value(net: nn.Module, name: str) -> object:
-    """Return what a name stands for in the module of a net; its own class is the net's."""
-    cls = type(net)
-    if cls.__name__ == name:
-        return cls
-    module = "__main__" if cls.__module__.startswith("torch.") else cls.__module__
-    return getattr(sys.modules.get(module), name, None)
+def _compare_with_module(net: nn.Module, builder: object, path: Path, name: str) -> None:
+    """Check that a module does not define another net under a name, as far as its text shows.
+
+    Raises:
+        NetError: It does.
+    """
+    try:
+        source = read_source(path)
+        selection = select_net(source, name)
+    except UNREADABLE:
+        return
+    refuse_other_net(net, builder, source, selection)
+
+
+def _refuse_edited_since_loading(net: nn.Module) -> None:
+    """Check that files have the code that netlet has loaded the parts of a net from.
+
+    Raises:
+        NetError: One does not.
+    """
+    for part in net.modules():
+        building = find_building(part)
+        if building is None or building.loaded is None:
+            continue
+        try:
+            now = select_net(read_source(Path(building.path)), building.name).tree
+            same = describe(now) == describe(building.loaded)
+        except UNREADABLE:
+            continue
+        if not same:
+            raise NetError(
+                f"{relative_path(building.path)}: has another {building.name} than the one that "
+                "was loaded from there; load it again with netlet.nets.find_net, and train"
+            )
+
+
+def _find_values(
+    net: nn.Module,
+    building: Building | None,
+    home: Mapping[str, object],
+    read: ReadNames,
+    name: str,
+) -> list[object]:
+    """Return the classes or the function of a name that a net consists of, or was built with."""
+    classes = {type(part) for part in net.modules() if type(part).__name__ == name}
+    if own := [cls for cls in classes if find_namespace(cls) is home]:
+        return [*own]
+    definitions = home
+    if building and name not in read.called and find_namespace(building.builder) is home:
+        definitions = {**home, **building.definitions}
+    return [definitions.get(name)]
+
+
+def _refuse_other_definition(value: object, name: str, place: str, selection: Selection) -> None:
+    """Check that a file has a definition as the cell has it that has run.
+
+    Raises:
+        NetError: It has another one.
+    """
+    running = _find_in_cell(value, name)
+    saved = (
+        describe(node)
+        for node in ast.walk(selection.tree)
+        if isinstance(node, _Definition) and node.name == name
+    )
+    if running is None or describe(running) in saved:
+        return
+    remedy = _RUN_AGAIN
+    if len(selection.definitions) > 1:
+        remedy = (
+            f"name the definition that was trained, like {place}:{selection.name}[1], or {remedy}"
+        )
+    raise NetError(f"{place}: has another {name} than the one that runs here; {remedy}")
 
 
 def _find_in_cell(value: object, name: str) -> _Definition | None:
@@ -130,14 +209,18 @@ def _find_in_cell(value: object, name: str) -> _Definition | None:
     return None
 
 
+def _shorten(text: str) -> str:
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
+
+
 def _first_line(node: _Definition) -> int:
     """Return the first line of a definition, with its decorators, as code objects count it."""
     return min([node.lineno, *(one.lineno for one in node.decorator_list)])
 
 
-def _describe(definition: _Definition) -> str:
-    """Return the text of a definition without comments, layout and docstrings."""
-    copy = ast.parse(ast.unparse(definition))
+def describe(code: _Definition | ast.Module) -> str:
+    """Return the text of code without comments, layout and docstrings."""
+    copy = ast.parse(ast.unparse(code))
     for node in ast.walk(copy):
         if isinstance(node, _Definition) and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:] or [ast.Pass()]

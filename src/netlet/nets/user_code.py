@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import inspect
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import nn
 
 from netlet.errors import NetError, check_type, did_you_mean, first_line
 from netlet.nets.addresses import complete_address, explain_path, full_address, is_user_code
+from netlet.nets.built_nets import Building, remember_building, unwrap_builder
 from netlet.nets.class_slips import explain_building
 from netlet.nets.compiled_nets import unwrap_all
 from netlet.nets.definitions import Selection, note_definitions
@@ -84,11 +86,16 @@ def _load_user_net(address: str) -> NetEntry:
     with _one_line_errors(address, "importing it failed", keep_random=True):
         target, selection = _resolve_target(place, attribute, address)
         target = unwrap_all(target)
+    building = Building(None if isinstance(target, nn.Module) else unwrap_builder(target))
+    if selection is not None:
+        path, tree = str(Path(place).resolve()), selection.tree
+        building = replace(building, path=path, name=attribute, loaded=tree)
     shown = address if selection is None else _describe_choice(address, selection)
     docstring = (inspect.getdoc(target) or "").strip().splitlines()
     about = docstring[0] if docstring else ""
     if isinstance(target, nn.Module):
         instance = target
+        remember_building(instance, building)
         return NetEntry(address, lambda: instance, place, about, code)
     if not callable(target):
         raise NetError(f"{shown}: is a {type(target).__name__}; name a class, a function or a net")
@@ -105,6 +112,7 @@ def _load_user_net(address: str) -> NetEntry:
             kind = type(net).__name__
             remedy = f"; write class {kind}(nn.Module)" if isinstance(target, type) else ""
             raise NetError(f"{shown}: expected a torch.nn.Module, got a {kind}{remedy}")
+        remember_building(net, building)
         return net
 
     with contextlib.suppress(TypeError, ValueError):

@@ -1,0 +1,137 @@
+"""Remember what built each net, and from which values, whatever happens to them later."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import inspect
+import sys
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from types import FunctionType
+from typing import Any
+
+from torch import nn
+
+_OWN_PACKAGE = __name__.partition(".")[0]
+_SCALARS = bool | int | float | complex | str | bytes | None
+_BRACKETS = {
+    list: ("[", "]"),
+    tuple: ("(", ")"),
+    set: ("{", "}"),
+    frozenset: ("{", "}"),
+    dict: ("{", "}"),
+}
+_MOST_ITEMS, _MOST_CHARACTERS, _DEEPEST = 1_000, 10_000, 8  # of a constant
+
+
+@dataclass(frozen=True)
+class Building:
+    """How a net came about.
+
+    Attributes:
+        builder: The class or function; None if that is not known.
+        definitions: The functions and classes in its module when it was called.
+        constants: The constants there, as :func:`describe_constant` writes them.
+        path: The file that netlet has loaded the net from, absolute; empty if Python has.
+        name: The name of the net in that file, like ``Net`` or ``Net[2]``.
+        loaded: The statements of the file that the net needed then.
+    """
+
+    builder: Callable[..., Any] | None
+    definitions: Mapping[str, object] = field(default_factory=dict)
+    constants: Mapping[str, str] = field(default_factory=dict)
+    path: str = ""
+    name: str = ""
+    loaded: ast.Module | None = None
+
+
+_buildings: dict[int, tuple[weakref.ref[nn.Module], Building]] = {}  # by the ids of nets
+
+
+def remember_building(net: nn.Module, building: Building) -> None:
+    """Note how a net came about, unless that is known."""
+    key = id(net)
+    if find_building(net) is None:
+        _buildings[key] = weakref.ref(net, lambda _: _buildings.pop(key, None)), building
+
+
+def find_building(net: nn.Module) -> Building | None:
+    """Return how a net came about; None if netlet has not built it."""
+    found = _buildings.get(id(net))
+    return found[1] if found is not None and found[0]() is net else None
+
+
+def prepare_building(builder: object) -> Building:
+    """Return how a net will come about that a builder is about to build."""
+    found = unwrap_builder(builder)
+    if found is None or str(found.__module__).partition(".")[0] == _OWN_PACKAGE:
+        return Building(found)
+    definitions, constants = dict[str, object](), dict[str, str]()
+    for name, value in list(find_namespace(found).items()):
+        if isinstance(value, FunctionType | type):
+            definitions[name] = value
+        else:
+            with contextlib.suppress(Exception):  # not a constant; its class is anybody's
+                constants[name] = describe_constant(value)
+    return Building(found, definitions, constants)
+
+
+def unwrap_builder(builder: Any) -> Callable[..., Any] | None:
+    """Return the class or function in a builder: without arguments, object and decorators.
+
+    None if it is something else, which might keep the nets that it has built.
+    """
+    while isinstance(builder, partial):
+        builder = builder.func
+    found = getattr(builder, "__func__", builder)
+    with contextlib.suppress(ValueError):  # the chain of decorators has no end
+        found = inspect.unwrap(found)
+    return found if isinstance(found, type | FunctionType) else None
+
+
+def find_namespace(builder: object) -> Mapping[str, object]:
+    """Return the names in the module of a class or function."""
+    if isinstance(builder, FunctionType):
+        return builder.__globals__
+    module = sys.modules.get(str(getattr(builder, "__module__", "")))
+    return vars(module) if module else {}
+
+
+def describe_constant(value: object, depth: int = 0) -> str:
+    """Return the text of a constant, in which 1, 1.0 and True differ and sets have an order.
+
+    Args:
+        value: A number, a text, None, or a list, tuple, set or dict of constants.
+        depth: In how many others it is.
+
+    Raises:
+        ValueError: It is something else, or large.
+    """
+    exact = type(value)
+    if isinstance(value, _SCALARS):
+        if isinstance(value, str | bytes) and len(value) > _MOST_CHARACTERS:
+            raise ValueError("a long text")
+        text = repr(value)
+        return (
+            text
+            if exact in (bool, int, float, complex, str, bytes, type(None))
+            else (f"{exact.__name__}({text})")
+        )
+    kind = next((kind for kind in _BRACKETS if isinstance(value, kind)), None)
+    if kind is None or depth > _DEEPEST or len(value) > _MOST_ITEMS:  # type: ignore[arg-type]
+        raise ValueError("not a constant, or a large one")
+    items = [describe_constant(one, depth + 1) for one in value]  # type: ignore[attr-defined]
+    if isinstance(value, dict):
+        values = [describe_constant(one, depth + 1) for one in value.values()]
+        items = [f"{key}: {one}" for key, one in zip(items, values, strict=True)]
+    elif isinstance(value, set | frozenset):
+        items.sort()
+    left, right = _BRACKETS[kind]
+    end = "," if kind is tuple and len(items) == 1 else ""
+    text = f"{left}{', '.join(items)}{end}{right}"
+    if len(text) > _MOST_CHARACTERS:
+        raise ValueError("a large constant")
+    return text if exact in (list, tuple, set, dict) else f"{exact.__name__}({text})"

@@ -1,0 +1,95 @@
+"""Refuse the address of another net than the one that is trained."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+from torch import nn
+
+from netlet.errors import NetError
+from netlet.nets.built_nets import Building
+from netlet.nets.cells import Source
+from netlet.nets.definitions import Selection, split_number
+from netlet.nets.imported_code import is_of_library, list_functions
+from netlet.text import relative_path
+
+_KINDS = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def refuse_other_net(net: nn.Module, builder: object, source: Source, selection: Selection) -> None:
+    """Check that the class of a net or the function that has built it may be what a name means.
+
+    A name may stand for a variable, and a function may call another one; then this is not known.
+
+    Args:
+        net: The net.
+        builder: The class or function that has built it, if that is known.
+        source: The file.
+        selection: The statements of the net that is named.
+
+    Raises:
+        NetError: The name means another class or function.
+    """
+    name = selection.name
+    classes = [c.__name__ for c in type(net).__mro__ if not c.__module__.startswith("torch.")]
+    own = classes[0] if len(classes) > 1 else ""  # the last one is object
+    built_by = str(getattr(builder, "__name__", "")).replace("<lambda>", "")
+    if name in (own, built_by):
+        return
+    bound = _find_definitions(selection)
+    defined = {node.name for node in source.body if isinstance(node, _KINDS)}
+    needed = {node.name for node in selection.tree.body if isinstance(node, _KINDS)}
+    trained = ""
+    if bound and isinstance(bound[-1], ast.ClassDef):
+        # PyTorch and others make subclasses of their own, which no file defines.
+        if own and (name not in classes or own in defined or _has_methods(type(net))):
+            trained = own
+        elif not own and built_by in defined:
+            trained = built_by
+    elif bound and built_by in defined - needed:
+        trained = built_by
+    if trained:
+        file = source.path if trained in defined else "FILE"
+        raise NetError(
+            f"{source.path}: {name} is not the net that is trained, which is {trained}; pass "
+            f"net_name='{file}:{trained}'"
+        )
+
+
+def _has_methods(cls: type) -> bool:
+    """Return whether a class of a user's has functions of its own."""
+    return any(not is_of_library(function) for function in list_functions(cls))
+
+
+def _find_definitions(selection: Selection) -> list[_KINDS]:
+    """Return the classes and functions that the name of a net means; none for a variable."""
+    nodes = [node for node in selection.tree.body if isinstance(node, _KINDS)]
+    return [node for node in nodes if node.name == selection.name]
+
+
+def refuse_other_address(
+    building: Building, path: Path, attribute: str, selection: Selection
+) -> None:
+    """Check that the name of a net is that by which netlet has loaded it.
+
+    Args:
+        building: How it was built.
+        path: The file in its address.
+        attribute: The name there. ``Net`` may be ``Net[2]``.
+        selection: The statements of the net that is named.
+
+    Raises:
+        NetError: It is another one.
+    """
+    (name, number), (own, own_number) = split_number(attribute), split_number(building.name)
+    is_own = path.resolve() == Path(building.path)
+    if is_own and name == own and (number == own_number or None in (number, own_number)):
+        return
+    if not is_own and not _find_definitions(selection):
+        return
+    trained = f"{relative_path(building.path)}:{building.name}"
+    raise NetError(
+        f"{path}: {attribute} is not the net that is trained, which was loaded from {trained}; "
+        f"pass net_name={trained!r}"
+    )

@@ -1,0 +1,389 @@
+"""A net is recorded as the code of an address only if it was built from that code."""
+
+from __future__ import annotations
+
+import importlib
+import linecache
+import os
+import sys
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import write_notebook
+from torch import nn
+
+from netlet import build
+from netlet.errors import NetError
+from netlet.nets import find_net
+from netlet.nets.built_nets import describe_constant
+from netlet.nets.first_weights import remember_training
+from netlet.nets.running_code import find_running_code
+
+Run = Callable[[str], types.ModuleType]
+NET = """
+from torch import nn
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(784, 10)
+        self.drop = nn.Dropout({built})
+    def forward(self, x):
+        return self.drop(self.fc(x.flatten(1))) * {called}
+"""
+BUILT = "n = 0.1\n" + NET.format(built="n", called="1")
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Return a function that runs a cell in a kernel and returns that."""
+    kernel = types.ModuleType("kernel")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "kernel", kernel)
+    count = iter(range(100))
+
+    def run(cell: str) -> types.ModuleType:
+        name = f"<cell {next(count)} of {tmp_path}>"
+        lines = cell.splitlines(keepends=True)
+        monkeypatch.setitem(linecache.cache, name, (len(cell), None, lines, name))
+        exec(compile(cell, name, "exec"), vars(kernel))
+        return kernel
+
+    return run
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """Return a function that writes code into ``mine.py`` and imports it."""
+
+    def make(code: str) -> types.ModuleType:
+        Path("mine.py").write_text(code)
+        importlib.invalidate_caches()
+        return importlib.import_module("mine")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    yield make
+    sys.modules.pop("mine", None)
+
+
+AGAIN = ["for n in range(3): pass", "n = 3", "def g():\n    global n\n    n = 3\ng()"]
+AGAIN += ["with open('n.txt', 'w'):\n    n = 3"]
+
+
+@pytest.mark.parametrize("builds", [True, False])
+@pytest.mark.parametrize("cell", AGAIN)
+def test_a_constant_that_is_set_again_after_the_net_was_built_is_accepted(
+    run: Run, cell: str, builds: bool
+) -> None:
+    net = build(run(BUILT).Net, 0) if builds else run(BUILT).Net()
+    run(cell)
+    write_notebook(Path("a.ipynb"), BUILT, "net = build(Net, 0)", cell, "fit(net)")
+    assert find_running_code(net, "a.ipynb:Net")
+    remember_training(net)  # then, too
+    assert find_running_code(net, "a.ipynb:Net")
+
+
+@pytest.mark.parametrize("cell", AGAIN)
+def test_a_net_that_runs_with_another_constant_than_it_was_saved_with_is_refused(
+    run: Run, cell: str
+) -> None:
+    text = "n = 0.1\n" + NET.format(built="0.5", called="n")
+    net = build(run(text).Net, 0)
+    now = run(cell).n
+    write_notebook(Path("a.ipynb"), text, "net = build(Net, 0)", cell, "fit(net)")
+    with pytest.raises(NetError) as error:
+        find_running_code(net, "a.ipynb:Net")
+    assert str(error.value) == (
+        f"a.ipynb: n is not {now} there, as it is here; save the notebook, run all of it again, "
+        "and train; if other code sets n again, rename one of the two"
+    )
+
+
+def test_a_net_that_was_built_from_another_constant_is_refused(run: Run) -> None:
+    net = build(run(BUILT.replace("0.1", "0.2")).Net, 0)
+    run("n = 0.1")  # as it was saved then, without building the net again
+    write_notebook(Path("a.ipynb"), BUILT, "net = build(Net, 0)")
+    with pytest.raises(NetError, match=r"n is not 0\.2 there, as it was when the net was built; "):
+        find_running_code(net, "a.ipynb:Net")
+
+
+def test_names_of_attributes_and_of_other_modules_are_no_constants(run: Run) -> None:
+    text = "scale = 2\n" + NET.format(built="0.5", called="self.scale") + "    scale = 1\n"
+    net = build(run(text).Net, 0)
+    run("scale = 3")
+    write_notebook(Path("a.ipynb"), text, "net = build(Net, 0)", "scale = 3")
+    assert find_running_code(net, "a.ipynb:Net")
+
+
+def test_what_a_constant_was_computed_from_may_be_set_again(run: Run) -> None:
+    text = "n = 2\nrates = [n / 4]\n" + NET.format(built="rates[0]", called="1")
+    net = build(run(text).Net, 0)
+    run("n = 7")
+    write_notebook(Path("a.ipynb"), text, "net = build(Net, 0)", "n = 7")
+    assert find_running_code(net, "a.ipynb:Net")
+    write_notebook(Path("a.ipynb"), text, "net = build(Net, 0)")
+    with pytest.raises(NetError, match="n is not 7 there"):
+        find_running_code(net, "a.ipynb:Net")
+
+
+@pytest.mark.parametrize("name", ["mine.py:make", "mine:make"])
+def test_constants_are_those_of_the_module_of_the_function_that_builds(
+    run: Run, module: Run, name: str
+) -> None:
+    made = module(
+        "from torch import nn\nWIDTH = 10\ndef make():\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(784, WIDTH))\n"
+    )
+    kernel = run("from mine import make\nWIDTH = 80\ndef make_twice(): return make()\n")
+    for net in build(kernel.make, 0), build(lambda: made.make(), 0), build(kernel.make_twice, 0):
+        assert find_running_code(net, name)
+    made.WIDTH = 11
+    with pytest.raises(NetError) as error:
+        find_running_code(build(kernel.make, 0), "mine.py:make")
+    assert str(error.value) == (
+        "mine.py: WIDTH is not 11 there, as it is here; start Python, or the kernel of the "
+        "notebook, again and train; if other code sets WIDTH again, rename one of the two"
+    )
+
+
+def test_constants_of_a_notebook_are_those_of_its_kernel(run: Run, module: Run) -> None:
+    module("WIDTH = 5\n" + NET.format(built="0", called="1").replace("(self)", "(self, width)"))
+    cells = "from mine import Net\nWIDTH = 10\n", "net = build(lambda: Net(WIDTH), 0)\n"
+    run("from netlet import build")
+    net = [run(cell) for cell in cells][-1].net
+    write_notebook(Path("a.ipynb"), *cells)
+    assert find_running_code(net, "a.ipynb:net")
+    write_notebook(Path("a.ipynb"), cells[0].replace("10", "11"), cells[1])
+    with pytest.raises(NetError, match="WIDTH is not 10 there"):
+        find_running_code(net, "a.ipynb:net")
+
+
+@pytest.mark.parametrize(
+    ("ran", "saved"),
+    [
+        ("[0.1, 8]", "[0.1, 16]"),
+        ("[0.1, 8]", "(0.1, 8)"),
+        ("(0.1,)", "(0.1, 0.1)"),
+        ("(0.1, [1])", "(0.1, [True])"),
+        ("{0: 0.1, 'a': [8]}", "{0: 0.1, 'a': [9]}"),
+        ("[0.1, None]", "[0.1, 0]"),
+        ("[0.1, {1, 2}]", "[0.1, {1, 3}]"),
+    ],
+)
+def test_constants_of_several_values_are_compared(run: Run, ran: str, saved: str) -> None:
+    text = "n = {}\n" + NET.format(built="n[0]", called="1").replace("{", "{{").replace("}", "}}")
+    net = build(run(text.format(ran)).Net, 0)
+    write_notebook(Path("a.ipynb"), text.format(ran))
+    assert find_running_code(net, "a.ipynb:Net")
+    write_notebook(Path("a.ipynb"), text.format(saved))
+    with pytest.raises(NetError, match=r"a\.ipynb: n is not .* there, as it is here"):
+        find_running_code(net, "a.ipynb:Net")
+
+
+def test_none_is_a_constant(run: Run) -> None:
+    text = "n = None\n" + NET.format(built="n or 0", called="1")
+    net = build(run(text).Net, 0)
+    write_notebook(Path("a.ipynb"), text.replace("n = None", "n = 0.5"))
+    with pytest.raises(NetError, match=r"a\.ipynb: n is not None there"):
+        find_running_code(net, "a.ipynb:Net")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "n.append(1)",
+        "n[1:] = [1]",
+        "del n[1]",
+        "m = n\nm.sort()",
+        "random.shuffle(n)",
+        "n, m = n, 1",
+    ],
+)
+def test_a_list_that_is_changed_is_not_compared(run: Run, change: str) -> None:
+    text = f"import random\nn = [0.1, 0]\n{change}\n" + NET.format(built="n[0]", called="1")
+    net = build(run(text).Net, 0)
+    run("n.append(1)")
+    write_notebook(Path("a.ipynb"), text)
+    assert find_running_code(net, "a.ipynb:Net")
+
+
+def test_constants_that_are_assigned_together_are_compared(run: Run) -> None:
+    text = "n, m = 0.1, 1\n" + NET.format(built="n", called="m")
+    net = build(run(text).Net, 0)
+    write_notebook(Path("a.ipynb"), text)
+    assert find_running_code(net, "a.ipynb:Net")
+    write_notebook(Path("a.ipynb"), text.replace("0.1, 1", "0.1, 2"))
+    with pytest.raises(NetError, match="m is not 1 there"):
+        find_running_code(net, "a.ipynb:Net")
+
+
+def test_the_texts_of_constants_differ_as_the_constants_do() -> None:
+    class Level(int):
+        pass
+
+    values = [1, 1.0, True, "1", None, (1,), [1], {1}, frozenset({1}), {1: 1}, Level(1), 0.0, -0.0]
+    assert len({describe_constant(value) for value in values}) == len(values)
+    assert describe_constant({3, 1, 2}) == describe_constant({1, 2, 3}) == "{1, 2, 3}"
+    endless: list[object] = []
+    endless.append(endless)
+    for value in endless, [object()], torch.zeros(1), "x" * 20_000, [0] * 2_000:
+        with pytest.raises(ValueError, match=r"large|long"):
+            describe_constant(value)
+
+
+def test_a_block_that_is_defined_again_after_the_net_was_built_is_accepted(run: Run) -> None:
+    block = "def block():\n    return 0.1\n"
+    text = block + NET.format(built="block()", called="1")
+    again = block.replace("0.1", "0.2")
+    net = build(run(text).Net, 0)
+    kernel = run(again)
+    write_notebook(Path("a.ipynb"), text, "net = build(Net, 0)", again, "fit(net)")
+    assert find_running_code(net, "a.ipynb:Net")
+    with pytest.raises(NetError, match="has another block than the one that runs here"):
+        find_running_code(build(kernel.Net, 0), "a.ipynb:Net")
+
+
+TWO = (
+    NET.format(built="0", called="1")
+    + """
+class Same(Net):
+    pass
+def make():
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+def other():
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 10), nn.Tanh())
+def wide():
+    return nn.Sequential(make(), nn.Linear(10, 10))
+variable = Net()
+"""
+)
+
+
+@pytest.mark.parametrize("kind", ["notebook", "module", "loaded"])
+@pytest.mark.parametrize(
+    ("builder", "name", "trained"),
+    [
+        ("Net", "Net", ""),
+        ("Same", "Same", ""),
+        ("make", "make", ""),
+        ("Net", "Same", "Net"),
+        ("Same", "Net", "Same"),
+        ("make", "other", "make"),
+        ("make", "Net", "make"),
+        ("Net", "make", "Net"),
+    ],
+)
+def test_an_address_of_another_net_is_refused(
+    run: Run, module: Run, kind: str, builder: str, name: str, trained: str
+) -> None:
+    if kind == "notebook":
+        place = "a.ipynb"
+        write_notebook(Path(place), TWO)
+        net = build(getattr(run(TWO), builder), 0)
+    else:
+        place = "mine.py"
+        net = build(getattr(module(TWO), builder), 0)
+    if kind == "loaded":
+        net = build(find_net(f"mine.py:{builder}").builder, 0)
+    if not trained:
+        assert find_running_code(net, f"{place}:{name}")
+        return
+    with pytest.raises(NetError) as error:
+        find_running_code(net, f"{place}:{name}")
+    which = "which was loaded from mine.py:" if kind == "loaded" else "which is "
+    assert str(error.value) == (
+        f"{place}: {name} is not the net that is trained, {which}{trained}; pass "
+        f"net_name='{place}:{trained}'"
+    )
+    if kind == "module":
+        with pytest.raises(NetError, match=f"{name} is not the net that is trained, which is "):
+            find_running_code(net, f"mine:{name}")
+
+
+@pytest.mark.parametrize("name", ["variable", "wide"])
+def test_a_variable_and_a_function_that_calls_the_builder_are_accepted(
+    module: Run, name: str
+) -> None:
+    made = module(TWO)
+    assert find_running_code(build(made.make, 0), f"mine.py:{name}")
+
+
+def test_subclasses_that_no_file_defines_and_direct_calls_are_accepted(module: Run) -> None:
+    made = module(TWO)
+    dynamic = type("Parametrized", (made.Net,), {"__module__": "mine"})
+    for net in dynamic(), build(lambda: made.Net(), 0), made.variable:
+        assert find_running_code(net, "mine.py:Net")
+    for net in made.make(), build(lambda: made.make(), 0):
+        assert find_running_code(net, "mine.py:make")
+
+
+def test_a_net_of_another_file_is_refused(module: Run) -> None:
+    class Other(nn.Linear):
+        pass
+
+    made = module(TWO)
+
+    class More(made.Net):  # type: ignore[name-defined, misc]
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.tanh(super().forward(x))
+
+    for net in Other(784, 10), More():
+        name = type(net).__name__
+        with pytest.raises(NetError, match=rf"which is {name}; pass net_name='FILE:{name}'"):
+            find_running_code(net, "mine.py:Net")
+
+
+@pytest.mark.parametrize("place", ["a.py", "a.ipynb"])
+def test_a_file_that_was_edited_since_netlet_loaded_a_net_from_it_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    def write(text: str) -> None:
+        if place == "a.py":
+            Path(place).write_text(text)
+        else:
+            write_notebook(Path(place), text)
+
+    monkeypatch.chdir(tmp_path)
+    write(TWO)
+    nets = build(find_net(f"{place}:Net").builder, 0), find_net(f"{place}:variable").builder()
+    nets = (*nets, nn.Sequential(build(find_net(f"{place}:Net").builder)))
+    names = "Net", "variable", "unknown"
+    write(TWO.replace("(784, 10)\n", "(784, 10)  # classes\n") + "unknown = 5\n")
+    for net, name in zip(nets, names, strict=True):
+        assert find_running_code(net, f"{place}:{name}")
+    write(TWO.replace("* 1", "* 2") + "unknown = 5\n")
+    for net, name in zip(nets, ("Net", "variable", "Net"), strict=True):
+        with pytest.raises(NetError) as error:
+            find_running_code(net, f"{place}:{names[0]}")
+        assert str(error.value) == (
+            f"{place}: has another {name} than the one that was loaded from there; load it again "
+            "with netlet.nets.find_net, and train"
+        )
+    again = build(find_net(f"{place}:Net").builder, 0)
+    assert find_running_code(again, f"{place}:Net")
+    Path("b.py").write_text("import netlet\nnet = netlet.nets.find_net('a.py:Net').builder()\n")
+    assert find_running_code(again, "b.py:net")
+
+
+def test_what_a_loaded_net_imports_is_compared_also_after_another_load(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("lib").mkdir()
+    Path("lib", "acts.py").write_text("def act(x):\n    return x.relu()\n")
+    Path("a.py").write_text(
+        "import sys\nsys.path.append('lib')\nfrom acts import act\n"
+        + NET.format(built="0", called="act(x)")
+    )
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    net = build(find_net("a.py:Net").builder, 0)
+    assert find_running_code(net, "a.py:Net")
+    find_net("a.py:Net")
+    os.utime("lib/acts.py", (0, 0))
+    Path("lib", "acts.py").write_text("def act(x):\n    return x.tanh()\n")
+    with pytest.raises(NetError, match=r"acts\.py: has another act than the one"):
+        find_running_code(net, "a.py:Net")
