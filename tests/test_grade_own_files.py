@@ -104,8 +104,7 @@ def test_the_accuracy_of_a_run_on_other_images_is_not_claimed(tmp_path: Path) ->
         assert (claim.accuracy, claim.epochs) == (accuracy, len(run.epochs))
         assert problems.of_recipe == ""
     assert problems.found == (
-        "r/run.json: its run was scored on other images (scribble); its accuracy there is not "
-        "compared",
+        "r/run.json: its run is of other images (scribble); its accuracy is not compared",
     )
 
 

@@ -108,8 +108,7 @@ def _read_record(folder: Path, weights: str | None, data_digest: str) -> tuple[d
         return stated, note
     if data_digest and run.data["digest"] != data_digest:
         return stated, (
-            f"{name}: its run was scored on other images ({run.data['name']}); its accuracy there "
-            "is not compared"
+            f"{name}: its run is of other images ({run.data['name']}); its accuracy is not compared"
         )
     return {**stated, "accuracy": run.last_epoch.score.percent}, note
 

@@ -89,6 +89,10 @@ def remember_training(net: nn.Module) -> None:
     """Note that a net has been trained, so its weights are no longer those of a seed."""
     key = id(net)
     _trained[key] = weakref.ref(net, lambda _: _trained.pop(key, None))
+    built = find_builder(net)
+    if built and not built.in_catalog:  # it is not built again, and its builder may hold it
+        gone, _, digest = _origins[key]
+        _origins[key] = gone, built._replace(rebuild=None), digest
     _trained_weights.add(_digest_parameters(net))
 
 
@@ -117,8 +121,9 @@ def _digest_parameters(net: nn.Module) -> str:
     """Return the digest of the values, since a parameter can be changed without a trace."""
     digest = hashlib.sha256()
     for name, parameter in list_parameters(net):
-        digest.update(f"{name} {parameter.dtype} {tuple(parameter.shape)} ".encode())
+        digest.update(f"{name} {parameter.dtype} ".encode())
         if not is_lazy(parameter):
+            digest.update(f"{tuple(parameter.shape)} ".encode())
             digest.update(_read_values(parameter.detach()))
     return digest.hexdigest()
 
