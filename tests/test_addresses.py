@@ -104,7 +104,9 @@ def test_commands_take_a_file_alone(netlet: Netlet) -> None:
     code, out, _ = netlet("show", "mine.py")
     assert code == 0
     assert "mine.py:Net" in out
-    assert netlet("check", "mine.py", "--params-below", "100")[0] == 0
+    code, _, err = netlet("check", "mine.py", "--params-below", "100")
+    assert (code, err) == (0, "checked mine.py:Net\n")
+    assert netlet("check", "mine.py:Net", "--params-below", "100")[2] == ""
     assert netlet("check", "mine.py", "--params-below", "100", "--sandbox")[0] == 0
 
 

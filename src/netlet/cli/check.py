@@ -13,7 +13,7 @@ from netlet import catalog
 from netlet.budgets import Budget, ModelCost, NotedVerdict, RuleResult
 from netlet.cli.options import Classes, Input, Json, Nets, Sandboxed, budget_names
 from netlet.cli.repository import Choice, apply_repository, require_net
-from netlet.cli.results import print_json, print_result
+from netlet.cli.results import print_json, print_result, say
 from netlet.cli.settings import apply_limits, parse_shape
 from netlet.cli.several import Outcome, refuse_loose_words, try_each
 from netlet.recipes import Recipe
@@ -136,7 +136,11 @@ def check(
 
     if len(nets) > 1:
         _check_several(list(try_each(nets, check_one)), json=json)
-    verdict = check_one(nets[0]).verdict
+    checked = check_one(nets[0])
+    verdict = checked.verdict
+    # The only net that a file defines may not be the one that is meant, which it imports.
+    if checked.address.startswith(f"{nets[0]}:"):
+        say(f"checked {checked.address}")
     if json:
         print_json("check", {"name": nets[0], **verdict_to_dict(verdict)})
     else:
