@@ -64,6 +64,7 @@ def select_statements(name: str, tree: ast.Module) -> ast.Module | None:
     if not any(name in names or "*" in names for names in binds):
         return None
     modifies = [names_modified(statement) for statement in body]
+    binds = _leave_out_users(name, body, binds, uses, modifies)
     always = {i for i, statement in enumerate(body) if _is_always_kept(statement)}
     needed, kept = {name}, set[int]()
     while True:
@@ -78,6 +79,27 @@ def select_statements(name: str, tree: ast.Module) -> ast.Module | None:
             return ast.Module([body[i] for i in sorted(kept)], tree.type_ignores)
         kept |= more
         needed.update(*(uses[i] for i in more))
+
+
+def _leave_out_users(
+    name: str,
+    body: Sequence[ast.stmt],
+    binds: Sequence[set[str]],
+    uses: Sequence[set[str]],
+    modifies: Sequence[set[str]],
+) -> list[set[str]]:
+    """Return what each statement binds that the net may depend on.
+
+    A statement that uses the net, such as a loop that trains it with several values, does not
+    count for names that an earlier one has bound.
+    """
+    found, before = list[set[str]](), set[str]()
+    for i, statement in enumerate(body):
+        defines = isinstance(statement, ast.FunctionDef | ast.ClassDef)
+        uses_it = name in before and name in uses[i] and name not in binds[i] | modifies[i]
+        found.append(binds[i] - before if uses_it and not defines else binds[i])
+        before |= binds[i]
+    return found
 
 
 def binds_name(name: str, tree: ast.Module) -> bool:
@@ -210,7 +232,8 @@ def _names_used_by_body(
         name for n in ast.walk(function) if isinstance(n, ast.Global) for name in n.names
     }
     local = arguments.union(*(names_bound(statement) for statement in body)) - declared_global
-    return names_used_by_all(body) - local
+    # "COUNT += 1" reads COUNT, too.
+    return names_used_by_all(body) - local | declared_global
 
 
 def walk_outside_functions(node: ast.AST) -> Iterator[ast.AST]:

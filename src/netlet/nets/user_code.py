@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import inspect
 from collections.abc import Iterator
+from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from netlet.nets.run_source import load_from_file
 from netlet.nets.sources import locate_error
 from netlet.nets.user_imports import imports_of_module
 
+_loading_now: ContextVar[bool] = ContextVar("loading_now", default=False)
 _OTHER_FRAMEWORKS = ("flax", "jax", "keras", "mxnet", "paddle", "tensorflow")
 
 
@@ -83,7 +85,10 @@ def _load_user_net(address: str) -> NetEntry:
         )
     note_user_code()
     code = find_code(address)
-    with _one_line_errors(address, "importing it failed", keep_random=True):
+    with (
+        _one_line_errors(address, "importing it failed", keep_random=True),
+        _loading(),
+    ):
         target, selection = _resolve_target(place, attribute, address)
         target = unwrap_all(target)
     building = Building(None if isinstance(target, nn.Module) else unwrap_builder(target))
@@ -119,6 +124,28 @@ def _load_user_net(address: str) -> NetEntry:
         # The registry reads from the signature which arguments it can pass.
         builder.__signature__ = inspect.signature(target)  # type: ignore[attr-defined]
     return NetEntry(address, builder, place, about, code)
+
+
+@contextlib.contextmanager
+def _loading() -> Iterator[None]:
+    token = _loading_now.set(True)
+    try:
+        yield
+    finally:
+        _loading_now.reset(token)
+
+
+def refuse_while_loading() -> None:
+    """Check that no net is being loaded: commands that need only its code train nothing.
+
+    Raises:
+        NetError: One is.
+    """
+    if _loading_now.get():
+        raise NetError(
+            "this trains a net, but a net is only loaded here; write the values that it is made of "
+            "as arguments with defaults, or into statements without training"
+        )
 
 
 def _describe_choice(address: str, selection: Selection) -> str:

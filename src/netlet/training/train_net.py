@@ -27,6 +27,7 @@ from netlet.nets.isolation import guard_net
 from netlet.nets.net_code import NetCode
 from netlet.nets.registered import find_device as find_net_device
 from netlet.nets.registry import check_seed
+from netlet.nets.user_code import refuse_while_loading
 from netlet.nets.weights import weights_digest
 from netlet.progress import show_line, shows_progress
 from netlet.recipes import Recipe
@@ -199,6 +200,7 @@ def _hint_at_resume(recorder: Recorder | None) -> Iterator[None]:
 def _check_arguments(
     net: object, data: object, recipe: object, budget: object, seed: object, callbacks: object
 ) -> None:
+    refuse_while_loading()
     check_argument(unwrap(net), nn.Module)
     check_argument(data, Dataset)
     check_argument(recipe, Recipe)
