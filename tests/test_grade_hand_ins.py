@@ -122,6 +122,16 @@ def copied_files(path: Path, copy: Path) -> tuple[dict[str, str], LeftOut]:
     return {file.relative_to(copy).as_posix(): file.read_text() for file in files}, left_out
 
 
+def test_a_zip_file_beside_code_is_named_since_it_is_not_unpacked(tmp_path: Path) -> None:
+    write_submission(tmp_path, "ann", {"m.py": RIGHT, "hw.zip": b"anything"})
+    found, left_out = copied_files(tmp_path / "ann", tmp_path / "copy")
+    assert list(found) == ["m.py"]
+    assert left_out == LeftOut(
+        archive="hw.zip is not unpacked, since code lies beside it; put its files beside it if "
+        "they belong to the submission"
+    )
+
+
 def test_files_beside_a_zip_file_count_more_than_those_in_it(tmp_path: Path) -> None:
     inside = {"model.py": "", "claim.toml": "mean = 0", "model.pt": "old", "a/netlet.toml": "1"}
     files = {"model.PT": "new", "Claim.toml": "mean = 0.5", "a/netlet.toml": "1"}

@@ -239,7 +239,7 @@ class _Grader:
         target.mkdir()
         try:
             left_out = copy_submission(submission, target)
-            said = list(left_out.twins)
+            said = [*filter(None, [left_out.archive]), *left_out.twins]
             if left_out.weights and not self._settings.retrain:
                 said.append(left_out.weights)
             digest = self._digest(target, row, said)

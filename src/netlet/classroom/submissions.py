@@ -132,6 +132,8 @@ def find_namesakes(
 ) -> dict[str, list[str]]:
     """Return the students whose name others have, too, and the names of their submissions.
 
+    Those are left out whose submissions all have a line of their own on the roster.
+
     Args:
         submissions: What is graded now.
         rows: The names on the roster. A student there whose submission has a number is one of
@@ -148,7 +150,11 @@ def find_namesakes(
         if split and name != split[0] and split[0] in rows:
             found.setdefault(split[0], [])
             found[split[0]] = sorted({*found[split[0]], name})
-    return found
+    return {
+        student: called
+        for student, called in found.items()
+        if student in rows or student in earlier or not set(called) <= set(rows)
+    }
 
 
 def find_renamed(submissions: Sequence[Submission], graded: Mapping[str, str]) -> set[str]:

@@ -53,10 +53,12 @@ class LeftOut(Displayed):
 
     Attributes:
         weights: A sentence on weights of another kind, if there are no others; else empty.
+        archive: A sentence on a zip file that is not unpacked, since code lies beside it.
         twins: A sentence each on files in the place of which another one counts.
     """
 
     weights: str = ""
+    archive: str = ""
     twins: tuple[str, ...] = ()
 
 
@@ -108,7 +110,7 @@ def copy_submission(submission: Submission, target: Path) -> LeftOut:
             damaged, encrypted or compressed in a rare way.
     """
     copied = _Copier(target)
-    path = submission.path
+    path, archive = submission.path, ""
     try:
         if path.is_symlink():
             raise GradingError("a link, which could lead anywhere; hand in the file itself")
@@ -119,7 +121,9 @@ def copy_submission(submission: Submission, target: Path) -> LeftOut:
             for file, inside in files:
                 with open(file, "rb") as content:
                     copied.add(inside, content, file.stat().st_size)
-            if not any(is_source(inside.name) for _, inside in files):
+            if any(is_source(inside.name) for _, inside in files):
+                archive = next((file.name for file, _ in files if is_archive(file.name)), "")
+            else:
                 _extract_only_zip([file for file, _ in files], copied)
         elif not path.is_file():  # opening a pipe would wait
             raise GradingError("not a regular file; hand in a file, a folder or a zip file")
@@ -136,7 +140,16 @@ def copy_submission(submission: Submission, target: Path) -> LeftOut:
         raise GradingError(f"the zip file is damaged ({error}); hand it in again") from error
     if copied.has_only_others():
         raise GradingError(describe_without_code(copied.names))
-    return LeftOut(copied.describe_weights(), copied.describe_twins())
+    weights = copied.describe_weights()
+    archive = escape_controls(archive)
+    if archive and not weights.startswith(archive):
+        archive += (
+            " is not unpacked, since code lies beside it; put its files beside it if they belong "
+            "to the submission"
+        )
+    else:
+        archive = ""
+    return LeftOut(weights, archive, copied.describe_twins())
 
 
 def digest_files(folder: Path) -> str:

@@ -56,11 +56,17 @@ def print_summary(
     strangers = set(unknown) - with_number
     absent = writer.missing.keys() - namesakes.keys()
     meant = suggest_names(strangers, absent) | suggest_names(absent, strangers)
+    without = []
     for name, row in writer.missing.items():
         given = find_correction(row)
         points = "" if given.points is None else f", {format_points(given.points)} points"
         said = " ".join(filter(None, (meant.get(name), given.comment)))
-        print_result(f"{name}: no submission{points}{said and f'; {said}'}")
+        if points or said:
+            print_result(f"{name}: no submission{points}{said and f'; {said}'}")
+        else:
+            without.append(name)
+    if without:
+        print_result(f"{', '.join(without)}: no submission")
     for student, called in sorted(namesakes.items()):
         dropped = "; the earlier grade without a number is dropped, its report stays"
         print_result(
@@ -79,10 +85,17 @@ def print_summary(
             f"was not of {total} points; check them on the roster"
         )
     named = {*(grade.name for grade in grades), *with_number}
+    others = []
     for name in unknown:
         earlier = "" if name in named else f"--drop {shlex.quote(name)} drops its earlier grade"
-        advice = " ".join(filter(None, (meant.get(name), earlier)))
-        print_result(f"{name}: is not on the roster{advice and f'; {advice}'}")
+        if advice := " ".join(filter(None, (meant.get(name), earlier))):
+            print_result(f"{name}: is not on the roster; {advice}")
+        else:
+            others.append(name)
+    if others:
+        print_result(
+            f"{', '.join(others)}: {'is' if len(others) == 1 else 'are'} not on the roster"
+        )
     if writer.kept:
         kept = count_noun(writer.kept, "submission")
         print_result(f"{kept} unchanged since the last time; --again grades all")
