@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import dis
 import inspect
 import os
 import sysconfig
+import textwrap
 import time
 from collections.abc import Iterator
 from functools import cache, partial
@@ -24,6 +26,8 @@ _OWN_PACKAGE = __name__.partition(".")[0]
 _READ_GLOBALS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
 _MOST_HELD = 1_000  # functions that a list or dict holds
 _MARGIN_S = 2.0  # since some file systems round times
+_RELOADED = "__autoreload_class__"  # in a class of this name, IPython compiles a method again
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def find_edited(net: nn.Module, builder: object = None) -> tuple[Path, str] | None:
@@ -40,7 +44,7 @@ def find_edited(net: nn.Module, builder: object = None) -> tuple[Path, str] | No
         The file and the function, such as ``Net.forward``; None if there is none.
     """
     seen: set[FunctionType] = set()
-    read = cache(_read_functions)
+    readers = cache(_read_functions), cache(_read_reloaded)
     todo = [*list_all_functions(builder)]
     for part in net.modules():
         todo += [
@@ -53,13 +57,12 @@ def find_edited(net: nn.Module, builder: object = None) -> tuple[Path, str] | No
         seen.add(function)
         todo += [one for value in find_used(function) for one in list_all_functions(value)]
         code = function.__code__
-        # IPython's autoreload has loaded a class under this name that was edited.
-        if not _was_imported(function) or code.co_qualname.startswith("__autoreload_class__"):
+        path, name = _find_file(function), _find_name(function)
+        if path is None:
             continue
-        path = Path(code.co_filename)
-        same = (_sign(code) == _sign(other) for other in read(path).get(code.co_qualname, ()))
+        same = (_sign(code) == _sign(one) for read in readers for one in read(path).get(name, ()))
         if not _is_older_than_process(path) and not any(same):
-            return path, code.co_qualname
+            return path, name.removeprefix(f"{_RELOADED}.")
     return None
 
 
@@ -151,11 +154,23 @@ def is_of_library(function: FunctionType) -> bool:
     return any(is_installed(path) or path.is_relative_to(library) for path in found)
 
 
-def _was_imported(function: FunctionType) -> bool:
-    """Return whether Python itself has read the function from a file."""
+def _find_file(function: FunctionType) -> Path | None:
+    """Return the file that Python itself has read a function from; None if there is none."""
     # Other loaders may change the code, as that of pytest does.
-    loader = function.__globals__.get("__loader__")
-    return type(loader) is SourceFileLoader and Path(function.__code__.co_filename).is_file()
+    if type(function.__globals__.get("__loader__")) is not SourceFileLoader:
+        return None
+    code = function.__code__
+    # For properties, IPython notes no file.
+    is_reloaded = code.co_qualname.startswith(f"{_RELOADED}.")
+    place = Path(str(function.__globals__.get("__file__")) if is_reloaded else code.co_filename)
+    return place if place.is_file() else None
+
+
+def _find_name(function: FunctionType) -> str:
+    """Return the name of a function in its file, as far as it is known."""
+    name = function.__code__.co_qualname
+    # IPython gives other code to a method; it keeps its own name.
+    return function.__qualname__ if name.startswith(f"{_RELOADED}.") else name
 
 
 def _find_start() -> float:
@@ -189,12 +204,53 @@ def _read_functions(path: Path) -> dict[str, list[CodeType]]:
     except (OSError, SyntaxError, ValueError):
         return {}
     found: dict[str, list[CodeType]] = {}
-    todo = [whole]
-    while todo:
-        code = todo.pop()
+    for code in _list_code(whole):
         found.setdefault(code.co_qualname, []).append(code)
-        todo += [one for one in code.co_consts if isinstance(one, CodeType)]
     return found
+
+
+def _read_reloaded(path: Path) -> dict[str, list[CodeType]]:
+    """Return the functions of a file as it is now, as IPython's autoreload compiles edited ones.
+
+    It does so with each by itself. Then Python does not see which names are imported, and calls
+    what they hold by other instructions.
+    """
+    found: dict[str, list[CodeType]] = {}
+    for node, outer in _list_definitions(path):
+        with contextlib.suppress(SyntaxError, ValueError, RecursionError):
+            text = ast.unparse(node)  # on the lines that IPython has: Python optimizes within lines
+            if outer:
+                text = f"class {_RELOADED}:\n{textwrap.indent(text, '    ')}"
+            for code in _list_code(compile(text, str(path), "exec", dont_inherit=True)):
+                name = code.co_qualname
+                # Of a function in a method, IPython leaves no other name.
+                for one in {name, name.replace(_RELOADED, outer, 1)}:
+                    found.setdefault(one, []).append(code)
+    return found
+
+
+def _list_definitions(path: Path) -> Iterator[tuple[_Function, str]]:
+    """Yield the functions of a file that are not in other ones, and the names of their classes."""
+    try:
+        todo: list[tuple[ast.AST, str]] = [(ast.parse(path.read_bytes()), "")]
+    except (OSError, SyntaxError, ValueError):
+        return
+    while todo:
+        node, outer = todo.pop()
+        if isinstance(node, _Function):
+            yield node, outer
+            continue
+        if isinstance(node, ast.ClassDef):
+            outer = f"{outer}.{node.name}" if outer else node.name
+        todo += [(one, outer) for one in ast.iter_child_nodes(node)]
+
+
+def _list_code(whole: CodeType) -> Iterator[CodeType]:
+    """Yield code and the functions and classes in it."""
+    yield whole
+    for one in whole.co_consts:
+        if isinstance(one, CodeType):
+            yield from _list_code(one)
 
 
 def _sign(code: CodeType) -> object:
