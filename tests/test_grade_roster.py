@@ -126,7 +126,7 @@ def test_a_valid_grade_with_a_number_is_not_offered_to_be_dropped(
     Path("class.csv").write_text("submission\nann\nBernd Both_1017\nBernd Both_1018\nzoe\neva\n")
     out = netlet("grade", str(two), *options)[1]
     assert "several students" not in out
-    assert "zoe, eva: no submission\n" in out
+    assert "eva, zoe: no submission\n" in out
     # Without a line of the roster that could be theirs, the grades are those of others.
     Path("class.csv").write_text("submission\nann\nBernd Both_1017\n")
     out = netlet("grade", str(two / "ann"), "--single", *options)[1]
