@@ -85,16 +85,16 @@ def print_summary(
             f"was not of {total} points; check them on the roster"
         )
     named = {*(grade.name for grade in grades), *with_number}
-    others = []
+    unlisted = []
     for name in unknown:
         earlier = "" if name in named else f"--drop {shlex.quote(name)} drops its earlier grade"
         if advice := " ".join(filter(None, (meant.get(name), earlier))):
             print_result(f"{name}: is not on the roster; {advice}")
         else:
-            others.append(name)
-    if others:
+            unlisted.append(name)
+    if unlisted:
         print_result(
-            f"{', '.join(others)}: {'is' if len(others) == 1 else 'are'} not on the roster"
+            f"{', '.join(unlisted)}: {'is' if len(unlisted) == 1 else 'are'} not on the roster"
         )
     if writer.kept:
         kept = count_noun(writer.kept, "submission")
