@@ -14,6 +14,7 @@ import pytest
 import torch
 from helpers import write_notebook
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from netlet import build
 from netlet.errors import NetError
@@ -335,6 +336,45 @@ def test_a_net_of_another_file_is_refused(module: Run) -> None:
         name = type(net).__name__
         with pytest.raises(NetError, match=rf"which is {name}; pass net_name='FILE:{name}'"):
             find_running_code(net, "mine.py:Net")
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        nn.DataParallel,
+        AveragedModel,
+        torch.compile,
+        lambda net: nn.DataParallel(torch.compile(net)),
+    ],
+)
+def test_the_net_in_a_wrapper_is_the_one_that_is_trained(
+    module: Run, wrap: Callable[[nn.Module], nn.Module]
+) -> None:
+    made = module(TWO)
+    for net in build(lambda: wrap(made.Net()), 0), wrap(made.Net()), wrap(build(made.Net, 0)):
+        assert find_running_code(net, "mine.py:Net")
+        with pytest.raises(NetError) as error:
+            find_running_code(net, "mine.py:Same")
+        assert str(error.value) == (
+            "mine.py: Same is not the net that is trained, which is Net; pass "
+            "net_name='mine.py:Net'"
+        )
+    assert find_running_code(build(lambda: wrap(made.make()), 0), "mine.py:make")
+
+
+def test_a_net_of_an_installed_package_is_refused_with_its_address(
+    module: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packages = tmp_path / "site-packages"
+    packages.mkdir()
+    (packages / "installed_nets.py").write_text(NET.format(built="0", called="1"))
+    monkeypatch.syspath_prepend(str(packages))
+    net = importlib.import_module("installed_nets").Net()
+    module("from torch import nn\nclass Base(nn.Module):\n    pass\n")
+    with pytest.raises(NetError, match="which is Net; pass net_name='installed_nets:Net'"):
+        find_running_code(net, "mine.py:Base")
+    assert find_running_code(net, "installed_nets:Net")
+    monkeypatch.delitem(sys.modules, "installed_nets")
 
 
 @pytest.mark.parametrize("place", ["a.py", "a.ipynb"])

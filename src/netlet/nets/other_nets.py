@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from pathlib import Path
 
 from torch import nn
@@ -12,9 +13,11 @@ from netlet.nets.built_nets import Building
 from netlet.nets.cells import Source
 from netlet.nets.definitions import Selection, split_number
 from netlet.nets.imported_code import is_of_library, list_functions
+from netlet.nets.user_imports import is_installed
 from netlet.text import relative_path
 
 _KINDS = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+_WRAPPED = {"module"}, {"_orig_mod"}  # parts of DataParallel and averaged weights, torch.compile
 
 
 def refuse_other_net(net: nn.Module, builder: object, source: Source, selection: Selection) -> None:
@@ -32,8 +35,12 @@ def refuse_other_net(net: nn.Module, builder: object, source: Source, selection:
         NetError: The name means another class or function.
     """
     name = selection.name
-    classes = [c.__name__ for c in type(net).__mro__ if not c.__module__.startswith("torch.")]
-    own = classes[0] if len(classes) > 1 else ""  # the last one is object
+    net = unwrap_net(net)
+    # Beside these, a class may have bases like Generic.
+    kinds = [kind for kind in type(net).__mro__ if issubclass(kind, nn.Module)]
+    kinds = [kind for kind in kinds if not kind.__module__.startswith("torch.")]
+    classes = [kind.__name__ for kind in kinds]
+    own = classes[0] if classes else ""
     built_by = str(getattr(builder, "__name__", "")).replace("<lambda>", "")
     if name in (own, built_by):
         return
@@ -50,11 +57,26 @@ def refuse_other_net(net: nn.Module, builder: object, source: Source, selection:
     elif bound and built_by in defined - needed:
         trained = built_by
     if trained:
-        file = source.path if trained in defined else "FILE"
+        file = str(source.path) if trained in defined else _find_place(kinds[0])
         raise NetError(
             f"{source.path}: {name} is not the net that is trained, which is {trained}; pass "
             f"net_name='{file}:{trained}'"
         )
+
+
+def unwrap_net(net: nn.Module) -> nn.Module:
+    """Return what a wrapper of PyTorch's holds, such as ``DataParallel``; otherwise the net."""
+    parts = dict(net.named_children())
+    while type(net).__module__.startswith("torch.") and parts.keys() in _WRAPPED:
+        net = next(iter(parts.values()))
+        parts = dict(net.named_children())
+    return net
+
+
+def _find_place(cls: type) -> str:
+    """Return what stands before the name of a class in its address, as far as it is known."""
+    file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+    return cls.__module__ if isinstance(file, str) and is_installed(Path(file)) else "FILE"
 
 
 def _has_methods(cls: type) -> bool:

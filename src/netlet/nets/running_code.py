@@ -20,7 +20,7 @@ from netlet.nets.imported_code import find_edited, list_functions
 from netlet.nets.name_errors import SELECTED
 from netlet.nets.net_code import NetCode, find_code, is_file_address
 from netlet.nets.notebook_files import NOTEBOOK
-from netlet.nets.other_nets import refuse_other_address, refuse_other_net
+from netlet.nets.other_nets import refuse_other_address, refuse_other_net, unwrap_net
 from netlet.nets.running_constants import ReadNames, find_other_constant, list_read_names
 from netlet.nets.sources import read_source
 from netlet.nets.user_imports import is_installed
@@ -49,10 +49,11 @@ def find_running_code(net: nn.Module, address: str) -> NetCode | None:
     place, _, name = address.rpartition(":")
     code = None if is_file_address(place) else find_code(address)
     path = Path(code.path if code else place)
-    building = find_building(net)
+    inside = unwrap_net(net)
+    building = find_building(net) or find_building(inside)
     builder: object = building.builder if building else None
-    home = _find_home(net, builder, path)
-    if builder is None and _is_of_torch(net):
+    home = _find_home(inside, builder, path)
+    if builder is None and _is_of_torch(inside):
         builder = home.get(split_number(name)[0])
     if edited := find_edited(net, builder):
         file, function = edited
