@@ -101,6 +101,26 @@ def test_a_record_keeps_the_environments(tmp_path: Path) -> None:
             load_study(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["node", "compiler", "cuda_fp32_precision", "sources", "cores"])
+def test_a_record_of_seeds_of_which_one_lacks_something_is_read(tmp_path: Path, name: str) -> None:
+    whole = load_study(ROOT / "results" / "studies" / "speck")
+    first, second = (whole.select_seeds([seed.seed]) for seed in whole.seeds[:2])
+    rest: Any = {key: value for key, value in whole.environment.items() if key != name}
+    if name == "cores":  # the system may not know their number
+        rest[name] = None
+    value = ["tf32"] if name == "cuda_fp32_precision" else 4 if name == "cores" else "there"
+    with_it: Any = {**rest, name: value}
+    for one, other in ((with_it, rest), (rest, with_it)):
+        study = dataclasses.replace(first, environment=one).merge(
+            dataclasses.replace(second, environment=other)
+        )
+        save_study(study, tmp_path / "study.json")
+        assert load_study(tmp_path) == study
+        alone = study.select_seeds([second.seeds[0].seed])
+        save_study(alone, tmp_path / "study.json")
+        assert load_study(tmp_path).environment == other
+
+
 def test_a_summary_a_page_and_a_comparison_say_what_differs() -> None:
     parts = [make(0, **OURS), make(1, **OTHER), make(2, **OTHER)]
     parts.append(make(3, **OURS | {"threads": 2}))

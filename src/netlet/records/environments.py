@@ -18,6 +18,7 @@ _DIGESTS = {
         ("compiler", "compiler_flags", "sources"),
     ),
 }
+_MAY_BE_NONE = ("cores",)  # which is always there, and not known everywhere
 _CHANGES_NO_BITS = ("cores", "commit", "node")  # "sources" tells more than the commit
 
 
@@ -78,5 +79,5 @@ def list_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str,
 
 def apply_changes(before: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the environment whose differences from another :func:`list_changes` has listed."""
-    lacking = {key for key, value in changes.items() if value is None}
+    lacking = {key for key, value in changes.items() if value is None and key not in _MAY_BE_NONE}
     return {key: value for key, value in {**before, **changes}.items() if key not in lacking}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NotRequired, get_origin, get_type_hints
 
 from netlet.records.values import Environment
 
@@ -11,7 +11,12 @@ if TYPE_CHECKING:
     from netlet.records.seed_result import SeedResult
     from netlet.records.study import Study
 
-_ALWAYS_KNOWN = Environment.__required_keys__ - {"cores"}
+# Not by __required_keys__, which has all keys where annotations are postponed.
+_ALWAYS_KNOWN = {
+    name
+    for name, kind in get_type_hints(Environment, include_extras=True).items()
+    if get_origin(kind) is not NotRequired and name != "cores"
+}
 
 
 def contradictions_of_machines(seed: SeedResult, study: Study) -> Iterator[str]:
