@@ -170,7 +170,7 @@ def test_a_notebook_is_checked_in_a_sandbox_too(netlet: Netlet, tmp_path: Path) 
     write_notebook(tmp_path / "lib" / "blocks.ipynb", IMPORT, HEAD)
     write_notebook(tmp_path / "a.ipynb", "%run lib/blocks.ipynb", FLAT.format("head(10)"))
     code, out, err = netlet("check", "a.ipynb", "--params-below", "8000", "--sandbox")
-    assert (code, err) == (0, "")
+    assert (code, err) == (0, "checked a.ipynb:Net\n")
     assert "7,850" in out
 
 
