@@ -196,3 +196,24 @@ def test_the_same_images_are_known_in_a_data_set_of_other_training_images(
     assert not known(few, dataclasses.replace(blob_data, held_out=turned))
     names = tuple(reversed(blob_data.class_names))
     assert not known(few, dataclasses.replace(blob_data, class_names=names))
+
+
+@pytest.mark.parametrize("words", [(), ("--dataset", "mnist")])
+def test_report_shows_the_test_images_of_a_run_on_fewer_training_images(
+    netlet: Netlet, train: Train, words: tuple[str, ...]
+) -> None:
+    pytest.importorskip("matplotlib")
+    run = train(load("mnist").take(40))
+    assert run.data["name"] == "mnist, 40 training images"
+    assert run.mistakes
+    code, _, err = netlet("report", "run", "-o", "run.md", *words)
+    assert (code, err) == (0, "")
+    assert "The images were not available" not in Path("run.md").read_text()
+    assert Path("run/mistakes.svg").exists() or Path("run/mistakes.png").exists()
+    # A part of fewer training images is not a part of all.
+    val = load("mnist").take(300).hold_out(50)
+    net = package.build(package.nets.find_net("mine.py:Net").builder, 0)
+    package.fit(net, val, FAST, net_name="mine.py:Net", resume="held")
+    code, _, err = netlet("report", "held", "-o", "held.md", *words)
+    assert code == 0
+    assert "mnist is not the data set that Net was scored on; pass that one with --dataset" in err
