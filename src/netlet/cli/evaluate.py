@@ -25,7 +25,8 @@ from netlet.records import locate_weights
 from netlet.text import escape_controls
 
 if TYPE_CHECKING:
-    from netlet.data import Dataset, Split
+    from netlet.budgets import Score
+    from netlet.data import Dataset
     from netlet.records import Run
 
 
@@ -94,17 +95,25 @@ def evaluate(
         print_json("evaluation", head | values)
     suggest_normalization(trained, scored, images.classes, result.score)
     if run and not using.weights:
-        _compare_with_record(run, scored, images.digest, result.score.correct)
+        recorded = trained.find_recorded_score(images, scored)
+        if recorded is not None and recorded.correct != result.score.correct:
+            _say_that_record_differs(net, run, recorded, result.score)
 
 
-def _compare_with_record(run: Run, split: Split, digest: str, correct: int) -> None:
-    """Say if the net of a run scores otherwise than its record says, on the same images."""
-    recorded = run.last_epoch
-    same = (recorded.split, recorded.total, run.data["digest"]) == (split.name, len(split), digest)
-    if same and correct != recorded.correct:
+def _say_that_record_differs(net: str, run: Run, recorded: Score, found: Score) -> None:
+    """Say that the net of a run scores otherwise than its record says, on the same images."""
+    from netlet.evaluation import is_of_another_net
+
+    if is_of_another_net(recorded, found):
         say(
-            f"netlet: warning: {correct:,} images are correct, and {recorded.correct:,} in the "
-            "record of the run; code that the net imports, a version or the processor is another"
+            f"netlet: warning: {net}: the record says {recorded.percent:.2f}% on these images; the "
+            f"net that {run.net} gives now is not the one that was trained"
+        )
+    else:
+        say(
+            f"netlet: warning: {found.correct:,} images are correct, and {recorded.correct:,} in "
+            "the record of the run; code that the net imports, a version or the processor is "
+            "another"
         )
 
 

@@ -190,9 +190,10 @@ def _fill(
 
 def _load_images(study: Study, dataset: str | None, data_dir: Path | None) -> Dataset | None:
     """Load the data set that scored a study, if it is on this machine and unchanged."""
-    from netlet.data import DATASET_NAMES, load
+    from netlet.data import DATASET_NAMES, load, public_name
+    from netlet.data.recorded_data import is_recorded_split
 
-    name = dataset or study.data["name"]
+    name = dataset or public_name(study.data["name"])
     if dataset is None and name not in DATASET_NAMES:
         say(
             f"{study.name}: without pictures of mistakes; pass the data set that it was scored on "
@@ -201,13 +202,15 @@ def _load_images(study: Study, dataset: str | None, data_dir: Path | None) -> Da
         return None
     try:
         images = load(name, data_dir, download=False).with_channels(study.data["shape"][0])
-        if images.digest != study.data["digest"]:
+        same = images.digest == study.data["digest"]
+        if same and study.split == "val" and images.held_out.name != "val":
+            images = images.hold_out(study.total)
+        scored = images.held_out
+        if scored.name != study.split or not is_recorded_split(study.data, images, scored):
             raise DataError(
                 f"{name} is not the data set that {study.name} was scored on; pass that one with "
                 "--dataset"
             )
-        if study.split == "val" and images.held_out.name != "val":
-            images = images.hold_out(study.total)
         return images
     except MissingDataError:
         say(

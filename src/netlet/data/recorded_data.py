@@ -1,4 +1,4 @@
-"""What a data set must be called, so that a record of it is true."""
+"""What a data set must be called, so that a record of it is true, and which images it is of."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from dataclasses import replace
 
 from netlet.data.dataset import Dataset
 from netlet.data.sources import SOURCES
+from netlet.data.split import Split
 from netlet.errors import DataError, NetletWarning
+from netlet.records.values import DataDescription
 
 
 def prepare_for_record(data: Dataset) -> Dataset:
@@ -45,3 +47,28 @@ def prepare_for_record(data: Dataset) -> Dataset:
         stacklevel=3,
     )
     return replace(data, name=name, checksums={}, measured=None)
+
+
+def is_recorded_split(recorded: DataDescription, data: Dataset, split: Split) -> bool:
+    """Return whether a split has the very images that a record names so.
+
+    The whole data set need not be the recorded one: :meth:`Dataset.take` keeps the test images.
+
+    Args:
+        recorded: What the record says about its data set.
+        data: The data set.
+        split: A split of it. Which images a ``val`` was held out of equal training images is not
+            recorded: only their number is compared.
+    """
+    if recorded["images"].get(split.name) != len(split):
+        return False
+    if recorded["digest"] == data.digest and data.is_measured:
+        return True
+    checksum = recorded["checksums"].get(split.name)
+    if checksum is None or list(recorded["class_names"]) != list(data.class_names):
+        return False
+    if checksum == split.sha256():
+        return True
+    gray = split.images[:, :1]  # as they were measured, if their channels are repeated ones
+    repeated = split.images.shape[1] > 1 and bool((split.images == gray).all())
+    return repeated and checksum == Split(split.name, gray, split.labels).sha256()

@@ -19,6 +19,7 @@ from netlet.evaluation.explain import ClassMaps, Explanation, LayerMaps, explain
 from netlet.evaluation.format import evaluation_to_dict, format_evaluation, worst_mistakes
 from netlet.evaluation.normalization import find_better_normalization
 from netlet.evaluation.predict import Prediction, Predictions, predict
+from netlet.evaluation.recorded_score import is_of_another_net
 
 __all__ = [
     "ClassMaps",
@@ -39,6 +40,7 @@ __all__ = [
     "find_better_normalization",
     "fit_temperature",
     "format_evaluation",
+    "is_of_another_net",
     "predict",
     "score_logits",
     "to_probabilities",

@@ -9,7 +9,9 @@ from pathlib import Path
 from torch import nn
 
 from netlet.analysis import trace
-from netlet.budgets import Budget, budget_from_json
+from netlet.budgets import Budget, Score, budget_from_json
+from netlet.data import Dataset, Split
+from netlet.data.recorded_data import is_recorded_split
 from netlet.display import Displayed
 from netlet.errors import NetError, check_argument
 from netlet.experiments.named import EXPERIMENTS, find_experiment
@@ -87,6 +89,31 @@ class TrainedNet(Displayed):
         if (own["mean"], own["std"]) == (self.mean, self.std):
             return used
         return f"{used} instead of the run's mean {own['mean']:g}, std {own['std']:g}"
+
+    def find_recorded_score(self, data: Dataset, split: Split) -> Score | None:
+        """Return what the net scored on these images when it was trained.
+
+        Args:
+            data: A data set.
+            split: The split of it.
+
+        Returns:
+            The score of the run's last epoch; None if it is not of these images, or the net has
+            other weights or another normalization now.
+        """
+        run = self.run
+        if run is None or run.last_epoch.split != split.name:
+            return None
+        same_net = (run.recipe["mean"], run.recipe["std"]) == (
+            self.mean,
+            self.std,
+        ) and weights_digest(self.net) == run.weights_digest
+        if not same_net or not is_recorded_split(run.data, data, split):
+            return None
+        # Another validation split of the same number has other labels.
+        if any(int(split.labels[one.image]) != one.label for one in run.mistakes):
+            return None
+        return run.last_epoch.score
 
     def _facts(self) -> Mapping[str, object]:
         return {

@@ -23,6 +23,7 @@ from netlet.export.result import (
     ExportResult,
     check_float32,
     check_int8,
+    check_recorded_score,
     write_files,
 )
 from netlet.export.traced_model import TracedModel
@@ -153,6 +154,7 @@ def make_program(
             notes.append("verified with NumPy, which computes the same integers as the C program")
     if predict is not None:
         verification = compare_with_pytorch(model, predict, image_set, split, on_progress)
+        check_recorded_score(model, dataset, verification)
         if quantized is None:
             check_float32(verification, "C program")
         else:

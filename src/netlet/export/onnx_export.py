@@ -15,6 +15,7 @@ from netlet.export.result import (
     ExportResult,
     check_float32,
     check_int8,
+    check_recorded_score,
     write_files,
 )
 from netlet.export.traced_model import TracedModel
@@ -71,6 +72,7 @@ def export_onnx(
     image_set, split = select_verification_images(model, dataset)
     predict = OnnxPredictor(proto)
     verification = compare_with_pytorch(model, predict, image_set, split, on_progress)
+    check_recorded_score(model, dataset, verification)
     if int8:
         check_int8(verification, max_accuracy_drop)
     else:

@@ -32,7 +32,12 @@ from netlet.export.page_net import (
 )
 from netlet.export.page_words import words_of_page
 from netlet.export.progress import OnProgress, ignore_progress
-from netlet.export.result import ExportResult, check_float32, write_files
+from netlet.export.result import (
+    ExportResult,
+    check_float32,
+    check_recorded_score,
+    write_files,
+)
 from netlet.export.traced_model import TracedModel
 from netlet.export.verification import Verification, compare_with_pytorch
 from netlet.export.written_layers import describe_written_net
@@ -83,6 +88,7 @@ def export_page(
     image_set, split = select_verification_images(model, dataset)
     predict = functools.partial(reference.compute_logits, model.graph)
     verification = compare_with_pytorch(model, predict, image_set, split, on_progress)
+    check_recorded_score(model, dataset, verification)
     check_float32(verification, "page's graph")
     note = (
         "verified: the page's graph, run by PyTorch (netlet's tests check that a browser computes "

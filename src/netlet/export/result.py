@@ -8,11 +8,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from netlet.data import Dataset
 from netlet.display import Displayed
 from netlet.errors import ExportError
+from netlet.evaluation import evaluate, is_of_another_net
+from netlet.export.traced_model import TracedModel
 from netlet.export.verification import Verification
 from netlet.outputs import write_outputs
-from netlet.text import escape_controls
+from netlet.text import escape_controls, quote_shell
 
 MAX_ACCURACY_DROP = 0.1  # that int8 may cost by default, in percentage points
 
@@ -51,6 +54,43 @@ class ExportResult(Displayed):
             "notes": list(self.notes),
             **self.memory,
         }
+
+
+def check_recorded_score(
+    model: TracedModel, dataset: Dataset | None, verification: Verification
+) -> None:
+    """Check that the net scores what the record of its training says, where it is the same images.
+
+    Code that builds the net with other arguments gives another one, which the weights fit.
+
+    Args:
+        model: The model.
+        dataset: The data set that the export was verified on, if any.
+        verification: The verification of the export.
+
+    Raises:
+        ExportError: It does not.
+    """
+    source, run = model.source, model.source.run
+    if dataset is None or run is None:
+        return
+    scored, found = dataset.held_out, verification.pytorch
+    if run.last_epoch.split == "val" != scored.name and run.data["digest"] == dataset.digest:
+        scored = dataset.hold_out(run.last_epoch.total).held_out
+    recorded = source.find_recorded_score(dataset, scored)
+    if recorded is None:
+        return
+    if scored is not dataset.held_out:
+        found = evaluate(source.net, scored, source.recipe, dataset.classes).score
+    if not is_of_another_net(recorded, found):
+        return
+    weights = quote_shell(source.file or "FILE")
+    raise ExportError(
+        f"{source.name}: the record says {recorded.percent:.2f}% on {dataset.name} {scored.name}, "
+        f"and the net has {found.percent:.2f}%: the net that {run.net} gives now is not the one "
+        "that was trained; nothing was written; name a function that builds that one, with its "
+        f"arguments: FILE:FUNCTION --weights {weights}"
+    )
 
 
 def check_float32(verification: Verification, target: str) -> None:

@@ -11,7 +11,7 @@ from netlet import records
 from netlet.budgets import Budget
 from netlet.data import Dataset
 from netlet.errors import NetletWarning, TrainingError
-from netlet.evaluation import evaluate
+from netlet.evaluation import evaluate, is_of_another_net
 from netlet.nets import is_user_code
 from netlet.nets.copying import copy_net
 from netlet.nets.first_weights import find_catalog_name, remember_training
@@ -26,8 +26,6 @@ from netlet.training.initial_weights import find_initial_weights
 from netlet.training.run_record import digest_traced_net
 from netlet.training.setting import describe_change, describe_setting, setting_of_run
 from netlet.training.trainable import trace_trainable
-
-_MOST_IMAGES = 5  # that another processor or backend may classify otherwise
 
 
 def read_finished(
@@ -98,7 +96,7 @@ def read_finished(
             "a copy, or name another folder"
         )
     found = evaluate(copy, data.held_out, recipe, data.classes).score
-    if abs(found.correct - run.last_epoch.correct) > max(_MOST_IMAGES, found.total // 1_000):
+    if is_of_another_net(run.last_epoch.score, found):
         raise _refuse(
             folder,
             f"with its weights, this net scores {found.percent:.2f}%, and not "
