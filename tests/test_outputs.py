@@ -157,6 +157,16 @@ def test_an_input_is_never_the_output(tmp_path: Path) -> None:
     check_output(tmp_path / "other", inputs=[tmp_path / "input"])
 
 
+@pytest.mark.parametrize("name", ["model.py", "Homework.IPYNB"])
+def test_code_is_never_replaced(tmp_path: Path, name: str) -> None:
+    check_output(tmp_path / name)
+    (tmp_path / name).write_text("net = 1")
+    (tmp_path / "net.onnx").symlink_to(name)
+    for path in (tmp_path / name, tmp_path / "net.onnx"):
+        with pytest.raises(OutputError, match="has code, which netlet never replaces; name anoth"):
+            check_output(path)
+
+
 def test_a_failed_write_keeps_the_old_content(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ HTML_MARK = b'<meta name="generator" content="netlet">'
 ONNX_MARK = b"\x12\x06netlet"  # the field producer_name
 PNG_MARK = b"Software\0netlet"
 _MARKED_BYTES = 1 << 16
+_CODE = (".py", ".ipynb")  # a net may lie there that no argument names, as that of a run
 
 
 def check_output(
@@ -37,7 +38,7 @@ def check_output(
             replaced.
 
     Raises:
-        OutputError: It cannot be written, is one of the inputs, or is somebody else's.
+        OutputError: It cannot be written, is one of the inputs, has code, or is somebody else's.
     """
     with explain(path, option, what):
         target = follow_links(path)
@@ -51,6 +52,11 @@ def check_output(
                 raise OutputError(
                     f"{path}: is an input of this command; name another {what} with {option}"
                 )
+        if target.suffix.lower() in _CODE and target.exists():
+            raise OutputError(
+                f"{path}: exists and has code, which netlet never replaces; name another {what} "
+                f"with {option}"
+            )
         if mark is not None and target.exists() and mark not in _read_start(target):
             raise OutputError(
                 f"{path}: exists, and netlet did not write it; name another {what} with {option}"
