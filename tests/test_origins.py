@@ -19,10 +19,12 @@ from netlet.errors import NetError
 from netlet.experiments import load_experiment
 from netlet.nets import find_code, find_net
 from netlet.nets.code_imports import Imports
+from netlet.nets.origins import find_net_of_run
 from netlet.records import RunConfig, find_difference
 from netlet.text import relative_path
 from netlet.training import load_checkpoint
 
+ROOT = Path(__file__).parent.parent
 FAST = set_options(epochs=1, batch_size=60)
 BLOCKS = "from torch import nn\ndef head(classes):\n    return nn.Conv2d(1, classes, 28)\n"
 NET = """
@@ -348,3 +350,20 @@ def test_netlet_itself_is_no_part_of_the_code_of_a_net(tmp_path: Path) -> None:
     imports = Imports([tmp_path], elsewhere=True)
     assert imports.follow(path, ast.parse("from netlet.nets import build")) == []
     assert imports.others == []
+
+
+@pytest.mark.parametrize(
+    ("net", "named", "more"),
+    [("Net", "Net", ""), ("Sequential", "FUNCTION", "; FUNCTION is one of yours that builds it")],
+)
+def test_a_run_of_python_without_an_address_says_how_to_give_one(
+    net: str, named: str, more: str
+) -> None:
+    run = records.load_run(ROOT / "results" / "swift-scribble-seed0")
+    with pytest.raises(NetError) as caught:
+        find_net_of_run(dataclasses.replace(run, net=net), "runs/a", trusted=True)
+    assert str(caught.value) == (
+        f"runs/a: its net is {net}, of a file that the run does not name; pass "
+        f"net_name='file.py:{named}' to netlet.fit, or use the net itself with its weights: "
+        f"file.py:{named} --weights runs/a/weights.safetensors{more}"
+    )

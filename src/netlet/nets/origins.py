@@ -10,6 +10,8 @@ import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import nn
+
 from netlet.errors import NetError
 from netlet.nets.addresses import is_user_code
 from netlet.nets.net_code import find_code, is_file_address
@@ -56,10 +58,13 @@ def find_net_of_run(run: Run, folder: str, *, trusted: bool) -> NetEntry:
             )
     if not is_user_code(address) and address not in NETS and not is_notation(address):
         weights = quote_shell(Path(folder) / WEIGHTS)
+        # A net of PyTorch's own classes has the name of what it is made of, not of who makes it.
+        name = "FUNCTION" if hasattr(nn, address) else address
+        builder = "; FUNCTION is one of yours that builds it" if hasattr(nn, address) else ""
         raise NetError(
             f"{folder}: its net is {address}, of a file that the run does not name; pass "
-            f"net_name='file.py:{address}' to netlet.fit, or use the net itself with its weights: "
-            f"file.py:{address} --weights {weights}"
+            f"net_name='file.py:{name}' to netlet.fit, or use the net itself with its weights: "
+            f"file.py:{name} --weights {weights}{builder}"
         )
     try:
         return find_net_by_name(address, trusted=trusted)
