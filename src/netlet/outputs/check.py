@@ -52,7 +52,7 @@ def check_output(
                 raise OutputError(
                     f"{path}: is an input of this command; name another {what} with {option}"
                 )
-        if target.suffix.lower() in _CODE and target.exists():
+        if mark is None and target.suffix.lower() in _CODE and target.exists():
             raise OutputError(
                 f"{path}: exists and has code, which netlet never replaces; name another {what} "
                 f"with {option}"
