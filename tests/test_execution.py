@@ -8,6 +8,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -197,20 +198,31 @@ if __name__ == "__main__":
 """
 
 
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A temporary folder with a path that leaves room for a socket, unlike ``tmp_path``."""
+    with tempfile.TemporaryDirectory(prefix="t", dir="/tmp") as folder:
+        yield Path(folder)
+
+
 @linux_only
 @pytest.mark.slow
-def test_a_worker_ends_soon_after_its_driver_was_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("length", [20, 75, 76, 100])  # above 75, a socket has no place there
+def test_a_worker_ends_soon_after_its_driver_was_killed(
+    tmp_path: Path, short_folder: Path, length: int
+) -> None:
     script, place = tmp_path / "driver.py", tmp_path / "process"
     script.write_text(ORPHANED)
     words = [sys.executable, str(script), str(Path(__file__).parent), str(place)]
-    (tmp_path / "temporary").mkdir()
-    driver = subprocess.Popen(words, env=os.environ | {"TMPDIR": str(tmp_path / "temporary")})
+    temporary = short_folder / "n".ljust(length - len(str(short_folder)) - 1, "n")
+    temporary.mkdir()
+    driver = subprocess.Popen(words, env=os.environ | {"TMPDIR": str(temporary)})
     process = wait_for(place)
     driver.kill()
     driver.wait()
     assert_ends(process)
     deadline = time.monotonic() + 20  # the server removes its folder after the worker has ended
-    while left := os.listdir(tmp_path / "temporary"):
+    while left := os.listdir(temporary):
         assert time.monotonic() < deadline, left
         time.sleep(0.05)
 

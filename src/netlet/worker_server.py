@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import BaseContext
@@ -22,6 +23,9 @@ _READ_AT_START = (
     *("MALLOC_", "MKL_", "NVIDIA_", "OMP_", "ONEDNN_", "OPENBLAS_", "PYTHON", "PYTORCH_"),
     *("TORCH_", "VECLIB_"),
 )
+
+# A socket's path, in bytes, without its final zero; and how much of it Python adds to the folder.
+_LONGEST_PATH, _NAME_IN_FOLDER = 107, len("/pymp-12345678/listener-12345678")
 
 _environment: dict[str, str] | None = None  # that the server was started with, of these variables
 
@@ -48,11 +52,25 @@ def worker_context(*modules: str) -> BaseContext:
     if now != _environment:
         return multiprocessing.get_context("spawn")
     try:
+        if not _has_place_for_a_socket():
+            return multiprocessing.get_context("spawn")
         with without_interrupts():
             forkserver.ensure_running()
     except OSError:  # it needs a temporary folder for its socket
         return multiprocessing.get_context("spawn")
     return context
+
+
+def _has_place_for_a_socket() -> bool:
+    """Return whether the path of a socket in the temporary folder is short enough.
+
+    Python makes a folder for the socket before it notices, and leaves it there if it is killed.
+
+    Raises:
+        OSError: There is no temporary folder.
+    """
+    folder = os.fsencode(tempfile.gettempdir())
+    return len(folder) + _NAME_IN_FOLDER <= _LONGEST_PATH
 
 
 def own_server_socket() -> str | None:
