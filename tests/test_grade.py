@@ -40,6 +40,7 @@ from netlet.classroom import (
     Grade,
     GradingSettings,
     Submission,
+    class_folder,
     earlier_grades,
     grade_files,
     grade_submissions,
@@ -63,6 +64,7 @@ from netlet.classroom.submitted_files import copy_submission, digest_files
 from netlet.data import save_npz
 from netlet.errors import BudgetError, GradingError, NetletWarning, OutputError, SandboxError
 from netlet.evaluation import score_logits
+from netlet.files import read_regular
 from netlet.sandbox import SandboxAnswer, SandboxTask, find_program
 
 CLASS = Budget(name="class", params_below=8_000, accuracy_at_least=95, forbids=("Conv2d",))
@@ -942,6 +944,22 @@ def test_one_submission_is_not_taken_for_a_class(tmp_path: Path) -> None:
     record.write_text("{}")
     with pytest.raises(GradingError, match=r"looks like one submission, because it contains runs;"):
         list_submissions([tmp_path / "ida"])
+
+
+def test_each_code_of_a_class_is_read_once_however_many_weights_lie_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+
+    def count(path: Path, *words: Any) -> bytes:
+        read.append(path.name)
+        return read_regular(path, *words)
+
+    monkeypatch.setattr(class_folder, "read_regular", count)
+    files = {f"student{n}{suffix}": "" for n in range(9) for suffix in (".py", ".pt")}
+    write_submission(tmp_path, "class", files)
+    assert len(list_submissions([tmp_path / "class"])) == 18  # whose weights belong to no folder
+    assert sorted(read) == [f"student{n}.py" for n in range(9)]
 
 
 def test_folders_of_moodle_are_called_as_the_students(tmp_path: Path) -> None:

@@ -149,6 +149,14 @@ def test_files_beside_a_zip_file_count_more_than_those_in_it(tmp_path: Path) -> 
     assert left_out == LeftOut(twins=(said,))
 
 
+def test_the_newer_of_two_files_with_one_path_in_a_zip_file_counts(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "ann.zip", "w") as archive:
+        archive.writestr("m.py", "old")
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("m.py", "new")  # as programs add a file again
+    assert copied_files(tmp_path / "ann.zip", tmp_path / "copy") == ({"m.py": "new"}, LeftOut())
+
+
 def test_files_that_grading_knows_by_one_name_are_named_if_they_differ(tmp_path: Path) -> None:
     files = {"Model.PY": "1", "Model.py.txt": "2", "claim.toml.txt": "a = 1", "claim.toml": "b = 2"}
     same = {"w.PT": "x", "w.pt": "x"}
@@ -177,10 +185,10 @@ def test_hidden_files_are_no_part_of_a_hand_in(tmp_path: Path) -> None:
 
 def test_absolute_paths_in_a_zip_file_are_read_as_unzip_does(tmp_path: Path) -> None:
     names = {"/m.py": "1", "C:\\hw\\n.py": "2", "//server/o.py": "3", "d:/claim.toml": "4"}
-    others = {"/../p.py": "5", "C:\\..\\q.py": "6", "m.py": "second"}
+    others = {"/../p.py": "5", "C:\\..\\q.py": "6", "m.py": "7"}
     (tmp_path / "s.zip").write_bytes(zip_of({**names, **others}))
     found, _ = copied_files(tmp_path / "s.zip", tmp_path / "copy")
-    assert found == {"m.py": "1", "hw/n.py": "2", "server/o.py": "3", "claim.toml": "4"}
+    assert found == {"m.py": "7", "hw/n.py": "2", "server/o.py": "3", "claim.toml": "4"}
 
 
 def test_what_is_not_read_is_said_although_the_files_that_are_read_stay(tmp_path: Path) -> None:

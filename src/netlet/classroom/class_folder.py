@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import warnings
@@ -156,11 +157,12 @@ def _refuse_single(folder: Path, inside: Sequence[Path], submissions: Sequence[P
         GradingError: It has a claim, runs, or the settings of its net, which belong to one
             submission, or weights beside code that is not that of several students.
     """
+    belong_together = functools.cache(lambda: _belong_together(submissions))  # it reads all code
     for path in inside:
         own = path.is_file() and find_usual_name(path.name) in CLAIMS
         own |= any(any(path.glob(record)) for record in _RECORDS.get(path.name, ()))
         own |= path.name == REPOSITORY and _has_net_beside(path)
-        if own or (path.is_file() and is_weights(path.name) and _belong_together(submissions)):
+        if own or (path.is_file() and is_weights(path.name) and belong_together()):
             raise GradingError(
                 f"{folder}: looks like one submission, because it contains {path.name}; pass "
                 "--single to grade it alone, name a second submission to grade both, or put each "
@@ -189,7 +191,7 @@ def _belong_together(paths: Sequence[Path]) -> bool:
         return True
     if any((path.parent / REPOSITORY).exists() for path in paths[:1]):
         return True
-    return any(_list_imports(path) & (names - {_name_module(path)}) for path in paths)
+    return any((_list_imports(path) - {_name_module(path)}) & names for path in paths)
 
 
 def _name_module(path: Path) -> str:

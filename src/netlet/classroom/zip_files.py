@@ -35,7 +35,8 @@ def read_zip(
 ) -> Iterator[tuple[PurePosixPath, IO[bytes], int]]:
     """Yield the files in a zip file: their paths, contents, and the sizes that it states.
 
-    Links are left out, and of files with one path all but the first.
+    Links are left out, and of files with one path all but the last, which is the newest: a program
+    that adds a file to a zip file does not remove the one that it replaces.
 
     Args:
         path: The zip file.
@@ -49,14 +50,14 @@ def read_zip(
         entries = archive.infolist()
         if len(entries) > most:
             raise GradingError(f"{len(entries):,} files; hand in only the net's")
-        seen = set()
+        wanted = {}
         for entry in entries:
             inside = PurePosixPath(_ROOT.sub("", _read_name(entry).replace("\\", "/"), count=1))
             mode = entry.external_attr >> 16
             is_link = stat.S_IFMT(mode) not in (0, stat.S_IFREG)
-            if entry.is_dir() or is_link or inside in seen or not wants(inside):
-                continue
-            seen.add(inside)
+            if not entry.is_dir() and not is_link and wants(inside):
+                wanted[inside] = entry
+        for inside, entry in wanted.items():
             if entry.compress_type not in _METHODS:
                 raise GradingError(
                     "the zip file is compressed in a rare way; hand in one that any system can open"
