@@ -9,14 +9,16 @@ is the input, a parameter, a buffer, computed from these, generated (``arange``,
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
+from netlet.analysis.labels import Label, Source, capacity, join_labels, label_stored
 from netlet.analysis.outside_values import OutsideValues, in_module
-from netlet.graph.aten_names import POINTWISE, RANDOM, SHAPE_ONLY, VALUE_DEPENDENT
+from netlet.analysis.unseen_writes import UnseenWrites
+from netlet.graph.aten_names import GENERATED, POINTWISE, RANDOM, SHAPE_ONLY, VALUE_DEPENDENT
 from netlet.graph.call import bind_arguments, written_tensors
 from netlet.graph.tensors import list_tensors, storage_address
 from netlet.nets.registered import count_numbers, list_buffers, list_parameters
@@ -41,23 +43,10 @@ _INDEXING |= {"index_put", "_unsafe_index", "masked_fill", "where", "masked_scat
 _INDEXING |= {"_pack_padded_sequence"}
 # Whose operations hide nothing; the profiler's read and write no tensors.
 _SEEN = ("aten", "prims", "prim", "profiler")
+# Their results may have more of the memory than their arguments.
+_MEMORY_VIEWS = ("as_strided", "set", "resize")
 # A buffer that is added is a position or a mask; one that is multiplied is a weight.
 _ADDING = {"add", "sub", "rsub", "cat", "stack", "copy", "eq", "ne", "lt", "le", "gt", "ge"}
-
-
-@dataclass(eq=False)
-class Source:
-    """Numbers that a net reads and that are not parameters of it.
-
-    Attributes:
-        kind: ``stored``, ``buffer``, ``packed`` (more numbers than their tensor has), ``random``.
-        tensor: It; None if it is not known.
-        numbers: How many it holds.
-    """
-
-    kind: str
-    tensor: torch.Tensor | None
-    numbers: int
 
 
 @dataclass(frozen=True)
@@ -71,12 +60,6 @@ class Reading:
     as_weight: bool
 
 
-@dataclass(frozen=True)
-class _Label:
-    active: bool = False  # computed from the input
-    sources: Mapping[Source, int] = field(default_factory=dict)  # and how many of their numbers
-
-
 class Provenance:
     """What each tensor of a running net has been computed from.
 
@@ -88,19 +71,22 @@ class Provenance:
         self.readings: list[Reading] = []
         self.outside = OutsideValues()
         self._net = net
-        self._labels: dict[int, _Label] = {}
-        self._by_storage: dict[int, _Label] = {}
+        self._labels: dict[int, Label] = {}
+        self._by_storage: dict[int, Label] = {}
         self._kept: list[Any] = []  # keeps tensors alive, so that no id or address is used again
         self._sharing: dict[int, list[torch.Tensor]] = {}  # storage -> the tensors that share it
         self._versions: dict[int, int] = {}  # PyTorch counts how often a tensor was written to
         self._counting: set[int] = set()  # ids of tensors whose last writing may not be counted yet
         self._registered_in: dict[int, int] = {}  # storage -> bytes that are registered
+        self._storages: dict[int, int | None] = {}  # id of a tensor -> its storage when seen last
+        self._foreign: set[int] = set()  # storages that no operation has made
+        self._unseen_writes = UnseenWrites()
         self._register(list_parameters(net), "parameter")
         self._register(list_buffers(net), "buffer")
 
     def start(self, x: torch.Tensor) -> None:
         """Register the input."""
-        self._set(x, _Label(active=True))
+        self._set(x, Label(active=True))
 
     def finish(self, output: torch.Tensor | None) -> None:
         """Take into account what became registered during the run, and the output.
@@ -130,6 +116,32 @@ class Provenance:
             seen.add(self._versions[id(tensor._base)])
         counting = id(tensor) in self._counting or id(tensor._base) in self._counting
         return seen | ({version + 1 for version in seen} if counting else set())
+
+    def prepare(self, args: Any, kwargs: Any, place: str) -> None:
+        """Look at what an operation is about to read, which may have changed unseen.
+
+        Args:
+            args: Its arguments.
+            kwargs: Its keyword arguments.
+            place: The module that runs.
+        """
+        with torch._C.DisableTorchFunction():
+            for tensor in list_tensors((args, kwargs)):
+                self._notice_other_numbers(tensor, place)
+
+    def _notice_other_numbers(self, tensor: torch.Tensor, place: str) -> None:
+        storage = storage_address(tensor)
+        if self._storages.get(id(tensor), storage) != storage:  # by ``tensor.data = other``
+            # The alias differs from a parameter, which would not count as hidden.
+            label = self._label(tensor.detach())
+            self._set(tensor, label)
+        if self._label(tensor).active or not self._unseen_writes.found_in(tensor):
+            return
+        if storage in self._registered_in:
+            text = f"a weight is written to where no operation is seen{in_module(place)}"
+            self.outside.reasons[text] = None
+        else:
+            self._mark_written([tensor], label_stored(tensor.detach()))
 
     def observe(self, func: Any, args: Any, kwargs: Any, out: Any, place: str) -> None:
         """Follow one operation.
@@ -164,17 +176,22 @@ class Provenance:
         elif name in RANDOM:
             made = next(list_tensors(out), None)
             count = 0 if made is None else count_numbers([made])
-            label = _Label(sources={Source("random", made, count): count} if count > 1 else {})
-        elif name in SHAPE_ONLY:
-            label = _Label()
+            label = Label(sources={Source("random", made, count): count} if count > 1 else {})
+        elif name in SHAPE_ONLY | GENERATED:
+            label = Label()
+        elif not inputs and (made := next(list_tensors(out), None)) is not None:
+            label = label_stored(made)  # read from a file
         else:
-            label = _join(labels)
+            label = join_labels(labels)
         for tensor in list_tensors(out):
             self._set(tensor, self._after_view(name, tensor, inputs, label))
         if func._schema.is_mutable:
             self._mark_written(written, label)
+        for tensor in (*inputs, *list_tensors(out)):
+            if not self._label(tensor).active:
+                self._unseen_writes.remember(tensor)
 
-    def _read(self, name: str, arguments: dict[str, Any], place: str) -> _Label:
+    def _read(self, name: str, arguments: dict[str, Any], place: str) -> Label:
         """Report the sources that an operation on values from the input reads.
 
         Returns:
@@ -203,7 +220,7 @@ class Provenance:
                         and not (source.kind == "buffer" and _is_no_weight(name, at, tensor))
                     }
                     self._report(used, place, name, as_weight=at in slots)
-        return _Label(active=True, sources=carried)
+        return Label(active=True, sources=carried)
 
     def _report(
         self, sources: Mapping[Source, int], place: str, operation: str, *, as_weight: bool
@@ -223,7 +240,7 @@ class Provenance:
             self.outside.note_bulk_read(method, place)
         return active
 
-    def _label(self, tensor: torch.Tensor) -> _Label:
+    def _label(self, tensor: torch.Tensor) -> Label:
         """Return the label of a tensor; one that was never seen before is a source."""
         if (known := self._labels.get(id(tensor))) is not None:
             return known
@@ -231,51 +248,56 @@ class Provenance:
         if storage is not None and (known := self._by_storage.get(storage)) is not None:
             self._set(tensor, known)
             return known
-        numbers = _capacity(tensor)
-        sources: dict[Source, int] = {}
-        if numbers == 1 and tensor.device.type == "cpu" and tensor.layout == torch.strided:
+        label = label_stored(tensor)
+        if capacity(tensor) == 1 and tensor.device.type == "cpu" and tensor.layout == torch.strided:
             self.outside.note_number(tensor)
-        elif numbers:
-            sources[Source("stored", tensor, numbers)] = numbers
-        label = _Label(sources=sources)
+            label = Label()
+        if storage is not None:
+            self._foreign.add(storage)
         self._set(tensor, label)
         return label
 
-    def _set(self, tensor: torch.Tensor, label: _Label) -> None:
-        self._kept.append(tensor)
+    def _set(self, tensor: torch.Tensor, label: Label) -> None:
+        storage = storage_address(tensor)
+        self._kept += [tensor, tensor.untyped_storage() if storage is not None else None]
         self._labels[id(tensor)] = label
         self._versions[id(tensor)] = _version(tensor)
-        storage = storage_address(tensor)
+        self._storages[id(tensor)] = storage
         if storage is not None:
             self._sharing.setdefault(storage, []).append(tensor)
             if storage not in self._registered_in:
                 self._by_storage.setdefault(storage, label)
 
-    def _mark_written(self, written: Sequence[torch.Tensor], label: _Label) -> None:
+    def _mark_written(self, written: Sequence[torch.Tensor], label: Label) -> None:
         """Join the label into what an operation wrote to, and into all views of it."""
         for tensor in written:
-            joined = _join([self._label(tensor), label])
+            joined = join_labels([self._label(tensor), label])
             self._labels[id(tensor)] = joined
             storage = storage_address(tensor)
             if storage is not None:
                 self._by_storage[storage] = joined
                 for other in self._sharing.get(storage, ()):
-                    self._labels[id(other)] = _join([self._labels[id(other)], label])
+                    self._labels[id(other)] = join_labels([self._labels[id(other)], label])
                     self._versions[id(other)] = _version(other)
                     # Outside inference mode, PyTorch counts only after the operation is over.
                     self._counting.add(id(other))
 
     def _after_view(
-        self, name: str, out: torch.Tensor, inputs: Sequence[torch.Tensor], label: _Label
-    ) -> _Label:
+        self, name: str, out: torch.Tensor, inputs: Sequence[torch.Tensor], label: Label
+    ) -> Label:
         """Return the label of a result: no more numbers than it can hold, and no fewer.
 
         A parameter may be a view of a larger tensor, or hold numbers packed as bits.
         """
-        size = _capacity(out)
+        storage = storage_address(out)
+        if name in _MEMORY_VIEWS and storage is not None:
+            made = storage in self._by_storage and storage not in self._foreign
+            if not made or self._unseen_writes.found_in(out):
+                return label_stored(out)  # such as the content of a file
+            label = join_labels([label, self._by_storage[storage]])
+        size = capacity(out)
         sources = {s: min(n, size) for s, n in label.sources.items()}
-        if name in ("as_strided", "set", "resize") and not label.active:
-            storage = storage_address(out)
+        if name in _MEMORY_VIEWS and not label.active:
             total = out.untyped_storage().nbytes() if storage is not None else 0
             if total > self._registered_in.get(storage or 0, total):
                 hidden = (total - self._registered_in[storage or 0]) // out.element_size()
@@ -283,35 +305,27 @@ class Provenance:
         elif name == "view" and inputs and out.element_size() < inputs[0].element_size():
             extra = count_numbers([out]) - count_numbers([inputs[0]])
             sources[Source("packed", out, extra)] = extra
-        return _Label(label.active, sources)
+        return Label(label.active, sources)
 
     def _register(self, tensors: Sequence[tuple[str, torch.Tensor]], kind: str) -> None:
         for _, tensor in tensors:
             if nn.parameter.is_lazy(tensor):
                 continue
-            numbers, sources = _capacity(tensor), dict[Source, int]()
+            numbers, sources = capacity(tensor), dict[Source, int]()
             if kind == "buffer":
                 sources = {Source("buffer", tensor, numbers): numbers}
             elif numbers > count_numbers([tensor]):
                 packed = numbers - count_numbers([tensor])
                 sources = {Source("packed", tensor, packed): packed}
-            label = _Label(sources=sources)
+            label = Label(sources=sources)
             self._set(tensor, label)
+            self._unseen_writes.remember(tensor)
             storage = storage_address(tensor)
             if storage is not None:
                 bytes_ = count_numbers([tensor]) * tensor.element_size()
                 self._registered_in[storage] = self._registered_in.get(storage, 0) + bytes_
                 old = self._by_storage.get(storage, label)
-                self._by_storage[storage] = _join([old, label])
-
-
-def _join(labels: Sequence[_Label]) -> _Label:
-    sources: dict[Source, int] = {}
-    for label in labels:
-        for source, numbers in label.sources.items():
-            # Two parts of a tensor may have come together.
-            sources[source] = min(source.numbers, numbers + sources.get(source, 0))
-    return _Label(any(label.active for label in labels), sources)
+                self._by_storage[storage] = join_labels([old, label])
 
 
 def _is_no_weight(operation: str, argument: str, buffer: torch.Tensor) -> bool:
@@ -319,14 +333,6 @@ def _is_no_weight(operation: str, argument: str, buffer: torch.Tensor) -> bool:
     statistics = argument in ("running_mean", "running_var")
     mask = operation in _ADDING | _INDEXING or "scaled_dot_product" in operation
     return statistics or mask or not (buffer.is_floating_point() or buffer.is_complex())
-
-
-def _capacity(tensor: torch.Tensor) -> int:
-    """Return how many numbers a tensor can hold; integers may hold one in each byte."""
-    numbers = count_numbers([tensor])
-    if tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool:
-        return numbers
-    return numbers * int(tensor.element_size())
 
 
 def _version(tensor: torch.Tensor) -> int:

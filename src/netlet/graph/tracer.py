@@ -142,10 +142,13 @@ class _DispatchMode(TorchDispatchMode):
         result = self._decompose(func, args, kwargs)
         if result is not NotImplemented:
             return result
+        current = self._recorder.runs.current
+        for observer in self._observers:
+            observer.dispatching(args, kwargs, current)
         result = func(*args, **kwargs)
         self._refuse_nested((args, kwargs, result))
         for observer in self._observers:
-            observer.dispatched(func, args, kwargs, result, self._recorder.runs.current)
+            observer.dispatched(func, args, kwargs, result, current)
         self._recorder.record(func, args, kwargs, result)
         return result
 

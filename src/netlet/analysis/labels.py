@@ -1,0 +1,62 @@
+"""What the numbers of a tensor have been computed from: labels, and the sources in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from netlet.nets.registered import count_numbers
+
+
+@dataclass(eq=False)
+class Source:
+    """Numbers that a net reads and that are not parameters of it.
+
+    Attributes:
+        kind: ``stored``, ``buffer``, ``packed`` (more numbers than their tensor has), ``random``.
+        tensor: It; None if it is not known.
+        numbers: How many it holds.
+    """
+
+    kind: str
+    tensor: torch.Tensor | None
+    numbers: int
+
+
+@dataclass(frozen=True)
+class Label:
+    """Where the numbers of a tensor come from.
+
+    Attributes:
+        active: Whether they have been computed from the input.
+        sources: What else they have been computed from, and how many of its numbers.
+    """
+
+    active: bool = False
+    sources: Mapping[Source, int] = field(default_factory=dict)
+
+
+def label_stored(tensor: torch.Tensor) -> Label:
+    """Return the label of numbers that nothing accounts for."""
+    numbers = capacity(tensor)
+    return Label(sources={Source("stored", tensor, numbers): numbers} if numbers else {})
+
+
+def join_labels(labels: Sequence[Label]) -> Label:
+    """Return the label of what has been computed from numbers with these labels."""
+    sources: dict[Source, int] = {}
+    for label in labels:
+        for source, numbers in label.sources.items():
+            # Two parts of a tensor may have come together.
+            sources[source] = min(source.numbers, numbers + sources.get(source, 0))
+    return Label(any(label.active for label in labels), sources)
+
+
+def capacity(tensor: torch.Tensor) -> int:
+    """Return how many numbers a tensor can hold; integers may hold one in each byte."""
+    numbers = count_numbers([tensor])
+    if tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool:
+        return numbers
+    return numbers * int(tensor.element_size())
