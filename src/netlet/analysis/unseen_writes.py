@@ -8,6 +8,8 @@ import torch
 
 from netlet.graph.tensors import storage_address
 
+_COMPRESSED = (torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)
+
 
 class UnseenWrites:
     """The contents of memory after each operation, to compare with them before the next one."""
@@ -17,13 +19,22 @@ class UnseenWrites:
 
     def remember(self, tensor: torch.Tensor) -> None:
         """Note the content of a tensor's memory; on the CPU only."""
+        tensor = _with_memory(tensor)
         if (storage := storage_address(tensor)) is not None and tensor.device.type == "cpu":
             self._digests[storage] = _digest(tensor)
 
     def found_in(self, tensor: torch.Tensor) -> bool:
         """Return whether the memory has another content than when it was noted last."""
+        tensor = _with_memory(tensor)
         known = self._digests.get(storage_address(tensor) or 0)
         return known is not None and known != _digest(tensor)
+
+
+def _with_memory(tensor: torch.Tensor) -> torch.Tensor:
+    """Return the tensor that has the numbers of a sparse one, or any other tensor as it is."""
+    if tensor.layout is torch.sparse_coo:
+        return tensor._values()
+    return tensor.values() if tensor.layout in _COMPRESSED else tensor
 
 
 def _digest(tensor: torch.Tensor) -> int:
