@@ -172,8 +172,8 @@ def test_a_changed_rung_is_refused_before_anything_is_lost(netlet: Netlet, there
     code, _, err = netlet(*CLIMB)
     assert code == 2
     assert (
-        "ladders/two/light: holds a run with a different net (code_2 there, code_4 now); name "
-        "another folder with --out" in err
+        "ladders/two/light: holds a run with a different net (code_2 there, code_4 now); give "
+        "the one that it has, or name another folder with --out" in err
     )
 
 
@@ -198,7 +198,8 @@ def test_a_net_that_was_changed_under_its_name_is_refused(
     code, _, err = netlet(*CLIMB, "--trust")
     assert code == 2
     assert (
-        "light: its runs were trained with other code of mine.py:net than it has now; name" in err
+        "light: its runs were trained with other code of mine.py:net than it has now; restore"
+        in err
     )
 
 

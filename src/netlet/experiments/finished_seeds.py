@@ -75,15 +75,16 @@ def _check_same_experiment(config: RunConfig, found: ExperimentConfig, place: Pa
         detail = describe_difference(what, found, config)
         detail = f" ({detail})" if detail else ""
         raise RecordError(
-            f"{place}: holds a run with a different {what}{detail}; name another folder with "
-            "--out (folder in Python)"
+            f"{place}: holds a run with a different {what}{detail}; give the one that it has, or "
+            "name another folder with --out (folder in Python)"
         )
 
 
 def _other_net(config: RunConfig, folder: Path) -> RecordError:
     return RecordError(
-        f"{folder}: its runs were trained with other code of {config.net} than it has now; name "
-        "another folder with --out (folder in Python), or restore that code"
+        f"{folder}: its runs were trained with other code of {config.net} than it has now; restore "
+        "its files and those that it imports, comments included, or name another folder with --out "
+        "(folder in Python)"
     )
 
 

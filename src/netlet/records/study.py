@@ -278,6 +278,8 @@ def save_study(study: Study, path: Path) -> None:
 def load_study(path: Path | str) -> Study:
     """Load the study in a file, or in a folder's ``study.json``, whichever version wrote it.
 
+    The records of runs beside it are not read; ``netlet compare`` checks that they say the same.
+
     Raises:
         RecordError: The file is missing, broken, contradicts itself or is not a study.
     """
