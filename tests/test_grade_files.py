@@ -197,6 +197,70 @@ def test_a_net_that_cannot_be_imported_is_refused_with_those_that_can(
     assert str(raised.value).endswith(remedy.replace("{file}", str(file)))
 
 
+MORE = """
+import torch
+from torch import nn
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.out = nn.Linear(784, 10)
+        {more}
+    def forward(self, x):
+        return self.out(x.flatten(1))
+"""
+AS_BUFFER = "self.register_buffer('more', {tensor})"
+AS_STATE = "self.kept = 1\n    def get_extra_state(self):\n        return {'a': 1}"
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of PyTorch, on types that are new or old
+@pytest.mark.parametrize(
+    ("more", "parameters"),
+    [
+        ("self.more = nn.Parameter(torch.zeros(5, dtype=torch.complex128))", 7_860),
+        *(
+            (AS_BUFFER.replace("{tensor}", tensor), parameters)
+            for tensor, parameters in (
+                ("torch.zeros((), dtype=torch.complex32)", 7_852),
+                ("torch.quantize_per_tensor(torch.ones(5), 0.1, 0, torch.qint8)", 7_855),
+                ("torch.zeros(5, dtype=torch.uint8).view(torch.uint4)", 7_855),
+                ("torch.zeros(5, dtype=torch.uint8).view(torch.float8_e8m0fnu)", 7_855),
+                ("torch.zeros(5, dtype=torch.uint16)", 7_855),
+                ("torch.eye(5).to_sparse()", 7_855),
+                ("torch.eye(5).to_sparse_csr()", 7_855),
+                ("torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])", 7_855),
+                ("torch.zeros(5, device='meta')", 7_855),
+            )
+        ),
+        (AS_STATE, 7_850),
+    ],
+)
+def test_tensors_that_safetensors_cannot_hold_are_counted(
+    tmp_path: Path, more: str, parameters: int
+) -> None:
+    folder = submit(tmp_path, m__py=MORE.replace("{more}", more))
+    found = grade(folder, GradingSettings(budget=BUDGET))
+    assert (found.state, found.points, found.parameters) == ("NOT YET", 50, parameters)
+
+
+def test_the_accuracy_of_a_net_with_complex_weights_is_judged(tmp_path: Path) -> None:
+    numbers = torch.ones(5, dtype=torch.complex128)
+    code = MORE.replace("{more}", "self.more = nn.Parameter(torch.zeros(5).cdouble())")
+    weights = torch_bytes({**spot_weights("out."), "more": numbers})
+    found = grade(submit(tmp_path, m__py=code, w__pt=weights), GradingSettings(budget=BUDGET))
+    assert (found.state, found.points) == ("PASS", 100)
+
+
+def test_weights_that_the_code_of_the_net_refuses_cost_no_points_of_other_rules(
+    tmp_path: Path,
+) -> None:
+    own = "pass\n    def load_state_dict(self, *values, **options):\n        raise OSError('no')"
+    code = MORE.replace("{more}", own)
+    folder = submit(tmp_path, m__py=code, w__pt=torch_bytes(spot_weights("out.")))
+    found = grade(folder, GradingSettings(budget=BUDGET))
+    assert (found.state, found.points) == ("NOT YET", 50)
+    assert found.problem.endswith("are judged: w.pt: cannot be loaded (OSError: no)")
+
+
 @pytest.mark.parametrize(
     ("files", "problem"),
     [

@@ -19,8 +19,9 @@ from safetensors.torch import save
 from torch import nn
 
 from netlet.classroom.net_search import find_net
+from netlet.classroom.plain_tensors import list_plain
 from netlet.data import Dataset, Split
-from netlet.errors import NetError
+from netlet.errors import NetError, first_line
 from netlet.evaluation import compute_logits
 from netlet.experiments import find_experiment
 from netlet.experiments.sandbox import analysis_to_json
@@ -90,6 +91,9 @@ def examine(request: dict[str, Any], exchange: Exchange) -> tuple[dict[str, Any]
                 values["weights_note"] = load_weights(nets[0][0], file, convert=True)
         except NetError as error:  # the rules on the net are judged without them
             values["weights_problem"] = str(error)
+        except Exception as error:  # of the net's own code, or a rare type of tensors
+            reason = f"{type(error).__name__}: {first_line(error, otherwise='no message')}"
+            values["weights_problem"] = f"{request['weights']}: cannot be loaded ({reason})"
     tensors: dict[str, torch.Tensor] = {}
     if request["recipe"] or (request["weights"] and not values["weights_problem"]):
         others = [Recipe(mean=mean, std=std) for mean, std in request["others"]]
@@ -133,11 +137,8 @@ def _score(
 
 
 def _state(net: nn.Module, seed: int) -> dict[str, torch.Tensor]:
-    # Cloned, since safetensors cannot store shared parameters.
-    return {
-        f"state.{seed}.{name}": tensor.detach().cpu().contiguous().clone()
-        for name, tensor in net.state_dict().items()
-    }
+    tensors = list_plain(net.state_dict())
+    return {f"state.{seed}.{name}": tensor for name, tensor in tensors.items()}
 
 
 def _read_images(content: bytes) -> torch.Tensor:
