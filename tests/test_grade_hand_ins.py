@@ -14,6 +14,7 @@ import torch
 from class_of_students import RIGHT, grade, spot_data, spot_weights, write_submission, zip_of
 from torch import nn
 
+from netlet.analysis import trace
 from netlet.budgets import Budget
 from netlet.classroom import (
     Grade,
@@ -453,6 +454,31 @@ def test_a_file_that_may_have_a_net_is_not_said_to_have_another_one(tmp_path: Pa
     write_submission(tmp_path, "bob", {"model.py": code})
     with pytest.raises(NetError, match=r"^no net runs: model\.py:one"):
         grade(tmp_path / "bob", GradingSettings(budget=BUDGET))
+
+
+@pytest.mark.parametrize(
+    ("layer", "remedy"),
+    [
+        (
+            nn.Linear(1024, 10),
+            "change its layers, or enlarge them in forward(), as F.pad(x, (2, 2, 2, 2)) does to "
+            "32x32)",
+        ),
+        (
+            nn.Conv2d(3, 8, 3),
+            "change its layers, or repeat their channel in forward(): x.expand(-1, 3, -1, -1))",
+        ),
+    ],
+)
+def test_a_problem_with_the_images_has_a_remedy_of_students(
+    tmp_path: Path, layer: nn.Module, remedy: str
+) -> None:
+    net = nn.Sequential(nn.Flatten(), layer) if isinstance(layer, nn.Linear) else layer
+    with pytest.raises(NetError, match="--input C,H,W") as raised:
+        trace(net, (1, 28, 28))
+    said = shorten_problem(f"no net runs: m.py:Net: {raised.value}", tmp_path)
+    assert said.endswith(f"(input 1x28x28; the net is graded on images of this shape: {remedy}")
+    assert "--" not in said
 
 
 def test_a_problem_has_no_paths_of_this_machine_and_the_limit_of_memory(tmp_path: Path) -> None:

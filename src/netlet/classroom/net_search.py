@@ -175,7 +175,7 @@ class _Search:
         """Return why a part of a net is graded, and not the whole."""
         if not self.failed:
             return "what it is a part of cannot be built without arguments"
-        reason = next(iter(self.failed.values())).partition("; ")[0]
+        reason = next(iter(self.failed.values())).partition(" (input ")[0].partition("; ")[0]
         return f"what it is a part of does not run ({reason})"
 
     def _explain(self) -> NetError:
