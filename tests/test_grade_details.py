@@ -28,8 +28,8 @@ from netlet.budgets import Budget, ModelCost, RuleResult, Score
 from netlet.classroom import Grade, GradingSettings, Submission, grade_files, source_size
 from netlet.classroom.examine import Examination
 from netlet.classroom.grades import RulePoints, check_claim
-from netlet.classroom.inside import _find_net
 from netlet.classroom.judging import judge_rules, suspect
+from netlet.classroom.net_search import find_net
 from netlet.classroom.recount import count_again
 from netlet.classroom.roster import Claim
 from netlet.classroom.student_page import student_page
@@ -350,7 +350,7 @@ def test_what_cannot_be_graded_is_said_without_advice_that_does_not_help(tmp_pat
         for name, text in files.items():
             (tmp_path / f"{name}.py").write_text(text)
         with pytest.raises(NetError) as raised:
-            _find_net(tmp_path, None, (1, 28, 28), 10)
+            find_net(tmp_path, None, (1, 28, 28), 10)
         assert str(tmp_path) not in str(raised.value)
         return str(raised.value)
 

@@ -19,6 +19,7 @@ from class_of_students import (
     spot_data,
     spot_weights,
     submit,
+    torch_bytes,
     write_submission,
 )
 from safetensors.torch import save
@@ -106,6 +107,158 @@ def test_which_of_several_definitions_counts_is_in_all_that_grading_writes(
     assert page.count("is defined 2 times") == 1
     (folder / file).write_text(notebook(RIGHT) if file == "m.ipynb" else RIGHT)
     assert grade(folder, GradingSettings(budget=BUDGET)).definitions == ""
+
+
+LIGHTNING = f"""import lightning_of_nobody as pl
+{RIGHT}
+class Lit(pl.LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.model = Net()
+    def forward(self, x):
+        return self.model(x)
+"""
+
+
+OUTER = """class Outer(pl.LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.lit = Lit()
+    def forward(self, x):
+        return self.lit(x)
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        (LIGHTNING, "does not run (m.py:Lit: importing it failed in line 1: ModuleNotFoundError: "),
+        (LIGHTNING + OUTER, "does not run (m.py:Outer: importing it failed in line 1: "),
+        (
+            LIGHTNING.replace("LightningModule", "Module")
+            .replace("lightning_of_nobody", "torch.nn")
+            .replace("        super().__init__()\n", ""),
+            "does not run (m.py:Lit: building it failed in line 10: Lit.__init__() assigns ",
+        ),
+        (
+            LIGHTNING.replace("(self):\n        super().__init__()\n", "(self, lr):\n"),
+            "cannot be built without arguments",
+        ),
+    ],
+)
+def test_the_net_of_a_whole_that_cannot_be_used_is_graded_and_named(
+    tmp_path: Path, code: str, why: str
+) -> None:
+    folder = submit(tmp_path, m__py=code, w__ckpt=torch_bytes(spot_weights("model.1.")))
+    found = grade(folder, GradingSettings(budget=BUDGET))
+    assert (found.state, found.net, found.points) == ("PASS", "m.py:Net", 100)
+    said = f"m.py:Net is graded alone: what it is a part of {why}"
+    assert grade_files.explain_grade(found).startswith(said)
+    page = student_page(Examination(found), spot_data().held_out, figures=False).text
+    assert "is graded alone" in page
+    if "does not run" in why:
+        assert grade(folder, GradingSettings(budget=BUDGET, net="m.py")).net == "m.py:Net"
+        with pytest.raises(NetError, match=r"m\.py:Lit: "):
+            grade(folder, GradingSettings(budget=BUDGET, net="m.py:Lit"))
+
+
+def test_of_several_parts_of_a_net_that_does_not_run_one_has_to_be_named(tmp_path: Path) -> None:
+    other = RIGHT.replace("Net", "Other")
+    code = LIGHTNING.replace("Net()", "Net() or Other()").replace(RIGHT, RIGHT + other)
+    folder = submit(tmp_path, m__py=code)
+    like = re.escape("2 nets return 10 classes: m.py:Net, m.py:Other; name one in claim.toml, ")
+    with pytest.raises(NetError, match=f"^{like}.* does not run .m.py:Lit: importing it failed"):
+        grade(folder, GradingSettings(budget=BUDGET))
+    (folder / "m.py").write_text(code.replace("784, 10)", "784, 7)", 1))
+    found = grade(folder, GradingSettings(budget=BUDGET))
+    assert (found.state, found.net) == ("NOT YET", "m.py:Other")
+    (folder / "m.py").write_text(code.replace("784, 10)", "784, 7)"))
+    with pytest.raises(NetError, match=r"^no net runs: m\.py:Lit: importing it failed") as raised:
+        grade(folder, GradingSettings(budget=BUDGET))
+    assert "another net" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [
+        (LIGHTNING, "; or name another net of this file: {file}:Net"),
+        # This one needs the missing module, too.
+        (LIGHTNING.replace("nn.Linear(", "pl.Linear("), "or write the net without it"),
+        (f"import nowhere as a\n{RIGHT.replace('10)', 'a.n)')}", "or write the net without it"),
+    ],
+)
+def test_a_net_that_cannot_be_imported_is_refused_with_those_that_can(
+    tmp_path: Path, code: str, remedy: str
+) -> None:
+    file = tmp_path / "m.py"
+    file.write_text(code)
+    with pytest.raises(NetError, match="importing it failed") as raised:
+        find_net(str(file))
+    assert str(raised.value).endswith(remedy.replace("{file}", str(file)))
+
+
+MORE = """
+import torch
+from torch import nn
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.out = nn.Linear(784, 10)
+        {more}
+    def forward(self, x):
+        return self.out(x.flatten(1))
+"""
+AS_BUFFER = "self.register_buffer('more', {tensor})"
+AS_STATE = "self.kept = 1\n    def get_extra_state(self):\n        return {'a': 1}"
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of PyTorch, on types that are new or old
+@pytest.mark.parametrize(
+    ("more", "parameters"),
+    [
+        ("self.more = nn.Parameter(torch.zeros(5, dtype=torch.complex128))", 7_860),
+        *(
+            (AS_BUFFER.replace("{tensor}", tensor), parameters)
+            for tensor, parameters in (
+                ("torch.zeros((), dtype=torch.complex32)", 7_852),
+                ("torch.quantize_per_tensor(torch.ones(5), 0.1, 0, torch.qint8)", 7_855),
+                ("torch.zeros(5, dtype=torch.uint8).view(torch.uint4)", 7_855),
+                ("torch.zeros(5, dtype=torch.uint8).view(torch.float8_e8m0fnu)", 7_855),
+                ("torch.zeros(5, dtype=torch.uint16)", 7_855),
+                ("torch.eye(5).to_sparse()", 7_855),
+                ("torch.eye(5).to_sparse_csr()", 7_855),
+                ("torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])", 7_855),
+                ("torch.zeros(5, device='meta')", 7_855),
+            )
+        ),
+        (AS_STATE, 7_850),
+    ],
+)
+def test_tensors_that_safetensors_cannot_hold_are_counted(
+    tmp_path: Path, more: str, parameters: int
+) -> None:
+    folder = submit(tmp_path, m__py=MORE.replace("{more}", more))
+    found = grade(folder, GradingSettings(budget=BUDGET))
+    assert (found.state, found.points, found.parameters) == ("NOT YET", 50, parameters)
+
+
+def test_the_accuracy_of_a_net_with_complex_weights_is_judged(tmp_path: Path) -> None:
+    numbers = torch.ones(5, dtype=torch.complex128)
+    code = MORE.replace("{more}", "self.more = nn.Parameter(torch.zeros(5).cdouble())")
+    weights = torch_bytes({**spot_weights("out."), "more": numbers})
+    found = grade(submit(tmp_path, m__py=code, w__pt=weights), GradingSettings(budget=BUDGET))
+    assert (found.state, found.points) == ("PASS", 100)
+
+
+def test_weights_that_the_code_of_the_net_refuses_cost_no_points_of_other_rules(
+    tmp_path: Path,
+) -> None:
+    own = "pass\n    def load_state_dict(self, *values, **options):\n        raise OSError('no')"
+    code = MORE.replace("{more}", own)
+    folder = submit(tmp_path, m__py=code, w__pt=torch_bytes(spot_weights("out.")))
+    found = grade(folder, GradingSettings(budget=BUDGET))
+    assert (found.state, found.points) == ("NOT YET", 50)
+    assert found.problem.endswith("are judged: w.pt: cannot be loaded (OSError: no)")
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import torch
 from class_of_students import RIGHT, grade, spot_data, spot_weights, write_submission, zip_of
 from torch import nn
 
+from netlet.analysis import trace
 from netlet.budgets import Budget
 from netlet.classroom import (
     Grade,
@@ -110,7 +111,71 @@ def test_a_large_pickle_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     write_submission(tmp_path, "ann", {"w.pt": b"x"})
     assert copy_submission(Submission("ann", tmp_path / "ann"), tmp_path / "copy") == LeftOut()
     write_submission(tmp_path, "ann", {"m.pt": b"x" * 501})
-    with pytest.raises(GradingError, match="the files are too large"):
+    with pytest.raises(
+        GradingError, match=r"the files are too large: .*, but m\.pt has 0\.0 MiB; "
+    ):
+        copy_submission(Submission("ann", tmp_path / "ann"), tmp_path / "copy")
+
+
+@pytest.mark.parametrize("as_zip", [False, True])
+def test_files_that_are_too_large_are_named_with_their_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, as_zip: bool
+) -> None:
+    def refuse(files: dict[str, bytes | str]) -> str:
+        path = tmp_path / str(len(list(tmp_path.iterdir())))
+        (tmp_path / f"{path.name}-copy").mkdir()
+        write_submission(tmp_path, path.name, zip_of(files) if as_zip else files)
+        submission = Submission("s", path.rename(f"{path}.zip") if as_zip else path)
+        with pytest.raises(GradingError, match=r"^the files are too large: at most ") as raised:
+            copy_submission(submission, tmp_path / f"{path.name}-copy")
+        return str(raised.value).partition(", but ")[2]
+
+    monkeypatch.setattr(submitted_files, "_MAX_FILE_BYTES", 3 << 20)
+    assert refuse({"a.py": "", "out/w.pt": bytes(5 << 20)}) == (
+        "out/w.pt has 5.0 MiB; hand in only the net's files, and of a checkpoint net.state_dict() "
+        "alone"
+    )
+    monkeypatch.setattr(submitted_files, "_MAX_BYTES", 4 << 20)
+    files = {"a.py": "x" * (2 << 20), "b.py": "x" * (1 << 20), "c.py": "x" * (3 << 19)}
+    assert refuse(files) == "the largest, a.py, has 2.0 MiB; hand in only the net's files"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        (
+            "src/claim.json",
+            " " * 70_000,
+            "has 70,000 bytes, but such files have at most 65,536; write only the keys that netlet "
+            "reads into it",
+        ),
+        ("src/claim.toml", "a = 1".encode("utf-16"), "is saved as UTF-16; save it as UTF-8"),
+        ("src/claim.json", "[]", "has no keys; "),
+        ("src/claim.toml", "a = ", "is not valid TOML"),
+        ("src/netlet.toml", "a = ", "is not valid TOML"),
+        ("src/netlet.toml", "#" * 70_000, "has 70,000 bytes, but "),
+        ("src/netlet.toml", "recipe = 'none'", "no recipe"),
+    ],
+)
+def test_the_files_of_a_submission_are_named_relative_to_it(
+    tmp_path: Path, name: str, content: bytes | str, said: str
+) -> None:
+    write_submission(tmp_path, "ann", {"m.py": RIGHT, name: content})
+    found = grade(tmp_path / "ann", GradingSettings(budget=BUDGET))
+    shown = grade_files.explain_grade(found)
+    assert f"{name}: {said}" in shown
+    assert str(tmp_path) not in shown
+
+
+def test_a_file_that_cannot_be_read_is_named_relative_to_its_submission(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, _: str) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    write_submission(tmp_path, "ann", {"src/m.py": RIGHT})
+    monkeypatch.setattr(submitted_files, "open", refuse, raising=False)
+    with pytest.raises(GradingError, match=r"Permission denied: 'src/m\.py'\); hand them in again"):
         copy_submission(Submission("ann", tmp_path / "ann"), tmp_path / "copy")
 
 
@@ -389,6 +454,31 @@ def test_a_file_that_may_have_a_net_is_not_said_to_have_another_one(tmp_path: Pa
     write_submission(tmp_path, "bob", {"model.py": code})
     with pytest.raises(NetError, match=r"^no net runs: model\.py:one"):
         grade(tmp_path / "bob", GradingSettings(budget=BUDGET))
+
+
+@pytest.mark.parametrize(
+    ("layer", "remedy"),
+    [
+        (
+            nn.Linear(1024, 10),
+            "change its layers, or enlarge them in forward(), as F.pad(x, (2, 2, 2, 2)) does to "
+            "32x32)",
+        ),
+        (
+            nn.Conv2d(3, 8, 3),
+            "change its layers, or repeat their channel in forward(): x.expand(-1, 3, -1, -1))",
+        ),
+    ],
+)
+def test_a_problem_with_the_images_has_a_remedy_of_students(
+    tmp_path: Path, layer: nn.Module, remedy: str
+) -> None:
+    net = nn.Sequential(nn.Flatten(), layer) if isinstance(layer, nn.Linear) else layer
+    with pytest.raises(NetError, match="--input C,H,W") as raised:
+        trace(net, (1, 28, 28))
+    said = shorten_problem(f"no net runs: m.py:Net: {raised.value}", tmp_path)
+    assert said.endswith(f"(input 1x28x28; the net is graded on images of this shape: {remedy}")
+    assert "--" not in said
 
 
 def test_a_problem_has_no_paths_of_this_machine_and_the_limit_of_memory(tmp_path: Path) -> None:

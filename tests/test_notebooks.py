@@ -17,7 +17,7 @@ from helpers import FIXTURES, Netlet, few_fast, needs_sandbox, write_notebook
 from IPython.core.inputtransformer2 import TransformerManager
 
 import netlet
-from netlet.classroom.inside import _find_net as find_submitted_net
+from netlet.classroom.net_search import find_net as find_submitted_net
 from netlet.errors import NetError, NetletWarning
 from netlet.nets import build, complete_address, find_code, find_net, sources
 from netlet.nets.cell_reading import parse_source
@@ -434,7 +434,7 @@ def test_a_class_with_a_notebook_that_runs_the_net_has_one_net(tmp_path: Path) -
     write_notebook(tmp_path / "net.ipynb", IMPORT, FLAT.format("nn.Flatten(), nn.Linear(784, 10)"))
     write_notebook(tmp_path / "train.ipynb", "%run net.ipynb", "fit(Net())")
     assert complete_address(str(tmp_path / "train.ipynb")).endswith("train.ipynb:Net")
-    address, _ = find_submitted_net(tmp_path, None, (1, 28, 28), 10)
+    address = find_submitted_net(tmp_path, None, (1, 28, 28), 10).address
     assert address == f"{tmp_path}/net.ipynb:Net"
 
 

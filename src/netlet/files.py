@@ -25,13 +25,16 @@ _MARK = re.compile(
 )
 
 
-def open_regular(path: Path, max_bytes: int, error: type[NetletError]) -> BinaryIO:
+def open_regular(
+    path: Path, max_bytes: int, error: type[NetletError], remedy: str = "name another file"
+) -> BinaryIO:
     """Open a file that a person named for reading; never wait for a pipe or read from a device.
 
     Args:
         path: The path of the file; links are followed.
         max_bytes: The largest size to accept.
         error: The type of the exceptions to raise.
+        remedy: What to do about a file that is too large, for the message.
 
     Raises:
         NetletError: There is no such file; it is a folder, a pipe or a device; it cannot be read;
@@ -63,18 +66,20 @@ def open_regular(path: Path, max_bytes: int, error: type[NetletError]) -> Binary
         opened.close()
         raise error(
             f"{path}: has {state.st_size:,} bytes, but such files have at most {max_bytes:,}; "
-            "name another file"
+            f"{remedy}"
         )
     return opened
 
 
-def read_regular(path: Path, max_bytes: int, error: type[NetletError]) -> bytes:
+def read_regular(
+    path: Path, max_bytes: int, error: type[NetletError], remedy: str = "name another file"
+) -> bytes:
     """Return the content of a file that a person named, as :func:`open_regular` opens it.
 
     Raises:
         NetletError: As for :func:`open_regular`.
     """
-    with open_regular(path, max_bytes, error) as file:
+    with open_regular(path, max_bytes, error, remedy) as file:
         try:
             content = file.read(min(os.fstat(file.fileno()).st_size, max_bytes) + 1)
             # The system says 0 for the size of some of its own files.
@@ -83,7 +88,7 @@ def read_regular(path: Path, max_bytes: int, error: type[NetletError]) -> bytes:
         except OSError as caught:
             raise error(f"{path}: cannot be read ({caught.strerror}); check the disk") from caught
     if len(content) > max_bytes:
-        raise error(f"{path}: has more than {max_bytes:,} bytes; name another file")
+        raise error(f"{path}: has more than {max_bytes:,} bytes; {remedy}")
     return content
 
 

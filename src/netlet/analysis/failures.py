@@ -41,6 +41,9 @@ _SCRIPTED_ARGUMENT = re.compile(r"missing value for argument '(\w+)'")
 _NO_ATTRIBUTE = re.compile(r"'(\w+)' object has no attribute '(\w+)'")
 _NO_TENSOR = re.compile(r"must be Tensor, not (\w+)")
 RETURNS_NOTHING = "its forward() returns nothing; end it with return, as in 'return x'"
+# Remedies of the commands and functions that choose the images; grading has others.
+OTHER_SHAPE = "set another with --input C,H,W in show and check, with shape=(C, H, W) in Python"
+REPEAT_CHANNELS = ", or repeat gray images with --channels 3 in train and evaluate"
 _IMAGES_ALONE = "a net must take images alone"
 
 
@@ -81,7 +84,7 @@ def _describe_run(error: Exception, last: ModuleRun, shape: Sequence[int]) -> st
         or _OTHER_WORDS.search(text)
     ):
         return message
-    remedy = "set another with --input C,H,W in show and check, with shape=(C, H, W) in Python"
+    remedy = OTHER_SHAPE
     if len(shape) == 2:
         h, w = shape
         remedy = f"for gray images, pass --input 1,{h},{w}, in Python shape=(1, {h}, {w})"
@@ -90,7 +93,7 @@ def _describe_run(error: Exception, last: ModuleRun, shape: Sequence[int]) -> st
         and shown.output is None
         and "channels" in message
     ):
-        remedy += ", or repeat gray images with --channels 3 in train and evaluate"
+        remedy += REPEAT_CHANNELS
     return f"{message} (input {_format_shape(shape)}; {remedy})"
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from netlet.analysis.failures import OTHER_SHAPE, REPEAT_CHANNELS
 from netlet.classroom.file_kinds import SOURCES, describe_without_code
 from netlet.classroom.grades import GradingSettings
 from netlet.classroom.inside import CODE, TRAIN
@@ -33,6 +34,11 @@ _FUNCTION = "netlet.classroom.inside:examine"
 _ANSWER_BYTES = 256 << 20
 _NOT_RETRAINED = "not retrained, so only the rules on the net are judged: "
 _NO_RECIPE = 'no recipe is claimed; write recipe = "quick", for example, in claim.toml'
+
+# Of the message on a net that fails because of the shape of the images.
+_INPUT = re.compile(r"\(input \d+x(\d+)x(\d+); $")
+_CHANNELS = re.compile(r"it gets 1 channel but expects (\d+)")
+_PADDING = 2  # pixels on each side, from 28x28 to 32x32
 
 _PATH = re.compile(r"(?<![\w.])/(?:[^/\s'\"(),:;]+/)+[^/\s'\"(),:;]+")
 _INSTALLED = re.compile(r"/(?:site-packages|dist-packages|python3\.\d+)/")
@@ -157,7 +163,7 @@ def shorten_problem(message: str, folder: Path, limits: Limits | None = None) ->
     """Return a message without the paths of the sandbox and of this machine's Python.
 
     One on memory names the limit of the sandbox: a student chooses neither the batch size nor the
-    device.
+    device. One on the shape of the images says what to change in the net, for they are given, too.
 
     Args:
         message: What went wrong.
@@ -170,7 +176,27 @@ def shorten_problem(message: str, folder: Path, limits: Limits | None = None) ->
     if found and OTHER_DEVICE in rest:
         what, _, remedy = (limits or Limits()).memory_problem.partition("; ")
         message = f"{before}{what}{rest.replace(OTHER_DEVICE, remedy)}"
-    return _PATH.sub(_shorten_path, message)
+    return _PATH.sub(_shorten_path, _explain_shape(message))
+
+
+def _explain_shape(message: str) -> str:
+    """Return a message in which the student's remedy for a wrong shape takes the place of others.
+
+    The teacher chooses the images, so options for them are none of a student's remedies.
+    """
+    before, found, after = message.partition(OTHER_SHAPE)
+    size = _INPUT.search(before)
+    if not found or not size:
+        return message
+    height, width = (int(number) + 2 * _PADDING for number in size.groups())
+    pad = ", ".join([str(_PADDING)] * 4)
+    remedy = f"enlarge them in forward(), as F.pad(x, ({pad})) does to {height}x{width}"
+    if channels := _CHANNELS.search(before):
+        remedy = f"repeat their channel in forward(): x.expand(-1, {channels[1]}, -1, -1)"
+    return (
+        f"{before}the net is graded on images of this shape: change its layers, or {remedy}"
+        f"{after.removeprefix(REPEAT_CHANNELS)}"
+    )
 
 
 def _shorten_path(match: re.Match[str]) -> str:

@@ -22,7 +22,8 @@ from netlet.classroom.file_kinds import (
     is_source,
     is_weights,
 )
-from netlet.classroom.submitted_files import HAND_IN, LEFT_OUT, read_text
+from netlet.classroom.stated_files import read_text
+from netlet.classroom.submitted_files import HAND_IN, LEFT_OUT
 from netlet.errors import GradingError, NetletWarning
 from netlet.files import read_regular
 from netlet.records import STUDY
@@ -176,7 +177,7 @@ def _has_net_beside(settings: Path) -> bool:
     That of a teacher does not, unless the folder has the teacher's own net, too.
     """
     try:
-        text = read_text(settings, _MAX_SETTINGS_BYTES)
+        text = read_text(settings, _MAX_SETTINGS_BYTES, settings.parent)
         net = parse_toml(text, settings.name, GradingError, "repair it", max_dots=_MAX_DOTS)["net"]
     except (GradingError, OSError, KeyError):
         return False

@@ -17,7 +17,9 @@ from netlet.evaluation import Evaluation
 from netlet.nets.shipped_weights import find_shipped_weights, list_shipped_weights
 from netlet.text import count_noun
 
-_MOST_NAMES = 10  # in one line; a class may hand in weights that it was given
+# A class may hand in weights that it was given.
+_MOST_NAMES = 10  # in one line of the summary
+_MOST_IN_CELL = 1_000  # Excel's cells hold 32,767 characters
 
 
 def digest_weights(state: Mapping[str, torch.Tensor]) -> str:
@@ -93,7 +95,9 @@ class Copies(Displayed):
             "same weights as": [other for other in weights if other != name],
             "same predictions as": [one for one in answers if one not in (name, *weights)],
         }
-        return "; ".join(f"{what} {_list_names(names)}" for what, names in others.items() if names)
+        return "; ".join(
+            f"{what} {_list_names(names, _MOST_IN_CELL)}" for what, names in others.items() if names
+        )
 
 
 def find_copies(grades: Sequence[Grade]) -> Copies:
@@ -124,6 +128,6 @@ def _group(pairs: Sequence[tuple[str, str]]) -> tuple[tuple[str, ...], ...]:
     return tuple(sorted(tuple(sorted(group)) for group in names.values() if len(group) > 1))
 
 
-def _list_names(names: Sequence[str]) -> str:
-    more = len(names) - _MOST_NAMES
-    return ", ".join(names[:_MOST_NAMES]) + (f" and {more:,} more" if more > 0 else "")
+def _list_names(names: Sequence[str], most: int = _MOST_NAMES) -> str:
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")

@@ -31,7 +31,8 @@ def explain_failure(error: BaseException, limits: Limits) -> str:
     if was_too_slow(error):
         return (
             f"grading took more than {limits.wall_s:g} s even with no other submission running; "
-            "look for an infinite loop or slow code, or raise --time-limit"
+            "look for an infinite loop or slow code; without one, the teacher's machine may have "
+            "been busy: grade again there, or raise --time-limit"
         )
     if isinstance(error, SandboxError):
         return str(error)

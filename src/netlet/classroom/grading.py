@@ -23,6 +23,7 @@ from netlet.classroom.examine import Examination, Examiner
 from netlet.classroom.failed_tasks import count_tries, explain_failure, was_too_slow
 from netlet.classroom.grades import Grade, GradingSettings
 from netlet.classroom.roster import find_correction, find_row, read_claim
+from netlet.classroom.stated_files import leave_out_folder
 from netlet.classroom.submissions import Submission, list_names
 from netlet.classroom.submitted_files import copy_submission, digest_files, remove_copy
 from netlet.data import Dataset
@@ -255,7 +256,7 @@ class _Grader:
             if isinstance(error, OSError):
                 digest = ""  # the same submission is graded again: the next time it may be gone
             job = _Job(name, None, submission.path.name, row, digest, time.perf_counter() - start)
-            return self._complete(job, self._fail(name, _explain(error))), False
+            return self._complete(job, self._fail(name, _explain(error, target))), False
         spent = time.perf_counter() - start
         return _Job(name, case, submission.path.name, row, digest, spent, problems.found)
 
@@ -327,9 +328,10 @@ class _Grader:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _explain(error: Exception) -> str:
+def _explain(error: Exception, folder: Path) -> str:
+    """Return why a submission cannot be graded, with its files named relative to its folder."""
     if isinstance(error, NetletError | OSError):
-        return str(error)
+        return leave_out_folder(str(error), folder)
     return f"netlet failed ({type(error).__name__}: {error}); report this"
 
 

@@ -7,7 +7,6 @@ that this returns is believed; see ``examine.py``.
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 from collections.abc import Mapping, Sequence
@@ -19,19 +18,16 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from netlet.classroom.file_kinds import HAND_IN_CODE, NO_SOURCES
-from netlet.classroom.named_net import MOST_CANDIDATES, find_named_net, list_sources
+from netlet.classroom.net_search import find_net
+from netlet.classroom.plain_tensors import list_plain
 from netlet.data import Dataset, Split
-from netlet.errors import NetError
+from netlet.errors import NetError, first_line
 from netlet.evaluation import compute_logits
 from netlet.experiments import find_experiment
-from netlet.experiments.sandbox import NetAnalysis, SameProcess, analysis_to_json
-from netlet.nets import build, complete_address, load_weights
-from netlet.nets.addresses import describe_other_definitions, find_defining_file
+from netlet.experiments.sandbox import analysis_to_json
+from netlet.nets import build, load_weights
+from netlet.nets.addresses import describe_other_definitions
 from netlet.nets.copying import copy_net
-from netlet.nets.net_names import find_imported_builder, list_nets
-from netlet.nets.script import list_definitions
-from netlet.nets.sources import read_source
 from netlet.recipes import Recipe, recipe_from_json
 from netlet.records import Epoch
 from netlet.sandbox import Exchange
@@ -62,13 +58,15 @@ def examine(request: dict[str, Any], exchange: Exchange) -> tuple[dict[str, Any]
     """
     folder, shape = Path(find_place(request, CODE)), tuple(request["shape"])
     classes = request["classes"]
-    address, found = _find_net(folder, request["net"], shape, classes)
+    submitted = find_net(folder, request["net"], shape, classes)
+    address, found = submitted.address, submitted.analysis
     entry = find_experiment(address).net
     shown = os.path.relpath(address, folder)
+    definitions = describe_other_definitions(address, shown)
     values: dict[str, Any] = {
         "net": shown,
         "analysis": analysis_to_json(found),
-        "definitions": describe_other_definitions(address, shown),
+        "definitions": "; ".join(filter(None, [submitted.alone, definitions])),
         "epochs": [],
         "weights_note": "",
         "weights_problem": "",
@@ -93,6 +91,9 @@ def examine(request: dict[str, Any], exchange: Exchange) -> tuple[dict[str, Any]
                 values["weights_note"] = load_weights(nets[0][0], file, convert=True)
         except NetError as error:  # the rules on the net are judged without them
             values["weights_problem"] = str(error)
+        except Exception as error:  # of the net's own code, or a rare type of tensors
+            reason = f"{type(error).__name__}: {first_line(error, otherwise='no message')}"
+            values["weights_problem"] = f"{request['weights']}: cannot be loaded ({reason})"
     tensors: dict[str, torch.Tensor] = {}
     if request["recipe"] or (request["weights"] and not values["weights_problem"]):
         others = [Recipe(mean=mean, std=std) for mean, std in request["others"]]
@@ -136,11 +137,8 @@ def _score(
 
 
 def _state(net: nn.Module, seed: int) -> dict[str, torch.Tensor]:
-    # Cloned, since safetensors cannot store shared parameters.
-    return {
-        f"state.{seed}.{name}": tensor.detach().cpu().contiguous().clone()
-        for name, tensor in net.state_dict().items()
-    }
+    tensors = list_plain(net.state_dict())
+    return {f"state.{seed}.{name}": tensor for name, tensor in tensors.items()}
 
 
 def _read_images(content: bytes) -> torch.Tensor:
@@ -169,123 +167,3 @@ class _Keeper(Callback):
     def on_epoch_end(self, epochs: Sequence[Epoch], net: nn.Module) -> None:
         """Copy the net."""
         self.nets.append(copy_net(net))
-
-
-def _find_net(
-    folder: Path, pattern: str | None, shape: tuple[int, ...], classes: int
-) -> tuple[str, NetAnalysis]:
-    """Return the address of the net, absolute, and its analysis.
-
-    Raises:
-        NetError: There is none or there are several, or it does not run.
-    """
-    if pattern:
-        address = find_named_net(folder, pattern)
-        analysis = SameProcess().analyze(address, shape, classes)
-        if analysis.outputs != classes:
-            raise NetError(_describe_outputs(os.path.relpath(address, folder), analysis, classes))
-        return address, analysis
-    if not list_sources(folder):
-        raise NetError(NO_SOURCES + HAND_IN_CODE)
-    unclear: list[str] = []  # of files with other things
-    problems: list[str] = []  # of nets with other outputs
-    broken: list[str] = []  # of files without any
-    failed: list[str] = []  # of nets that do not run
-    found: dict[str, NetAnalysis] = {}
-    candidates = _candidates(folder, unclear, broken)
-    for address in candidates:
-        try:
-            analysis = SameProcess().analyze(address, shape, classes)
-        except NetError as error:
-            failed.append(str(error).replace(f"{folder}/", ""))
-            continue
-        if analysis.outputs == classes:
-            found[address] = analysis
-        else:
-            problems.append(_describe_outputs(address, analysis, classes))
-    if len(found) == 1:
-        return next(iter(found.items()))
-    if found:
-        names = ", ".join(os.path.relpath(address, folder) for address in found)
-        raise NetError(
-            f"{len(found)} nets return {classes} classes: {names}; name one in claim.toml, like "
-            f'net = "{names.partition(", ")[0]}", or with --net'
-        )
-    raise _explain_no_net(folder, classes, failed, problems, unclear, broken)
-
-
-def _describe_outputs(net: str, found: NetAnalysis, classes: int) -> str:
-    outputs = "no logits" if found.outputs is None else f"{found.outputs} numbers"
-    return f"{net} returns {outputs}, not {classes}"
-
-
-def _explain_no_net(
-    folder: Path,
-    classes: int,
-    failed: list[str],
-    problems: list[str],
-    unclear: list[str],
-    broken: list[str],
-) -> NetError:
-    """Return why a submission has no net, with the advice to name one only where that could help.
-
-    Args:
-        folder: The folder of the submission, which messages leave out.
-        classes: The number of classes.
-        failed: Why nets do not run: another name would not help.
-        problems: Of nets with other outputs.
-        unclear: Of files that define something, but no net by its looks.
-        broken: Why files are not Python, or define nothing.
-    """
-    reasons = [text.replace(f"{folder}/", "") for text in (*failed, *problems, *unclear, *broken)]
-    if failed:
-        more = len(failed) - 1
-        others = f" (nor does any of {more} more)" if more else ""
-        return NetError(f"no net runs: {reasons[0]}{others}")
-    if problems:
-        return NetError(
-            f"no net returns {classes} classes ({reasons[0]}); name it in claim.toml, or with --net"
-        )
-    if unclear:
-        return NetError(f"no net was found ({reasons[0]}); name it in claim.toml, or with --net")
-    others = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
-    return NetError(f"no net: {reasons[0]}{others}")
-
-
-def _candidates(folder: Path, unclear: list[str], broken: list[str]) -> list[str]:
-    """Return the addresses of what may be the net.
-
-    Args:
-        folder: The folder of the submission.
-        unclear: Gets the reason for each file that defines something, but no net by its looks.
-        broken: Gets the reason for each file that is not Python or defines nothing.
-    """
-    found: list[str] = []
-    imported: list[str] = []  # of functions that may return a net of another file or package
-    for file in list_sources(folder)[:MOST_CANDIDATES]:
-        try:
-            found.append(complete_address(str(file)))
-        except NetError as error:
-            names: list[str] = []
-            defined: list[str] = []
-            with contextlib.suppress(NetError, SyntaxError, ValueError, RecursionError):
-                tree = read_source(file).tree
-                names, defined = list_nets(tree), list_definitions(tree)
-                if not names and (builder := find_imported_builder(tree)):
-                    imported.append(f"{file}:{builder}")
-            found += [f"{file}:{name}" for name in names]
-            if not names:
-                (unclear if defined else broken).append(str(error))
-    return _leave_out_copies(found or imported)[:MOST_CANDIDATES]
-
-
-def _leave_out_copies(addresses: list[str]) -> list[str]:
-    """Leave out nets that a notebook has from another file, by ``%run``, which has them, too."""
-    pairs = [address.rpartition(":")[::2] for address in addresses]
-    own = {(Path(place).resolve(), name) for place, name in pairs}
-    kept = []
-    for address, (place, name) in zip(addresses, pairs, strict=True):
-        file = find_defining_file(address)
-        if file == Path(place).resolve() or (file, name) not in own:
-            kept.append(address)
-    return kept

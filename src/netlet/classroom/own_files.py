@@ -11,7 +11,7 @@ from typing import Any
 from netlet import catalog, recipes
 from netlet.classroom.file_kinds import RECORD, REPOSITORY
 from netlet.classroom.roster import NO_PROBLEMS, Claim, ClaimProblems
-from netlet.classroom.submitted_files import read_text
+from netlet.classroom.stated_files import read_text
 from netlet.errors import GradingError, NetletError
 from netlet.nets import is_user_code
 from netlet.recipes import Recipe
@@ -87,7 +87,7 @@ def _read_record(folder: Path, weights: str | None, data_digest: str) -> tuple[d
     if len(files) != 1:
         return {}, ""
     name = files[0].relative_to(folder).as_posix()
-    text = read_text(files[0], _MAX_RECORD_BYTES)
+    text = read_text(files[0], _MAX_RECORD_BYTES, folder)
     run = Run.from_json(text, name)
     recipe = recipes.recipe_from_json(run.recipe)
     stated: dict[str, Any] = {
@@ -122,19 +122,24 @@ def _read_settings(folder: Path, *, with_recipe: bool) -> dict[str, Any]:
     files = sorted(folder.rglob(REPOSITORY), key=lambda file: len(file.parts))
     if not files or (len(files) > 1 and len(files[0].parts) == len(files[1].parts)):
         return {}
-    text = read_text(files[0], _MAX_BYTES)
-    values = parse_toml(text, REPOSITORY, GradingError, "repair it", max_dots=_MAX_DOTS)
+    text = read_text(files[0], _MAX_BYTES, folder)
+    name = files[0].relative_to(folder).as_posix()
+    values = parse_toml(text, name, GradingError, "repair it", max_dots=_MAX_DOTS)
     place = PurePosixPath(files[0].relative_to(folder).parent.as_posix())
     stated: dict[str, Any] = _place_net(values.get("net"), folder, place)
     if with_recipe and {"recipe", "epochs", "settings"} & values.keys():
-        recipe = _find_recipe(values)
+        recipe = _find_recipe(values, name)
         stated |= {"recipe": recipe, "epochs": recipe.total_epochs}
         stated |= {"mean": recipe.mean, "std": recipe.std}
     return stated
 
 
-def _find_recipe(values: Mapping[str, Any]) -> Recipe:
+def _find_recipe(values: Mapping[str, Any], name: str) -> Recipe:
     """Return the recipe that ``netlet.toml`` names, with its epochs and settings.
+
+    Args:
+        values: What the file states.
+        name: Its path in the submission.
 
     Raises:
         NetletError: There is no such recipe, or a value is not valid.
@@ -146,9 +151,9 @@ def _find_recipe(values: Mapping[str, Any]) -> Recipe:
             settings["epochs"] = values["epochs"]
         changed = recipes.change_settings(base, recipes.upgrade_recipe(settings))
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
-        raise GradingError(f"{REPOSITORY}: its recipe is not valid: {error}") from error
+        raise GradingError(f"{name}: its recipe is not valid: {error}") from error
     except NetletError as error:
-        raise GradingError(f"{REPOSITORY}: {error}") from error
+        raise GradingError(f"{name}: {error}") from error
     return changed if not settings else changed.replace(name=f"{base.name}, as in {REPOSITORY}")
 
 

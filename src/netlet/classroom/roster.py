@@ -14,8 +14,8 @@ from typing import Any
 
 from netlet import catalog, recipes
 from netlet.classroom.similar_names import find_twins
+from netlet.classroom.stated_files import find_claim, read_text
 from netlet.classroom.submissions import compose
-from netlet.classroom.submitted_files import find_claim, read_text
 from netlet.display import Displayed
 from netlet.errors import GradingError, NetletError, NetletWarning, did_you_mean
 from netlet.files import read_regular
@@ -214,12 +214,12 @@ def read_claim(folder: Path, row: Mapping[str, str]) -> tuple[Claim, ClaimProble
     several = (problem,) if problem else ()
     try:
         if file is not None:
-            values |= _parse(file)
+            values |= _parse(file, folder)
     except GradingError as error:
         whole = str(error)
         return Claim(**_keep_valid(values, {})), ClaimProblems((*several, whole), whole, whole)
     problems: dict[str, str] = {}
-    name = file.name if file else ""  # the roster has no other keys
+    name = file.relative_to(folder).as_posix() if file else ""  # the roster has no other keys
     for key in [key for key in values if key not in Claim.__dataclass_fields__]:
         known = ", ".join(Claim.__dataclass_fields__)
         problems[key] = f"{name}: {key[:60]!r} is not a key of a claim; the keys are: {known}"
@@ -247,16 +247,16 @@ def _keep_valid(values: Mapping[str, Any], problems: dict[str, str]) -> dict[str
     return kept
 
 
-def _parse(file: Path) -> dict[str, Any]:
-    text = read_text(file, _MAX_CLAIM_BYTES)
+def _parse(file: Path, folder: Path) -> dict[str, Any]:
+    text, name = read_text(file, _MAX_CLAIM_BYTES, folder), file.relative_to(folder).as_posix()
     if file.suffix == ".toml":
-        return parse_toml(text, file.name, GradingError, "repair it", max_dots=_MAX_DOTS)
+        return parse_toml(text, name, GradingError, "repair it", max_dots=_MAX_DOTS)
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise GradingError(f"{file.name}: is not valid JSON ({error}); repair it") from error
+        raise GradingError(f"{name}: is not valid JSON ({error}); repair it") from error
     if not isinstance(values, dict):
-        raise GradingError(f"{file.name}: has no keys; write accuracy = 99.4, for example")
+        raise GradingError(f"{name}: has no keys; write accuracy = 99.4, for example")
     return values
 
 

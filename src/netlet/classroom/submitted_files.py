@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
-import filecmp
 import hashlib
 import os
 import shutil
@@ -16,7 +14,6 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
 
 from netlet.classroom.file_kinds import (
-    CLAIMS,
     STATING,
     WEIGHTS_END,
     describe_without_code,
@@ -28,10 +25,10 @@ from netlet.classroom.file_kinds import (
     is_weights,
     refuse_unread,
 )
+from netlet.classroom.stated_files import leave_out_folder
 from netlet.classroom.zip_files import read_zip
 from netlet.display import Displayed
 from netlet.errors import GradingError
-from netlet.files import read_regular
 from netlet.text import escape_controls
 
 if TYPE_CHECKING:
@@ -60,38 +57,6 @@ class LeftOut(Displayed):
     weights: str = ""
     archive: str = ""
     twins: tuple[str, ...] = ()
-
-
-def read_text(path: Path, max_bytes: int) -> str:
-    """Return the text of a small file of a student; Windows may write a byte order mark.
-
-    Raises:
-        GradingError: It is too large, or is not UTF-8.
-    """
-    content = read_regular(path, max_bytes, GradingError)
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise GradingError(f"{path.name}: is saved as UTF-16; save it as UTF-8")
-    return content.decode("utf-8-sig", "replace")
-
-
-def find_claim(folder: Path) -> tuple[Path | None, str]:
-    """Return the claim of a submission, None without one, and what is wrong with its choice.
-
-    That of the topmost folder counts, and ``claim.toml`` before ``claim.json``.
-
-    Args:
-        folder: The folder of the submission.
-    """
-    files = [file for name in CLAIMS for file in folder.rglob(name) if file.is_file()]
-    files.sort(key=lambda file: (len(file.parts), CLAIMS.index(file.name), file))
-    beside = [file for file in files if len(file.parts) == len(files[0].parts)]
-    if all(filecmp.cmp(files[0], file, shallow=False) for file in beside[1:]):
-        return (files[0] if files else None), ""
-    names = [file.relative_to(folder).as_posix() for file in beside]
-    return files[0], (
-        f"{len(names)} claims that differ ({', '.join(names[:5])}), of which {names[0]} counts; "
-        "keep only one"
-    )
 
 
 def copy_submission(submission: Submission, target: Path) -> LeftOut:
@@ -135,7 +100,8 @@ def copy_submission(submission: Submission, target: Path) -> LeftOut:
             with open(path, "rb") as content:
                 copied.add(PurePosixPath(path.name), content, path.stat().st_size)
     except (OSError, RuntimeError, NotImplementedError, ValueError, EOFError) as error:
-        raise GradingError(f"the files cannot be read ({error}); hand them in again") from error
+        reason = leave_out_folder(str(error), target, path, path.parent)
+        raise GradingError(f"the files cannot be read ({reason}); hand them in again") from error
     except (zipfile.BadZipFile, zlib.error) as error:
         raise GradingError(f"the zip file is damaged ({error}); hand it in again") from error
     if copied.has_only_others():
@@ -166,7 +132,8 @@ class _Copier:
     """Writes files into a folder, within limits."""
 
     def __init__(self, target: Path) -> None:
-        self._target, self._bytes, self._files = target, 0, 0
+        self._target, self._files = target, 0
+        self._bytes, self._largest = 0, (0, "")  # in all; of the largest file, with its name
         self.names: dict[str, None] = {}  # of all files but hidden ones
         self._has_weights, self._too_large = False, ""  # the name of a pickle that was left out
         self._written: dict[PurePosixPath, PurePosixPath] = {}  # the path that was given for each
@@ -238,7 +205,7 @@ class _Copier:
         given = inside
         inside = inside.with_name(find_usual_name(given.name))
         path = self._target.joinpath(*inside.parts)
-        chunks = self._read(content)
+        chunks = self._read(given, content, size)
         if inside in self._written:
             other = b"".join(chunks)
             if other == path.read_bytes() or not self._replaces(inside, given):
@@ -254,21 +221,27 @@ class _Copier:
         for folder in path.relative_to(self._target).parents:
             (self._target / folder).chmod(0o755)
 
-    def _read(self, content: IO[bytes]) -> Iterator[bytes]:
+    def _read(self, given: PurePosixPath, content: IO[bytes], stated: int) -> Iterator[bytes]:
         """Yield what a file holds, within the limits.
 
+        Args:
+            given: Its path in the submission.
+            content: What it holds.
+            stated: The number of bytes that it is said to have.
+
         Raises:
-            GradingError: It is too large.
+            GradingError: It is too large, or all files are.
         """
-        size = 0
+        size, before = 0, self._largest
         while chunk := content.read(_CHUNK):
             size += len(chunk)
             self._bytes += len(chunk)
-            if size > _MAX_FILE_BYTES or self._bytes > _MAX_BYTES:
-                raise GradingError(
-                    f"the files are too large: at most {_MAX_FILE_BYTES >> 20} MiB a file and "
-                    f"{_MAX_BYTES >> 20} MiB in all; hand in only the net's files"
-                )
+            self._largest = max(before, (size, given.as_posix()))
+            if size > _MAX_FILE_BYTES:
+                raise _refuse_size("{}", given.as_posix(), max(size, stated))
+            if self._bytes > _MAX_BYTES:
+                largest, name = max(self._largest, (stated, given.as_posix()))
+                raise _refuse_size("the largest, {},", name, largest)
             yield chunk
 
     def _replaces(self, inside: PurePosixPath, given: PurePosixPath) -> bool:
@@ -285,6 +258,24 @@ class _Copier:
         replaces = given == inside
         self._twins.append(both[::-1] if replaces else both)
         return replaces
+
+
+def _refuse_size(what: str, name: str, size: int) -> GradingError:
+    """Return an error that names a file and its size.
+
+    Args:
+        what: How the message calls the file; ``{}`` is its name.
+        name: Its path in the submission.
+        size: Its number of bytes.
+    """
+    remedy = "the net's files"
+    if is_weights(name):
+        remedy += ", and of a checkpoint net.state_dict() alone"
+    return GradingError(
+        f"the files are too large: at most {_MAX_FILE_BYTES >> 20} MiB a file and "
+        f"{_MAX_BYTES >> 20} MiB in all, but {what.replace('{}', escape_controls(name))} has "
+        f"{size / (1 << 20):,.1f} MiB; hand in only {remedy}"
+    )
 
 
 def _is_wanted(inside: PurePosixPath) -> bool:

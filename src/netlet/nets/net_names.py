@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from torch import nn
 
@@ -39,6 +39,30 @@ def list_nets(tree: ast.Module) -> list[str]:
     Args:
         tree: The file's text.
     """
+    public, modules = _find_nets(tree)
+    if not public:
+        # What is named then says why it cannot run: no forward(), or another framework's model.
+        classes = {s.name: s for s in _statements(tree.body) if isinstance(s, ast.ClassDef)}
+        named = [*modules] or [name for name, node in classes.items() if _is_meant_as_net(node)]
+        public = {name: classes[name] for name in named if not name.startswith("_")}
+    return _leave_out_parts(public, modules)
+
+
+def list_inner_nets(tree: ast.Module, unusable: Collection[str]) -> list[str]:
+    """Return what :func:`list_nets` would if the file had no nets that cannot be used.
+
+    Args:
+        tree: The file's text.
+        unusable: The names of nets that cannot be used. Classes that cannot be built without
+            arguments are none of the nets, either.
+    """
+    public, modules = _find_nets(tree)
+    usable = {name: node for name, node in public.items() if name not in unusable}
+    return _leave_out_parts(usable, {name: modules[name] for name in modules if name in usable})
+
+
+def _find_nets(tree: ast.Module) -> tuple[dict[str, ast.AST], dict[str, ast.ClassDef]]:
+    """Return the public names that stand for a net or a part of one, and all classes of modules."""
     statements = list(_statements(tree.body))
     classes = {s.name: s for s in statements if isinstance(s, ast.ClassDef)}
     modules = _list_module_classes(classes)
@@ -53,11 +77,7 @@ def list_nets(tree: ast.Module) -> list[str]:
         elif isinstance(statement, ast.Assign) and _makes_net(statement.value, kinds):
             found |= {t.id: statement for t in statement.targets if isinstance(t, ast.Name)}
     public = {name: node for name, node in found.items() if not name.startswith("_")}
-    if not public:
-        # What is named then says why it cannot run: no forward(), or another framework's model.
-        named = modules or [name for name, node in classes.items() if _is_meant_as_net(node)]
-        public = {name: classes[name] for name in named if not name.startswith("_")}
-    return _leave_out_parts(public, {name: classes[name] for name in modules})
+    return public, {name: classes[name] for name in modules}
 
 
 def find_imported_builder(tree: ast.Module) -> str | None:

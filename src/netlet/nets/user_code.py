@@ -27,6 +27,7 @@ from netlet.nets.notation import is_notation, parse_notation
 from netlet.nets.registry import NETS, NetEntry, recognize_parameter
 from netlet.nets.run_source import load_from_file
 from netlet.nets.sources import locate_error
+from netlet.nets.unaffected_nets import suggest_unaffected
 from netlet.nets.user_imports import imports_of_module
 
 _loading_now: ContextVar[bool] = ContextVar("loading_now", default=False)
@@ -85,12 +86,7 @@ def _load_user_net(address: str) -> NetEntry:
         )
     note_user_code()
     code = find_code(address)
-    with (
-        _one_line_errors(address, "importing it failed", keep_random=True),
-        _loading(),
-    ):
-        target, selection = _resolve_target(place, attribute, address)
-        target = unwrap_all(target)
+    target, selection = _import_target(place, attribute, address)
     building = Building(None if isinstance(target, nn.Module) else unwrap_builder(target))
     if selection is not None:
         path, tree = str(Path(place).resolve()), selection.tree
@@ -124,6 +120,23 @@ def _load_user_net(address: str) -> NetEntry:
         # The registry reads from the signature which arguments it can pass.
         builder.__signature__ = inspect.signature(target)  # type: ignore[attr-defined]
     return NetEntry(address, builder, place, about, code)
+
+
+def _import_target(place: str, attribute: str, address: str) -> tuple[object, Selection | None]:
+    """Return the object that an address names, and what was run of its file.
+
+    Raises:
+        NetError: It cannot be imported. Other nets of its file are named if they can.
+    """
+    try:
+        with _one_line_errors(address, "importing it failed", keep_random=True), _loading():
+            target, selection = _resolve_target(place, attribute, address)
+            return unwrap_all(target), selection
+    except NetError as error:
+        others = suggest_unaffected(address, error.__cause__ or error)
+        if not others:
+            raise
+        raise NetError(f"{error}{others}") from error
 
 
 @contextlib.contextmanager

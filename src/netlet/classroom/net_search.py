@@ -1,0 +1,222 @@
+"""Find the net of a submission: the one that was named, or the only one with the right outputs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from netlet.classroom.file_kinds import HAND_IN_CODE, NO_SOURCES
+from netlet.classroom.named_net import MOST_CANDIDATES, find_named_net, list_sources
+from netlet.errors import NetError
+from netlet.experiments.sandbox import NetAnalysis, SameProcess
+from netlet.nets import complete_address
+from netlet.nets.addresses import find_defining_file
+from netlet.nets.net_names import find_imported_builder, list_inner_nets, list_nets
+from netlet.nets.script import list_definitions
+from netlet.nets.sources import read_source
+from netlet.nets.unaffected_nets import drop_remedy
+
+_UNREADABLE = (NetError, SyntaxError, ValueError, RecursionError)
+
+
+@dataclass(frozen=True)
+class FoundNet:
+    """The net of a submission.
+
+    Attributes:
+        address: Its address, absolute.
+        analysis: What is known of it.
+        alone: Why it is graded without the net that it is a part of; empty if it is no part.
+    """
+
+    address: str
+    analysis: NetAnalysis
+    alone: str = ""
+
+
+def find_net(folder: Path, pattern: str | None, shape: tuple[int, ...], classes: int) -> FoundNet:
+    """Return the net of a submission.
+
+    If no net of a file runs, those that it is made of are tried, the outermost first.
+
+    Args:
+        folder: The folder of the submission.
+        pattern: What student or teacher has named; None: any net.
+        shape: The shape of one image, ``C H W``.
+        classes: The number of classes.
+
+    Raises:
+        NetError: There is none or there are several, or it does not run.
+    """
+    search = _Search(folder, shape, classes)
+    if not pattern:
+        if not list_sources(folder):
+            raise NetError(NO_SOURCES + HAND_IN_CODE)
+        return search.run(search.list_candidates())
+    address = find_named_net(folder, pattern)
+    if pattern.rpartition(":")[2] == address.rpartition(":")[2]:
+        return search.analyze_named(address)
+    return search.run([address])  # the file alone was named
+
+
+@dataclass
+class _Search:
+    """A search for the net, and why others are not the one.
+
+    Attributes:
+        folder: The folder of the submission, which messages leave out.
+        shape: The shape of one image, ``C H W``.
+        classes: The number of classes.
+        unclear: Of files that define something, but no net by its looks.
+        broken: Why files are not Python, or define nothing.
+        failed: Why nets do not run, by their addresses.
+        problems: Of nets with other outputs, by their addresses.
+    """
+
+    folder: Path
+    shape: tuple[int, ...]
+    classes: int
+    unclear: dict[Path, str] = field(default_factory=dict)
+    broken: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+
+    def analyze_named(self, address: str) -> FoundNet:
+        """Return the net with this address.
+
+        Raises:
+            NetError: It does not run, or has other outputs.
+        """
+        analysis = SameProcess().analyze(address, self.shape, self.classes)
+        if analysis.outputs != self.classes:
+            raise NetError(self._describe_outputs(address, analysis))
+        return FoundNet(address, analysis)
+
+    def run(self, candidates: Sequence[str]) -> FoundNet:
+        """Return the only one of some nets that has the right outputs, or of their parts.
+
+        Raises:
+            NetError: There is none or there are several.
+        """
+        found, why = self._try(candidates), ""
+        if not found:
+            error, reason = self._explain(), self._explain_parts()
+            while not found and (candidates := self._list_parts()):
+                found, why = self._try(candidates), reason
+            if not found:
+                raise error
+        names = [os.path.relpath(address, self.folder) for address in found]
+        if len(found) > 1:
+            raise NetError(
+                f"{len(found)} nets return {self.classes} classes: {', '.join(names)}; name one in "
+                f'claim.toml, like net = "{names[0]}", or with --net{why and f" ({why})"}'
+            )
+        ((address, analysis),) = found.items()
+        return FoundNet(address, analysis, why and f"{names[0]} is graded alone: {why}")
+
+    def list_candidates(self) -> list[str]:
+        """Return the addresses of what may be the net."""
+        found: list[str] = []
+        imported: list[str] = []  # of functions that may return a net of another file or package
+        for file in list_sources(self.folder)[:MOST_CANDIDATES]:
+            try:
+                found.append(complete_address(str(file)))
+            except NetError as error:
+                names: list[str] = []
+                defined: list[str] = []
+                with contextlib.suppress(*_UNREADABLE):
+                    tree = read_source(file).tree
+                    names, defined = list_nets(tree), list_definitions(tree)
+                    if not names and (builder := find_imported_builder(tree)):
+                        imported.append(f"{file}:{builder}")
+                found += [f"{file}:{name}" for name in names]
+                if not names and defined:
+                    self.unclear[file] = str(error)
+                elif not names:
+                    self.broken.append(str(error))
+        return _leave_out_copies(found or imported)[:MOST_CANDIDATES]
+
+    def _try(self, candidates: Iterable[str]) -> dict[str, NetAnalysis]:
+        """Return those of some nets that have the right outputs."""
+        found: dict[str, NetAnalysis] = {}
+        for address in candidates:
+            try:
+                analysis = SameProcess().analyze(address, self.shape, self.classes)
+            except NetError as error:
+                self.failed[address] = self._shorten(drop_remedy(str(error)))
+                continue
+            if analysis.outputs == self.classes:
+                found[address] = analysis
+            else:
+                self.problems[address] = self._describe_outputs(address, analysis)
+        return found
+
+    def _list_parts(self) -> list[str]:
+        """Return the addresses of nets that are not tried yet, for they are parts of others.
+
+        These others do not run, or cannot be built without arguments.
+        """
+        tried = {*self.failed, *self.problems}
+        parts: list[str] = []
+        for file in dict.fromkeys([*map(_file_of, self.failed), *map(str, self.unclear)]):
+            with contextlib.suppress(*_UNREADABLE):
+                names = list_inner_nets(
+                    read_source(Path(file)).tree,
+                    [one.rpartition(":")[2] for one in self.failed if _file_of(one) == file],
+                )
+                parts += [f"{file}:{name}" for name in names]
+        parts = [address for address in _leave_out_copies(parts) if address not in tried]
+        return parts[: max(0, MOST_CANDIDATES - len(tried))]
+
+    def _explain_parts(self) -> str:
+        """Return why a part of a net is graded, and not the whole."""
+        if not self.failed:
+            return "what it is a part of cannot be built without arguments"
+        reason = next(iter(self.failed.values())).partition(" (input ")[0].partition("; ")[0]
+        return f"what it is a part of does not run ({reason})"
+
+    def _explain(self) -> NetError:
+        """Return why there is no net, with the advice to name one only where that could help."""
+        if self.failed:
+            reason, *more = self.failed.values()
+            others = f" (nor does any of {len(more)} more)" if more else ""
+            return NetError(f"no net runs: {reason}{others}")
+        if self.problems:
+            reason = next(iter(self.problems.values()))
+            return NetError(
+                f"no net returns {self.classes} classes ({reason}); name it in claim.toml, or with "
+                "--net"
+            )
+        if self.unclear:
+            reason = self._shorten(next(iter(self.unclear.values())))
+            return NetError(f"no net was found ({reason}); name it in claim.toml, or with --net")
+        reason, *more = self.broken
+        others = f" (and {len(more)} more)" if more else ""
+        return NetError(f"no net: {self._shorten(reason)}{others}")
+
+    def _describe_outputs(self, address: str, found: NetAnalysis) -> str:
+        outputs = "no logits" if found.outputs is None else f"{found.outputs} numbers"
+        net = os.path.relpath(address, self.folder)
+        return f"{net} returns {outputs}, not {self.classes}"
+
+    def _shorten(self, text: str) -> str:
+        return text.replace(f"{self.folder}/", "")
+
+
+def _file_of(address: str) -> str:
+    return address.rpartition(":")[0]
+
+
+def _leave_out_copies(addresses: list[str]) -> list[str]:
+    """Leave out nets that a notebook has from another file, by ``%run``, which has them, too."""
+    pairs = [address.rpartition(":")[::2] for address in addresses]
+    own = {(Path(place).resolve(), name) for place, name in pairs}
+    kept = []
+    for address, (place, name) in zip(addresses, pairs, strict=True):
+        file = find_defining_file(address)
+        if file == Path(place).resolve() or (file, name) not in own:
+            kept.append(address)
+    return kept
