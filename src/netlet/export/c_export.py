@@ -9,7 +9,12 @@ from pathlib import Path
 from netlet.backends.cpu.errors import NoCompilerError
 from netlet.data import Dataset, Split
 from netlet.errors import check_argument
-from netlet.export.c_build import library_predictor, load_library, try_predictor
+from netlet.export.c_build import (
+    library_predictor,
+    load_library,
+    source_name,
+    try_predictor,
+)
 from netlet.export.c_example import list_example_files, write_example
 from netlet.export.c_options import DEFAULT_OPTIONS, SMALLEST, COptions
 from netlet.export.c_program import generate_program
@@ -17,6 +22,7 @@ from netlet.export.c_size import MeasuredSize, measure_size
 from netlet.export.example_images import choose_images, label_by_net
 from netlet.export.image_selection import select_calibration_images, select_verification_images
 from netlet.export.int8_reference import numpy_predictor
+from netlet.export.kept_example import describe_misfits, describe_stale
 from netlet.export.progress import OnProgress, ignore_progress
 from netlet.export.quantize import quantize_graph
 from netlet.export.result import (
@@ -185,6 +191,12 @@ def write_program(
     sealed = {folder / name: seal_text(text) for name, text in example.items()}
     fresh, changed = leave_changed(sealed)
     contents = {folder / name: text for name, text in program.items()} | fresh
-    notes = (*made.notes, describe_changed(changed, folder)) if changed else made.notes
+    notes = [*made.notes, *([describe_changed(changed, folder)] if changed else [])]
+    prefix = source_name(made.texts).removesuffix(".c")
+    header = made.texts[f"{prefix}.h"]
+    if example:
+        notes += describe_misfits(changed, header, prefix)
+    else:
+        notes += describe_stale(folder, header, prefix)
     total = write_files({**contents}, named="folder")
-    return ExportResult(tuple(contents), total, made.verification, notes, made.size.memory)
+    return ExportResult(tuple(contents), total, made.verification, tuple(notes), made.size.memory)
