@@ -34,7 +34,7 @@ from netlet.export.c_example import board_name, write_example
 from netlet.export.c_export import VerifiedProgram, write_program
 from netlet.export.c_program import generate_program
 from netlet.export.c_size import MeasuredSize
-from netlet.export.example_images import choose_images, write_images_header
+from netlet.export.example_images import choose_images, describe_left_out, write_images_header
 from netlet.export.targets import TARGETS
 from netlet.outputs import TEXT_MARK
 
@@ -43,7 +43,7 @@ try:
 except CompilationError as reason:
     pytest.skip(str(reason), allow_module_level=True)
 
-CHOSEN = choose_images(few_digits().held_out, 10)
+CHOSEN = choose_images(few_digits().held_out)
 
 
 def write_folder(folder: Path, kind: str, prefix: str = "tiny") -> None:
@@ -175,10 +175,16 @@ def test_an_example_has_the_first_image_of_each_class() -> None:
         assert torch.equal(image, few_digits().held_out.images[first])
     assert CHOSEN.labels.tolist() == list(range(10))
     few = Split("few", torch.zeros(3, 2, 2, 1, dtype=torch.uint8), torch.tensor([2, 0, 2]))
-    header = write_images_header("a*/b\\", choose_images(few, 40))
+    header = write_images_header("a*/b\\", choose_images(few))
     assert "images[IMAGES][4]" in header
     assert "image_classes[IMAGES] = {0, 2};" in header
     assert header.count("*/") == 1
+    assert describe_left_out(choose_images(few), 2) == []
+    # Of many classes, ten have an image: the first ones that the images are of.
+    many = Split("many", torch.zeros(30, 1, 2, 2, dtype=torch.uint8), torch.arange(40, 10, -1))
+    assert choose_images(many).labels.tolist() == list(range(11, 21))
+    said = "the example has one image each of 10 of the 1,000 classes"
+    assert describe_left_out(choose_images(many), 1_000) == [said]
     # Whether somebody's images are bright on dark is not known.
     assert "gray levels 0 to 255, row by row;" in write_images_header("mine test", CHOSEN)
     assert "255, bright on dark, row by row;" in write_images_header("scribble test", CHOSEN)
