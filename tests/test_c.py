@@ -103,6 +103,8 @@ WINDOW, BORDER = (
 FEW = "depthwise of three channels over the border"
 BOUNDS = "clamps, strides and channels that fill no vector"
 DENSE = "windows that lie in the input as they are read, longer than any other"
+LINEAR, POINTWISE = "linear layers only", "pointwise convolutions only"
+DEPTHWISE, POOLING = "depthwise convolutions only", "pooling only"
 
 
 class Clamp(nn.Module):
@@ -195,6 +197,24 @@ ODD: dict[str, tuple[nn.Module, tuple[int, int, int]]] = {
         ),
         (1, 7, 6),
     ),
+    # Nets that lack most kinds of layers.
+    LINEAR: (
+        nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 4)),
+        (1, 4, 4),
+    ),
+    POINTWISE: (
+        nn.Sequential(
+            nn.Conv2d(4, 8, 1), nn.ReLU(), nn.Conv2d(8, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+        ),
+        (4, 6, 5),
+    ),
+    DEPTHWISE: (
+        nn.Sequential(
+            nn.Conv2d(4, 4, 3, groups=4), nn.ReLU(), nn.Conv2d(4, 4, (4, 3), groups=4), nn.Flatten()
+        ),
+        (4, 6, 5),
+    ),
+    POOLING: (nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten()), (4, 6, 5)),
 }
 
 
@@ -433,6 +453,32 @@ def test_program_built_for_speed_computes_the_reference_logits(name: str, kind: 
             images_of(name)
         ).numpy(),
     )
+
+
+def compile_without_warnings(name: str, kind: str, flags: Sequence[str]) -> None:
+    """Compile a program, fail on any warning, and check its logits."""
+    library = load_library(program_of(name, kind), (*STRICT, "-Werror", *flags))
+    assert_logits(name, kind, library_predictor(library, 4)(images_of(name)).numpy())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", few_fast(dict.fromkeys([LINEAR, POINTWISE, *ODD]), 2))
+def test_program_built_for_size_compiles_without_warnings(name: str, kind: str) -> None:
+    compile_without_warnings(name, kind, ["-Os"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_compilers_warn_at_no_level_of_optimization(
+    compiler: str, name: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if shutil.which(compiler) is None:
+        pytest.skip(f"needs {compiler}")
+    monkeypatch.setenv("CC", compiler)
+    for level in ("-Os", "-O1", "-O2", "-O3"):
+        compile_without_warnings(name, kind, [level])
 
 
 @linux_only

@@ -34,7 +34,7 @@ from netlet.export.c_example import board_name, write_example
 from netlet.export.c_export import VerifiedProgram, write_program
 from netlet.export.c_program import generate_program
 from netlet.export.c_size import MeasuredSize
-from netlet.export.example_images import choose_images, write_images_header
+from netlet.export.example_images import choose_images, describe_left_out, write_images_header
 from netlet.export.targets import TARGETS
 from netlet.outputs import TEXT_MARK
 
@@ -43,7 +43,7 @@ try:
 except CompilationError as reason:
     pytest.skip(str(reason), allow_module_level=True)
 
-CHOSEN = choose_images(few_digits().held_out, 10)
+CHOSEN = choose_images(few_digits().held_out)
 
 
 def write_folder(folder: Path, kind: str, prefix: str = "tiny") -> None:
@@ -175,10 +175,16 @@ def test_an_example_has_the_first_image_of_each_class() -> None:
         assert torch.equal(image, few_digits().held_out.images[first])
     assert CHOSEN.labels.tolist() == list(range(10))
     few = Split("few", torch.zeros(3, 2, 2, 1, dtype=torch.uint8), torch.tensor([2, 0, 2]))
-    header = write_images_header("a*/b\\", choose_images(few, 40))
+    header = write_images_header("a*/b\\", choose_images(few))
     assert "images[IMAGES][4]" in header
     assert "image_classes[IMAGES] = {0, 2};" in header
     assert header.count("*/") == 1
+    assert describe_left_out(choose_images(few), 2) == []
+    # Of many classes, ten have an image: the first ones that the images are of.
+    many = Split("many", torch.zeros(30, 1, 2, 2, dtype=torch.uint8), torch.arange(40, 10, -1))
+    assert choose_images(many).labels.tolist() == list(range(11, 21))
+    said = "the example has one image each of 10 of the 1,000 classes"
+    assert describe_left_out(choose_images(many), 1_000) == [said]
     # Whether somebody's images are bright on dark is not known.
     assert "gray levels 0 to 255, row by row;" in write_images_header("mine test", CHOSEN)
     assert "255, bright on dark, row by row;" in write_images_header("scribble test", CHOSEN)
@@ -186,15 +192,16 @@ def test_an_example_has_the_first_image_of_each_class() -> None:
 
 def test_files_of_an_example_that_a_person_has_changed_are_kept(tmp_path: Path) -> None:
     images = few_digits().held_out
-    made = VerifiedProgram(small_model(), {"a.c": "1"}, None, (), MeasuredSize(), "test", images)
+    texts = {"a.h": "", "a.c": "1"}
+    made = VerifiedProgram(small_model(), texts, None, (), MeasuredSize(), "test", images)
     example = write_example("a", True, "test", CHOSEN)
     first = write_program(tmp_path, made.texts, example, made)
     assert first.notes == ()
-    assert {path.relative_to(tmp_path).as_posix() for path in first.files} == {"a.c", *example}
+    assert {path.relative_to(tmp_path).as_posix() for path in first.files} == {*texts, *example}
     script = tmp_path / "board" / "cortex_m.ld"
     own = script.read_text().replace("LENGTH = 4M", "LENGTH = 256K")
     script.write_text(own)
-    made = dataclasses.replace(made, texts={"a.c": "2"})
+    made = dataclasses.replace(made, texts={"a.h": "", "a.c": "2"})
     other = write_example("b", True, "test", CHOSEN)
     again = write_program(tmp_path, made.texts, other, made)
     (note,) = again.notes
@@ -205,6 +212,56 @@ def test_files_of_an_example_that_a_person_has_changed_are_kept(tmp_path: Path) 
     assert '"b.h"' in (tmp_path / "main.c").read_text()  # nobody has changed it
     script.unlink()
     assert write_program(tmp_path, made.texts, other, made).notes == ()
+
+
+def program(kind: str, prefix: str = "a") -> VerifiedProgram:
+    texts = generate_program(small_model(), quantized_or_not(kind), prefix)
+    images = few_digits().held_out
+    return VerifiedProgram(small_model(), texts, None, (), MeasuredSize(), "test", images)
+
+
+def write_again(folder: Path, kind: str, prefix: str = "a", *, example: bool = True) -> str:
+    made = program(kind, prefix)
+    files = write_example(prefix, kind == "int8", "test", CHOSEN) if example else {}
+    return "\n".join(write_program(folder, made.texts, files, made).notes)
+
+
+def test_an_export_says_which_kept_files_do_not_fit_it(tmp_path: Path) -> None:
+    write_again(tmp_path, "int8")
+    main, images = tmp_path / "main.c", tmp_path / "images.h"
+    written = main.read_text()
+    main.write_text(written + "/* mine */\n")
+    remedy = "which this export lacks; change it, or delete it and export again"
+    assert "lacks" not in write_again(tmp_path, "int8")
+    assert f"\nmain.c uses a_predict_int, {remedy}" in write_again(tmp_path, "float32")
+    assert f"\nmain.c uses a_predict_int, {remedy}" in write_again(tmp_path, "int8", "b")
+    # Somebody who has changed how the example is built may have put two nets into it.
+    make = tmp_path / "Makefile"
+    make.write_text(make.read_text() + "# mine\n")
+    assert "lacks" not in write_again(tmp_path, "int8", "b")
+    wrong = "\nMakefile does not build third.c; change it, or delete it and export again"
+    assert wrong in write_again(tmp_path, "int8", "third")
+    # What float32 has, int8 has, too; and a comment calls nothing.
+    main.write_text(written.replace("a_predict_int", "a_predict") + "/* a_predict_int */\n")
+    assert "lacks" not in write_again(tmp_path, "float32")
+    assert "lacks" not in write_again(tmp_path, "int8")
+    images.write_text(images.read_text().replace("[784]", "[3072]"))
+    wrong = "images.h has images of 3,072 bytes, and the net takes 784; change it, or delete it"
+    assert wrong in write_again(tmp_path, "int8")
+
+
+def test_an_export_without_an_example_says_that_the_one_there_does_not_fit_it(
+    tmp_path: Path,
+) -> None:
+    write_again(tmp_path, "int8")
+    assert write_again(tmp_path, "int8", example=False) == ""
+    assert write_again(tmp_path, "float32", "b", example=False) == ""  # another net beside it
+    assert write_again(tmp_path, "float32", example=False) == (
+        "main.c, of an earlier export, uses a_predict_int, which this export lacks; "
+        "export --with example to replace it, or change it"
+    )
+    assert write_again(tmp_path, "float32") == ""  # nobody has changed the example: it is replaced
+    assert "a_predict(images[n], scores)" in (tmp_path / "main.c").read_text()
 
 
 @pytest.mark.slow

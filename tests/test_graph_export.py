@@ -324,7 +324,7 @@ REFUSED: dict[str, tuple[nn.Module, str]] = {
     ),
     "dropout at work": (
         _Functional(lambda x: F.dropout(x, 0.5)),
-        r"_Functional: dropout or another random.*training=self\.training",
+        r"_Functional: dropout in evaluation mode .*; use F\.dropout\(x, training=self\.training",
     ),
     "reading a value": (
         _Functional(lambda x: x if x.sum() > 0 else -x),
@@ -336,7 +336,15 @@ REFUSED: dict[str, tuple[nn.Module, str]] = {
     ),
     "random numbers": (
         _Functional(lambda x: x + torch.rand(())),
-        r"_Functional: dropout or another random",
+        r"_Functional: an operation that is random in evaluation mode, too, .*only if self\.training",
+    ),
+    "random windows": (
+        nn.Sequential(nn.FractionalMaxPool2d(2, output_size=3), nn.Flatten()),
+        r"^0 \(FractionalMaxPool2d\): an operation that is random in evaluation mode",
+    ),
+    "a comparison": (
+        _Functional(lambda x: torch.where(x > 0, x, 2 * x)),
+        r"_Functional: a comparison, as for torch\.where, cannot .* use torch\.clamp",
     ),
     "a constant among maps": (
         _Functional(lambda x: torch.cat([x, torch.ones_like(x)], 1)),
@@ -344,7 +352,7 @@ REFUSED: dict[str, tuple[nn.Module, str]] = {
     ),
     "softmax amid": (
         _Functional(lambda x: x, nn.Softmax(1), nn.ReLU()),
-        r"softmax over anything but the classes|softmax before the net's end",
+        r"inner\.0 \(Softmax\): softmax of a feature map, before the net's end, cannot be exported; use a sigmoid",
     ),
     "softmax amid vectors": (
         nn.Sequential(_Functional(lambda x: x), nn.Softmax(1), nn.Linear(10, 3)),
@@ -362,6 +370,10 @@ REFUSED: dict[str, tuple[nn.Module, str]] = {
     "no image in it": (
         _Functional(lambda x: torch.zeros(2, 3)),
         r"not logits of shape \(N, K\) computed from the image",
+    ),
+    "a threshold with another value": (
+        _Functional(lambda x: F.threshold(x, 1.0, 3.0)),
+        r"_Functional: a threshold of 1 with 3 below it cannot be exported; use nn\.ReLU\(\) or",
     ),
     "softplus with a low threshold": (
         _Functional(lambda x: F.softplus(x, threshold=3.0)),

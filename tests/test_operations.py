@@ -97,6 +97,7 @@ def function_named(name: str) -> Function:
         "maximum": lambda x: torch.maximum(x, -x),
         "minimum": lambda x: torch.minimum(x, -x),
         "pow": lambda x: x.pow(2),
+        "threshold": nn.Threshold(0.1, 0.1),
         "prelu": nn.PReLU(),
     }
     found: Function = special.get(name) or getattr(F, name, None) or getattr(torch, name)

@@ -238,6 +238,7 @@ class Operations(nn.Module):
         x = torch.maximum(x, x.abs().sqrt()).permute(0, 1, 3, 2).cumsum(2)
         x = torch.stack([x, -x, x.exp()], 1).amax(1)
         x = F.celu(F.softplus(self.group(x), 2.0), 0.5).flip(2) ** 2.0
+        x = F.threshold(x, 0.1, 0.0)
         x = F.adaptive_max_pool2d(x.clamp(max=4.0), 2).reshape(-1, 6, 4)
         x = self.layer(F.pixel_shuffle(x.reshape(-1, 24, 1, 1), 2).reshape(-1, 6, 4))
         x = torch.sub(x.mean(2, keepdim=True), x, alpha=0.5)[:, :, 1]
@@ -283,7 +284,7 @@ class Random(nn.Module):
     ("net", "message"),
     [
         (Attention(), "matmul cannot be exported; use the operations in docs/hubs.md"),
-        (Random(), "another random operation in evaluation mode"),
+        (Random(), "Random: an operation that is random in evaluation mode"),
         (nn.Sequential(nn.Conv2d(1, 4, 3)), "its output is not logits"),
         (
             nn.Sequential(nn.BatchNorm2d(1, track_running_stats=False), nn.Flatten()),

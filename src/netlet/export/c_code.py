@@ -48,6 +48,7 @@ class CLayer:
     parts: tuple[str, ...]  # files of ``c/``; ``*`` stands for float32 or int8
     tables: str  # its constants
     call: str
+    gathers: bool = False  # whether it copies windows that are not contiguous in the input
     window: int = 1  # elements that it gathers for one column
     operands: int = 1  # the same where even a window that is contiguous in the input is gathered
     columns: int = 1  # computed at once

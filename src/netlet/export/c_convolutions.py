@@ -58,15 +58,17 @@ def emit_convolution(context: LayerContext, layer: Convolution) -> CLayer:
         sizes |= integer_sizes(context, integers, integers.multipliers.shift)
     n = context.number
     function = "depthwise" if weights.depthwise else "convolution"
-    gathering = () if weights.depthwise else ("gather_window", "accumulate")
+    parts = () if weights.depthwise else ("gather_window", "accumulate")
+    gathers = not (weights.direct or weights.depthwise)
     arguments = f"&layer_{n}, weights_{n}, channels_{n}, {context.inputs[0]}, {context.output}"
     return CLayer(
-        ("*/store_outputs", *gathering, function),
+        ("*/store_outputs", *parts, function),
         emit_array(f"static const {kind} weights_{n}", weights.values)
         + emit_array(f"static const {channel_kind} channels_{n}", channels)
         + emit_layer_struct(n, sizes),
         f"{function}({arguments});",
-        window=1 if weights.direct or weights.depthwise else weights.depth,
+        gathers=gathers,
+        window=weights.depth if gathers else 1,
         operands=1 if weights.depthwise else weights.depth,
         columns=columns,
     )

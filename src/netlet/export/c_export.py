@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,14 +10,20 @@ from pathlib import Path
 from netlet.backends.cpu.errors import NoCompilerError
 from netlet.data import Dataset, Split
 from netlet.errors import check_argument
-from netlet.export.c_build import library_predictor, load_library, try_predictor
+from netlet.export.c_build import (
+    library_predictor,
+    load_library,
+    source_name,
+    try_predictor,
+)
 from netlet.export.c_example import list_example_files, write_example
 from netlet.export.c_options import DEFAULT_OPTIONS, SMALLEST, COptions
 from netlet.export.c_program import generate_program
 from netlet.export.c_size import MeasuredSize, measure_size
-from netlet.export.example_images import choose_images, label_by_net
+from netlet.export.example_images import choose_images, describe_left_out, label_by_net
 from netlet.export.image_selection import select_calibration_images, select_verification_images
 from netlet.export.int8_reference import numpy_predictor
+from netlet.export.kept_example import describe_misfits, describe_stale
 from netlet.export.progress import OnProgress, ignore_progress
 from netlet.export.quantize import quantize_graph
 from netlet.export.result import (
@@ -48,13 +55,13 @@ class VerifiedProgram:
     image_set: str
     images: Split  # what it was verified on
 
-    @property
+    @functools.cached_property
     def example_images(self) -> Split:
-        """One image of each class, for an example."""
-        graph, split = self.model.graph, self.images
+        """One image of each class, of at most ten classes, for an example."""
+        split = self.images
         if split.name == STAND_IN:  # their classes are not the net's
-            split = label_by_net(graph, split)
-        return choose_images(split, graph.classes)
+            split = label_by_net(self.model.graph, split)
+        return choose_images(split)
 
 
 def export_c(
@@ -185,6 +192,13 @@ def write_program(
     sealed = {folder / name: seal_text(text) for name, text in example.items()}
     fresh, changed = leave_changed(sealed)
     contents = {folder / name: text for name, text in program.items()} | fresh
-    notes = (*made.notes, describe_changed(changed, folder)) if changed else made.notes
+    notes = [*made.notes, *([describe_changed(changed, folder)] if changed else [])]
+    prefix = source_name(made.texts).removesuffix(".c")
+    header = made.texts[f"{prefix}.h"]
+    if example:
+        notes += describe_left_out(made.example_images, made.model.graph.classes)
+        notes += describe_misfits(changed, header, prefix)
+    else:
+        notes += describe_stale(folder, header, prefix)
     total = write_files({**contents}, named="folder")
-    return ExportResult(tuple(contents), total, made.verification, notes, made.size.memory)
+    return ExportResult(tuple(contents), total, made.verification, tuple(notes), made.size.memory)

@@ -161,6 +161,7 @@ def _emit_buffer_sizes(layers: Sequence[CLayer], *, integers: bool) -> str:
     window = max(layer.window for layer in layers)
     at_once = max(layer.window * layer.columns for layer in layers)
     sizes = [
+        ("GATHERS", int(any(layer.gathers for layer in layers)), "whether a layer gathers windows"),
         ("WINDOW_SIZE", window, "elements of the largest gathered window"),
         ("WINDOW_BUFFER", at_once, "elements of all windows gathered at once"),
         ("MAX_COLUMNS", max(layer.columns for layer in layers), "columns computed at once"),

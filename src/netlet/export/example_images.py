@@ -18,16 +18,27 @@ _MAX_IMAGES = 10
 _LINE = 100  # characters in a line of numbers
 
 
-def choose_images(split: Split, classes: int) -> Split:
-    """Choose the first image of each class, of at most ten classes.
+def choose_images(split: Split) -> Split:
+    """Choose the first image of each class, of the first ten classes that have one.
 
     Args:
         split: Images of the net's shape.
+    """
+    found = split.labels.unique()[:_MAX_IMAGES].tolist()
+    numbers = [int(torch.nonzero(split.labels == k)[0]) for k in found]
+    return split.take(torch.tensor(numbers, dtype=torch.int64))
+
+
+def describe_left_out(chosen: Split, classes: int) -> list[str]:
+    """Return a line if the images of an example are not of all classes.
+
+    Args:
+        chosen: The images, one of a class.
         classes: The number of classes.
     """
-    found = [torch.nonzero(split.labels == k) for k in range(min(classes, _MAX_IMAGES))]
-    numbers = [int(places[0]) for places in found if len(places)]
-    return split.take(torch.tensor(numbers, dtype=torch.int64))
+    if len(chosen) == classes:
+        return []
+    return [f"the example has one image each of {len(chosen)} of the {classes:,} classes"]
 
 
 def label_by_net(graph: InferenceGraph, split: Split) -> Split:

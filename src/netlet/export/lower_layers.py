@@ -15,7 +15,6 @@ from netlet.export.lower_norms import add_instance_norm
 from netlet.export.lowering import Builder, Value, lowers, map_shape, to_float64
 from netlet.export.map_layers import ChannelSlope
 from netlet.export.transposed_convolution import add_transposed, bias_of, kernel_of, two
-from netlet.export.unsupported import RANDOM
 from netlet.graph import Node
 from netlet.graph.operations import (
     Activation,
@@ -49,6 +48,7 @@ FUNCTIONS: dict[str, FunctionName] = {
     "sigmoid": "sigmoid",
     "silu": "silu",
     "softplus": "softplus",
+    "threshold": "clamp",
     "tanh": "tanh",
 }
 
@@ -162,6 +162,8 @@ def _lower_elementwise(builder: Builder, node: Node, operation: Elementwise) -> 
         return _add_elu(builder, parameters[0], 1.0, 1 / parameters[0])
     if name == "softplus":
         return _add_softplus(builder, *parameters)
+    if name == "threshold":
+        return _add_threshold(builder, *parameters)
     return _add_function(builder, FUNCTIONS[name])
 
 
@@ -177,6 +179,15 @@ def _add_softplus(builder: Builder, beta: float, threshold: float) -> Value:
         builder.refuse(f"softplus with threshold={threshold:g}", "the default of 20")
     inside = _times(builder, builder.pointwise_input(), beta)
     return _times(builder, _apply(builder, inside, "softplus"), 1 / beta)
+
+
+def _add_threshold(builder: Builder, threshold: float, value: float) -> Value:
+    if threshold != value:
+        builder.refuse(
+            f"a threshold of {threshold:g} with {value:g} below it",
+            "nn.ReLU() or nn.Threshold with the same number for both",
+        )
+    return _add_function(builder, "clamp", bounds=(threshold, _INFINITY))
 
 
 def _times(builder: Builder, value: Value, factor: float) -> Value:
@@ -215,12 +226,17 @@ def _apply(
 @lowers(Dropout)
 def _lower_dropout(builder: Builder, node: Node, operation: Dropout) -> Value:
     if operation.active and operation.rate:
-        builder.refuse(*RANDOM)
+        builder.refuse("dropout in evaluation mode", "F.dropout(x, training=self.training)")
     return builder.padded_value()
 
 
 @lowers(Softmax)
 def _lower_softmax(builder: Builder, node: Node, operation: Softmax) -> Value:
+    if operation.dim and node.batched and math.prod(node.shape) > node.shape[0]:
+        builder.refuse(
+            "softmax of a feature map, before the net's end,",
+            "a sigmoid, or a softmax of the logits (N, K) as the last layer",
+        )
     if operation.dim != 1 or len(node.shape) != 1 or not node.batched:
         builder.refuse("softmax over anything but the classes", "dim=1 of (N, K)")
     return builder.keep_map(softmax=operation.function)

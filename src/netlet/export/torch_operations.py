@@ -64,7 +64,12 @@ _ELEMENTWISE = {
 }
 # Element-wise functions of torch.nn.functional without numbers.
 _FUNCTIONAL = frozenset(["mish", "selu"])
-_WITH_NUMBERS = {"pow": "torch.pow", "softplus": "F.softplus", "celu": "F.celu"}
+_WITH_NUMBERS = {
+    "celu": "F.celu",
+    "pow": "torch.pow",
+    "softplus": "F.softplus",
+    "threshold": "F.threshold",
+}
 _PADDING_MODES = {"reflection": "reflect", "replication": "replicate"}
 _INTERPOLATIONS = {
     "upsample_nearest": "nearest",

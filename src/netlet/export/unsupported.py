@@ -13,17 +13,19 @@ READS_VALUES = (
     "operations that are the same for every image",
 )
 RANDOM = (
-    "dropout or another random operation in evaluation mode",
-    "F.dropout(x, training=self.training)",
+    "an operation that is random in evaluation mode, too,",
+    "one that computes the same for the same image, or draw numbers only if self.training",
 )
 READS_CHANGED_TENSOR = (
     "reading a tensor after an in-place operation on another view of it",
     "operations that are not in place",
 )
 _ROOT = ("a square root, as in RMSNorm,", "nn.LayerNorm or nn.BatchNorm2d")
+_COMPARISON = ("a comparison, as for torch.where,", "torch.clamp, torch.maximum or an activation")
 _PLAIN_DIVISION = ("division that rounds", "division without rounding_mode")
 # Name of an operation: what it is, and what to use instead.
 _ALTERNATIVES = {
+    **dict.fromkeys(("eq", "ge", "gt", "le", "lt", "ne", "where"), _COMPARISON),
     "matmul": (
         "a matrix product of feature maps, as in attention,",
         "linear layers, convolutions or element-wise products",

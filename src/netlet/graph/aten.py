@@ -37,7 +37,8 @@ from netlet.graph.resampling_aten import RESAMPLING_TRANSLATIONS, rearrangement
 
 _INFINITY = float("inf")
 # Arguments that are numbers, of element-wise functions.
-_PARAMETERS = {"pow": ("exponent",), "softplus": ("beta", "threshold"), "celu": ("alpha",)}
+_PARAMETERS: dict[str, tuple[str, ...]] = {"celu": ("alpha",), "pow": ("exponent",)}
+_PARAMETERS |= {"softplus": ("beta", "threshold"), "threshold": ("threshold", "value")}
 
 
 Translation = Callable[[Call], Operation]

@@ -138,7 +138,7 @@ class Elementwise(NamedOperation):
     Attributes:
         function: PyTorch's name.
         parameters: The exponent of ``pow`` if it is a number, beta and threshold of ``softplus``,
-            and alpha of ``celu``.
+            alpha of ``celu``, and the threshold of ``threshold`` with the value below it.
     """
 
     parameters: tuple[float, ...] = ()

@@ -91,6 +91,12 @@ class Recorder:
     def _caller(self) -> str:
         return self._name_of(self.runs.current)
 
+    @property
+    def _place(self) -> str:
+        """Return the module that runs, with its class if PyTorch defines it."""
+        layer = self.runs.current.layer
+        return f"{self._caller} ({layer})" if layer and self.runs.current.path else self._caller
+
     def is_value(self, tensor: Any) -> bool:
         """Return whether something is a tensor that depends on the images."""
         return isinstance(tensor, torch.Tensor) and (
@@ -130,7 +136,7 @@ class Recorder:
         if self.paused:
             return
         if name in RANDOM:
-            self._random = self._random or self._caller
+            self._random = self._random or self._place
         arguments = bind_arguments(func, args, kwargs)
         if name == "rsub":  # of x and y it is y - x
             arguments["self"], arguments["other"] = arguments["other"], arguments["self"]

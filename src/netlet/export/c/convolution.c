@@ -32,7 +32,7 @@ INLINE void convolution(const struct layer *layer, const weight *w, const sum *c
                 const operand *input = windows;
                 const weight *group_weights = w + g * width * packed;
                 int stride = packed, o = 0;
-                if (layer->direct && !GATHER) {
+                if (DIRECT(layer)) {
                     const int pixel = y * layer->stride_y * layer->width + x * layer->stride_x;
                     input = (const operand *)(const void *)(from + pixel * layer->channels);
                     stride = layer->stride_x * layer->channels;

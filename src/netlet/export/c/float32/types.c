@@ -2,9 +2,10 @@ typedef float element; /* of a feature map */
 typedef float operand; /* of a gathered window */
 typedef float weight;
 typedef float sum;
-#define PACK 1   /* weights of one channel stored side by side */
+#define PACK 1 /* weights of one channel stored side by side */
 #define KEEP_IN_MEMORY(x)
-#define GATHER 0 /* whether even a window that is contiguous in the input is gathered */
+/* Whether a window is read where it lies in the input. Where no layer gathers windows, the code for it is left out. */
+#define DIRECT(layer) (!NETLET_GATHERS || (layer)->direct)
 #if FAST
 #define COLUMNS(layer) ((layer)->columns)
 #define MAX_COLUMNS NETLET_MAX_COLUMNS

@@ -28,11 +28,12 @@ typedef uint8_t operand;
 #else
 #define KEEP_IN_MEMORY(x)
 #endif
-#define GATHER PAIRS /* whether even a window that is contiguous in the input is gathered */
+/* Whether a window is read where it lies in the input. Where no layer gathers windows, the code for it is left out. */
+#define DIRECT(layer) (!PAIRS && (!NETLET_GATHERS || (layer)->direct))
 #if SIMD
 #define COLUMNS(layer) ((layer)->columns)
 #define MAX_COLUMNS NETLET_MAX_COLUMNS
-#define WINDOW_BUFFER (GATHER ? NETLET_OPERANDS : NETLET_WINDOW_BUFFER)
+#define WINDOW_BUFFER (PAIRS ? NETLET_OPERANDS : NETLET_WINDOW_BUFFER)
 #if VNNI
 #define LANES 16
 #elif defined(__AVX2__)
