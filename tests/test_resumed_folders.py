@@ -181,6 +181,54 @@ def test_other_initial_weights_do_not_continue_a_run(few: Dataset, flat: type[nn
     assert go_on(flat, few, **words, initial_weights_digest="a" * 64) == run
 
 
+def test_a_run_of_a_net_that_netlet_has_not_built_goes_on_and_is_read(
+    few: Dataset, flat: type[nn.Module]
+) -> None:
+    words: Mapping[str, Any] = {"net_name": "flat.py:Flat", "resume": "run"}
+    net = flat()
+    given = weights_digest(net)
+    with pytest.raises(KeyboardInterrupt):
+        fit(net, few, FAST, callbacks=[StopsAfter()], **words)
+    run = fit(flat(), few, FAST, **words)
+    assert (run.initial_weights_digest, run.resumed_after) == (given, (1,))
+    again = flat()  # as after a restart of the kernel
+    assert fit(again, few, FAST, **words) == run
+    assert weights_digest(again) == run.weights_digest
+    with pytest.raises(TrainingError, match=r"was another one \(other initial weights"):
+        fit(netlet.build(flat, 0), few, FAST, **words)
+
+
+def test_weights_of_the_seed_are_known_in_a_run_that_began_without_netlet_build(
+    few: Dataset, flat: type[nn.Module]
+) -> None:
+    words: Mapping[str, Any] = {"net_name": "flat.py:Flat", "resume": "run", "seed": 12345}
+    torch.manual_seed(12345)
+    run = fit(flat(), few, FAST, **words)
+    assert run.initial_weights_digest
+    assert fit(netlet.build(flat, 12345), few, FAST, **words) == run
+
+
+def test_a_lazy_net_begins_with_the_weights_of_its_first_images(
+    few: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("lazy.py").write_text(FLAT.replace("Linear(784, 10)", "LazyLinear(10)"))
+    builder = netlet.nets.find_net("lazy.py:Flat").builder
+    words: Mapping[str, Any] = {"net_name": "lazy.py:Flat", "resume": "run"}
+    run = fit(builder(), few, FAST, **words)
+    assert run.initial_weights_digest
+    assert fit(builder(), few, FAST, **words) == run
+
+
+def test_an_experiment_records_the_weights_that_it_is_given(few: Dataset) -> None:
+    experiment = netlet.find_experiment("dash").replace(recipe=FAST.replace(epochs=1))
+    builder = experiment.net.builder
+    net = netlet.build(builder, 1)
+    given = weights_digest(net)
+    assert experiment.run(few, 0, start=net).initial_weights_digest == given
+    assert experiment.run(few, 1, start=netlet.build(builder, 1)).initial_weights_digest == ""
+
+
 def test_a_net_keeps_its_weights_if_a_finished_run_is_not_read(
     few: Dataset, flat: type[nn.Module]
 ) -> None:
