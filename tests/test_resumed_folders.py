@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from torch import nn
 import netlet
 from netlet import records
 from netlet.data import Dataset
-from netlet.errors import NetletWarning, TrainingError
+from netlet.errors import NetError, NetletWarning, TrainingError
 from netlet.nets.weights import load_weights, save_weights, weights_digest
 from netlet.recipes import Recipe
 from netlet.records import Epoch, Run
@@ -227,6 +229,58 @@ def test_an_experiment_records_the_weights_that_it_is_given(few: Dataset) -> Non
     given = weights_digest(net)
     assert experiment.run(few, 0, start=net).initial_weights_digest == given
     assert experiment.run(few, 1, start=netlet.build(builder, 1)).initial_weights_digest == ""
+
+
+MADE = """from functools import partial
+from torch import nn
+class Net(nn.Sequential):
+    def __init__(self, width, classes):
+        super().__init__(nn.Flatten(), nn.Linear(784, width), nn.Linear(width, classes))
+def make(width):
+    return Net(width, 10)
+def same(classes, width=9):
+    return Net(width, classes)
+def nine():
+    return make(9)
+def wrap(function):
+    return lambda: function(9)
+@wrap
+def wrapped(width):
+    return Net(width, 10)
+part = partial(make, 9)
+"""
+
+
+def test_a_net_that_its_address_alone_cannot_build_is_refused_before_the_training(
+    few: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("made.py").write_text(MADE)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "made", raising=False)
+    made = importlib.import_module("made")
+    recipe = FAST.replace(epochs=1)
+    refused = re.escape(
+        "made.py:make: has required arguments (width), so the net cannot be built from its record; "
+        "add a function without arguments that returns this net, like def my_net(): return "
+        "make(...), and pass net_name='made.py:my_net'"
+    )
+    for builder, name in ((made.part, "make"), (lambda: made.Net(9, 10), "Net")):
+        message = refused.replace("make", name)
+        with pytest.raises(NetError, match=message):
+            fit(netlet.build(builder, 0), few, recipe, net_name=f"made.py:{name}")
+    with pytest.raises(NetError, match=r"made:make: has required arguments \(width\)"):
+        fit(netlet.build(made.part, 0), few, recipe, net_name="made:make")
+    for builder, name in (
+        (made.part, "nine"),
+        (made.part, "part"),
+        (made.same, "same"),
+        (made.wrapped, "wrapped"),
+    ):
+        net = netlet.build(builder, 0)
+        assert fit(net, few, recipe, net_name=f"made.py:{name}").source_digest
+        assert netlet.nets.find_net(f"made.py:{name}")
+    monkeypatch.delitem(sys.modules, "made")
 
 
 def test_a_net_keeps_its_weights_if_a_finished_run_is_not_read(

@@ -13,6 +13,7 @@ from netlet.data import Dataset
 from netlet.errors import NetletWarning, TrainingError
 from netlet.evaluation import evaluate, is_of_another_net
 from netlet.nets import is_user_code
+from netlet.nets.addresses import refuse_required_arguments
 from netlet.nets.copying import copy_net
 from netlet.nets.first_weights import find_catalog_name, remember_training
 from netlet.nets.net_code import NetCode
@@ -128,9 +129,14 @@ def find_named_code(net: nn.Module, net_name: str | None) -> NetCode | None:
     """Return the code of a net by its address; None if it has none.
 
     Raises:
-        NetError: The net is defined otherwise there.
+        NetError: The net is defined otherwise there, or cannot be built by this address alone.
     """
-    return find_running_code(net, net_name) if net_name and is_user_code(net_name) else None
+    if not net_name or not is_user_code(net_name):
+        return None
+    code = find_running_code(net, net_name)
+    if code is not None:
+        refuse_required_arguments(net_name, Path(code.path))
+    return code
 
 
 def _is_in_catalog(net: nn.Module, net_name: str | None) -> bool:
