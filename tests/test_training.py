@@ -443,6 +443,15 @@ def test_divergence_stops_the_training_with_advice(blob_data: Dataset) -> None:
         )
 
 
+class LayersInAList(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = [nn.Linear(784, 10)]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers[0](x.flatten(1))  # type: ignore[no-any-return]
+
+
 def test_nets_that_do_not_fit_the_data_are_rejected(blob_data: Dataset) -> None:
     with pytest.raises(NetError, match="it must return 1x10"):
         fit(nn.Sequential(nn.Flatten(), nn.Linear(784, 7)), blob_data, FAST)
@@ -450,6 +459,12 @@ def test_nets_that_do_not_fit_the_data_are_rejected(blob_data: Dataset) -> None:
         fit(slips.SqueezesTheBatch(), blob_data, FAST)
     with pytest.raises(TrainingError, match="has no parameters; add a layer with weights"):
         fit(nn.Sequential(nn.AvgPool2d(28), nn.Flatten()), blob_data, FAST)
+    with pytest.raises(
+        TrainingError,
+        match=r"^LayersInAList has no parameters; layers\[0\]\.weight is not one, neither trained "
+        r"nor saved: use nn\.ModuleList$",
+    ):
+        fit(LayersInAList(), blob_data, FAST)
     with pytest.raises(NetError, match=r"Conv2d.*input 1x28x28"):
         fit(nn.Sequential(nn.Conv2d(3, 4, 3)), blob_data, FAST)
 
