@@ -254,6 +254,8 @@ def test_document_003_forbids_linear() -> None:
     ("limits", "message"),
     [
         ({"params_below": 0}, "params_below=0 is too small; give 1 or more"),
+        ({"params_below": "9"}, "params_below='9' is not a whole number; give one like 8000"),
+        ({"epochs_at_most": "9"}, "epochs_at_most='9' is not a whole number; give one like 15"),
         ({"epochs_at_most": 0}, "epochs_at_most=0 is too small; give 1 or more"),
         (
             {"accuracy_at_least": 994},

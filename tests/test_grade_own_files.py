@@ -114,7 +114,8 @@ def test_a_run_that_began_with_given_weights_may_have_more_epochs(tmp_path: Path
     claim, problems = fill_claim(Claim(), tmp_path, "r/weights.safetensors")
     assert (claim.epochs, problems.of_recipe) == (5, "")
     assert problems.found == (
-        "r/run.json: its training began with given weights, so there may be more epochs than 5",
+        "r/run.json: its training did not begin with the weights of its seed, so there may be more epochs "
+        "than 5",
     )
 
 

@@ -30,6 +30,8 @@ ROOT = Path(__file__).parent.parent
     [
         ({"epochs": 0}, "epochs=0 is out of range; give a whole number from 1 to 100,000"),
         ({"epochs": 2.5}, "epochs=2.5 is not a whole number"),
+        ({"epochs": "15"}, "epochs='15' is not a whole number; give one like 5"),
+        ({"peak_lr": "15"}, "peak_lr='15' is not a number; give one like 0.5"),
         ({"batch_size": -1}, "batch_size=-1 is out of range"),
         ({"peak_lr": 0.0}, "peak_lr=0.0 is out of range; give a number above 0"),
         ({"peak_lr": float("nan")}, "peak_lr=nan is not a number"),

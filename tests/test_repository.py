@@ -8,13 +8,14 @@ import os
 import re
 import shlex
 import shutil
+import subprocess
 import tomllib
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
 import yaml
-from helpers import ROOT, Netlet
+from helpers import ROOT, Netlet, write_notebook
 
 from netlet.cli.app import build_command
 from netlet.cli.repository import FIELDS_OF_TRAINING, Choice, apply_repository, default_records
@@ -330,6 +331,55 @@ def test_init_adds_a_ladder_where_one_was_climbed(run: Netlet, repository: Path)
     (repository / "ladders" / "own" / "ladder.toml").write_text("")
     assert run("init")[0] == 0
     assert "### Ladder\n\n<!-- netlet:ladder -->\n" in (repository / "README.md").read_text()
+
+
+def test_a_clone_of_what_init_says_to_add_has_all_of_the_net(
+    run: Netlet, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {
+        "blocks/__init__.py": "from .deep import act\n",
+        "blocks/deep.py": "from torch import nn\n\nact = nn.ReLU\n",
+        "joining.py": "import blocks\n\nact = blocks.act\n",
+        "cells.py": "from outside import width\n",
+        "scratch.py": "print('not a part of the net')\n",
+    }
+    for name, text in files.items():
+        (repository / name).parent.mkdir(exist_ok=True)
+        (repository / name).write_text(text)
+    (repository.parent / "outside.py").write_text("width = 4\n")
+    imports = "from joining import act\n%run cells.py\n"
+    text = imports + MODEL.replace("nn.ReLU()", "act()").replace("(1, 4,", "(1, width,")
+    write_notebook(Path("hw.ipynb"), text)
+    (repository / ".git").rmdir()
+    monkeypatch.syspath_prepend(repository.parent)
+    subprocess.run(["git", "init", "-q"], check=True)
+
+    err = run("init", "hw.ipynb:Net")[2]
+    assert f"the net needs {repository.parent / 'outside.py'}, which lies outside" in err
+    added = shlex.split(err.partition("git add ")[2].partition("#")[0])
+    needed = ["hw.ipynb", "blocks/__init__.py", "blocks/deep.py", "cells.py", "joining.py"]
+    assert added[4:-2] == needed
+
+    subprocess.run(["git", "add", *added[:-2]], check=True)
+    author = ["-c", "user.name=a", "-c", "user.email=a@b.example"]
+    subprocess.run(["git", *author, "commit", "-q", "-m", "Net"], check=True)
+    subprocess.run(["git", "clone", "-q", ".", "../clone"], check=True)
+    monkeypatch.chdir("../clone")
+    out, err = run("check", "--budget", "twenty_k")[1:]
+    assert "PASS" in out, err
+
+
+def test_init_adds_the_package_of_a_net(run: Netlet, repository: Path) -> None:
+    (repository / "pkg").mkdir()
+    (repository / "pkg" / "model.py").write_text(MODEL)
+    (repository / "pkg" / "__init__.py").write_text("from .blocks import act\n")
+    (repository / "pkg" / "blocks.py").write_text("from torch import nn\n\nact = nn.ReLU\n")
+    err = run("init", "pkg.model:Net")[2]
+    assert "README.md pkg/model.py pkg/__init__.py pkg/blocks.py README-pictures" in err
+    # What cannot be read is not in the way.
+    (repository / "netlet.toml").write_text('net = "model.py:Missing"\n')
+    (repository / "README.md").unlink()
+    assert ".gitignore README.md model.py README-pictures" in run("init")[2]
 
 
 def test_init_says_what_a_gitignore_lacks(run: Netlet, repository: Path) -> None:

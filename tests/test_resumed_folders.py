@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from torch import nn
 import netlet
 from netlet import records
 from netlet.data import Dataset
-from netlet.errors import NetletWarning, TrainingError
+from netlet.errors import NetError, NetletWarning, TrainingError
 from netlet.nets.weights import load_weights, save_weights, weights_digest
 from netlet.recipes import Recipe
 from netlet.records import Epoch, Run
@@ -179,6 +181,106 @@ def test_other_initial_weights_do_not_continue_a_run(few: Dataset, flat: type[nn
     with pytest.raises(TrainingError, match=r"was another one \(other initial weights"):
         go_on(flat, few, **words, initial_weights_digest="b" * 64)
     assert go_on(flat, few, **words, initial_weights_digest="a" * 64) == run
+
+
+def test_a_run_of_a_net_that_netlet_has_not_built_goes_on_and_is_read(
+    few: Dataset, flat: type[nn.Module]
+) -> None:
+    words: Mapping[str, Any] = {"net_name": "flat.py:Flat", "resume": "run"}
+    net = flat()
+    given = weights_digest(net)
+    with pytest.raises(KeyboardInterrupt):
+        fit(net, few, FAST, callbacks=[StopsAfter()], **words)
+    run = fit(flat(), few, FAST, **words)
+    assert (run.initial_weights_digest, run.resumed_after) == (given, (1,))
+    again = flat()  # as after a restart of the kernel
+    assert fit(again, few, FAST, **words) == run
+    assert weights_digest(again) == run.weights_digest
+    with pytest.raises(TrainingError, match=r"was another one \(other initial weights"):
+        fit(netlet.build(flat, 0), few, FAST, **words)
+
+
+def test_weights_of_the_seed_are_known_in_a_run_that_began_without_netlet_build(
+    few: Dataset, flat: type[nn.Module]
+) -> None:
+    words: Mapping[str, Any] = {"net_name": "flat.py:Flat", "resume": "run", "seed": 12345}
+    torch.manual_seed(12345)
+    run = fit(flat(), few, FAST, **words)
+    assert run.initial_weights_digest
+    assert fit(netlet.build(flat, 12345), few, FAST, **words) == run
+
+
+def test_a_lazy_net_begins_with_the_weights_of_its_first_images(
+    few: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("lazy.py").write_text(FLAT.replace("Linear(784, 10)", "LazyLinear(10)"))
+    builder = netlet.nets.find_net("lazy.py:Flat").builder
+    words: Mapping[str, Any] = {"net_name": "lazy.py:Flat", "resume": "run"}
+    run = fit(builder(), few, FAST, **words)
+    assert run.initial_weights_digest
+    assert fit(builder(), few, FAST, **words) == run
+
+
+def test_an_experiment_records_the_weights_that_it_is_given(few: Dataset) -> None:
+    experiment = netlet.find_experiment("dash").replace(recipe=FAST.replace(epochs=1))
+    builder = experiment.net.builder
+    net = netlet.build(builder, 1)
+    given = weights_digest(net)
+    assert experiment.run(few, 0, start=net).initial_weights_digest == given
+    assert experiment.run(few, 1, start=netlet.build(builder, 1)).initial_weights_digest == ""
+
+
+MADE = """from functools import partial
+from torch import nn
+class Net(nn.Sequential):
+    def __init__(self, width, classes):
+        super().__init__(nn.Flatten(), nn.Linear(784, width), nn.Linear(width, classes))
+def make(width):
+    return Net(width, 10)
+def same(classes, width=9):
+    return Net(width, classes)
+def nine():
+    return make(9)
+def wrap(function):
+    return lambda: function(9)
+@wrap
+def wrapped(width):
+    return Net(width, 10)
+part = partial(make, 9)
+"""
+
+
+def test_a_net_that_its_address_alone_cannot_build_is_refused_before_the_training(
+    few: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("made.py").write_text(MADE)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "made", raising=False)
+    made = importlib.import_module("made")
+    recipe = FAST.replace(epochs=1)
+    refused = re.escape(
+        "made.py:make: has required arguments (width), so the net cannot be built from its record; "
+        "add a function without arguments that returns this net, like def my_net(): return "
+        "make(...), and pass net_name='made.py:my_net'"
+    )
+    for builder, name in ((made.part, "make"), (lambda: made.Net(9, 10), "Net")):
+        message = refused.replace("make", name)
+        with pytest.raises(NetError, match=message):
+            fit(netlet.build(builder, 0), few, recipe, net_name=f"made.py:{name}")
+    with pytest.raises(NetError, match=r"made:make: has required arguments \(width\)"):
+        fit(netlet.build(made.part, 0), few, recipe, net_name="made:make")
+    for builder, name in (
+        (made.part, "nine"),
+        (made.part, "part"),
+        (made.same, "same"),
+        (made.wrapped, "wrapped"),
+    ):
+        net = netlet.build(builder, 0)
+        assert fit(net, few, recipe, net_name=f"made.py:{name}").source_digest
+        assert netlet.nets.find_net(f"made.py:{name}")
+    monkeypatch.delitem(sys.modules, "made")
 
 
 def test_a_net_keeps_its_weights_if_a_finished_run_is_not_read(

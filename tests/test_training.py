@@ -97,12 +97,18 @@ def test_a_net_whose_weights_the_seed_does_not_give_is_told(
         "so seed=1 alone does not reproduce this run; to reproduce it, build the net with "
         "netlet.build"
     )
-    for other, begins, is_given in (
-        (Own(), r"not those of netlet\.build", False),  # may be those of a seed of the user's
-        (restored, r"not those of netlet\.build", True),
-        (netlet.build(Own, seed=0), "those of seed 0", True),
+    own = Own()
+    own.load_state_dict(net.state_dict())
+    with torch.no_grad():
+        own[1].bias += 1  # netlet does not know these weights, as if they were from a file
+    for other, begins in (
+        (Own(), r"not those of netlet\.build"),
+        (own, r"not those of netlet\.build"),
+        (restored, r"not those of netlet\.build"),
+        (netlet.build(Own, seed=0), "those of seed 0"),
+        (copy.deepcopy(netlet.build(Own, seed=0)), "those of seed 0"),
     ):
-        given = weights_digest(other) if is_given else ""
+        given = weights_digest(other)
         with pytest.warns(NetletWarning, match=f"begins with are {begins}, {repeat}"):
             assert fit(other, blob_data, recipe, seed=1).initial_weights_digest == given
     same = netlet.build(Own, seed=1)
@@ -111,7 +117,8 @@ def test_a_net_whose_weights_the_seed_does_not_give_is_told(
     changed[1].weight.data = torch.zeros(10, 784)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        assert fit(same, blob_data, recipe, seed=1).initial_weights_digest == ""
+        for of_seed in (same, copy.deepcopy(netlet.build(Own, seed=1))):
+            assert fit(of_seed, blob_data, recipe, seed=1).initial_weights_digest == ""
     assert not [one for one in caught if issubclass(one.category, NetletWarning)]
     given = weights_digest(changed)
     with pytest.warns(NetletWarning, match=repeat):
@@ -436,6 +443,15 @@ def test_divergence_stops_the_training_with_advice(blob_data: Dataset) -> None:
         )
 
 
+class LayersInAList(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = [nn.Linear(784, 10)]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers[0](x.flatten(1))  # type: ignore[no-any-return]
+
+
 def test_nets_that_do_not_fit_the_data_are_rejected(blob_data: Dataset) -> None:
     with pytest.raises(NetError, match="it must return 1x10"):
         fit(nn.Sequential(nn.Flatten(), nn.Linear(784, 7)), blob_data, FAST)
@@ -443,6 +459,12 @@ def test_nets_that_do_not_fit_the_data_are_rejected(blob_data: Dataset) -> None:
         fit(slips.SqueezesTheBatch(), blob_data, FAST)
     with pytest.raises(TrainingError, match="has no parameters; add a layer with weights"):
         fit(nn.Sequential(nn.AvgPool2d(28), nn.Flatten()), blob_data, FAST)
+    with pytest.raises(
+        TrainingError,
+        match=r"^LayersInAList has no parameters; layers\[0\]\.weight is not one, neither trained "
+        r"nor saved: use nn\.ModuleList$",
+    ):
+        fit(LayersInAList(), blob_data, FAST)
     with pytest.raises(NetError, match=r"Conv2d.*input 1x28x28"):
         fit(nn.Sequential(nn.Conv2d(3, 4, 3)), blob_data, FAST)
 

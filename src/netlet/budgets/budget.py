@@ -46,6 +46,7 @@ COUNTS = (
 )
 PERCENTAGES = ("accuracy_at_least", "accuracy_above")
 JudgedSplit = Literal["test", "val"]
+_SMALL_COUNTS = ("epochs_at_most", "epochs_below", "held_for_last", "batch_size")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,8 +107,9 @@ class Budget(Displayed):
         if value is None:
             return
         if isinstance(value, bool) or not isinstance(value, int):
+            example = 15 if name in _SMALL_COUNTS else 8000
             raise BudgetError(
-                f"{self.label}: {name}={value!r} is not a whole number; give one like 8000"
+                f"{self.label}: {name}={value!r} is not a whole number; give one like {example}"
             )
         if value < 1:
             raise BudgetError(f"{self.label}: {name}={value} is too small; give 1 or more")

@@ -101,8 +101,8 @@ def _read_record(folder: Path, weights: str | None, data_digest: str) -> tuple[d
     note = ""
     if run.initial_weights_digest:
         note = (
-            f"{name}: its training began with given weights, so there may be more epochs than "
-            f"{recipe.total_epochs}"
+            f"{name}: its training did not begin with the weights of its seed, so there may be "
+            f"more epochs than {recipe.total_epochs}"
         )
     if run.last_epoch.split != "test":
         return stated, note

@@ -253,8 +253,7 @@ def _say_next_steps(files: Sequence[PlannedFile]) -> None:
     added: list[str | Path] = [file.path for file in files if not file.note]
     settings = load_settings(Path(FILE_NAME))
     if settings.net and is_user_code(settings.net):
-        file = settings.net.rpartition(":")[0] or settings.net
-        added += [file] if Path(file).is_file() else []
+        added += _list_code(settings.net)
     if isinstance(settings.budget, str) and is_budget_file(settings.budget):
         added.append(settings.budget)
     steps = [("netlet study", "train and judge; 'netlet train' trains one seed only")]
@@ -268,3 +267,23 @@ def _say_next_steps(files: Sequence[PlannedFile]) -> None:
         steps.append((_HAND_IN, "one run with its weights, if you hand in weights"))
     for command, what in steps:
         say(f"next: {command}  # {what}")
+
+
+def _list_code(net: str) -> list[str]:
+    """Return the files that the code of a net needs, and say which of them git cannot add."""
+    from netlet.nets.addresses import list_addresses
+    from netlet.nets.net_code import list_needed_files
+
+    file = net.rpartition(":")[0] or net
+    own = [file] if Path(file).is_file() else []
+    needed = list_needed_files(net if ":" in net else next(iter(list_addresses(net)), net))
+    here = Path.cwd().resolve()
+    root = repository_root(here) or here
+    others = [path for path in needed if not (own and path == Path(file).resolve())]
+    for path in others:
+        if not path.is_relative_to(root):
+            say(
+                f"netlet: the net needs {path}, which lies outside of the repository, so a clone "
+                "lacks it; copy it into the repository"
+            )
+    return own + [os.path.relpath(path, here) for path in others if path.is_relative_to(root)]

@@ -18,6 +18,7 @@ from netlet.nets import NetEntry, build, comes_with_netlet
 from netlet.recipes import Recipe
 from netlet.records import Run
 from netlet.training import Callback, Checkpoint, finish, finish_together, iterate_fit
+from netlet.training.initial_weights import find_initial_weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +84,7 @@ class Experiment(Displayed):
             callbacks: Objects that receive the events of the training, in this order.
             start: A net to train in place, from the weights that it has, instead of a new one.
             initial_weights_digest: The digest of its weights if they are from a file, for the
-                record.
+                record; by default it is computed unless the seed has given the net its weights.
             resume: The checkpoint from which an interrupted run is resumed.
             progress: Whether to show a progress bar; by default in a terminal and in a notebook.
 
@@ -93,6 +94,8 @@ class Experiment(Displayed):
         net = (
             start if start is not None else build(self.net.builder, seed, data.shape, data.classes)
         )
+        if resume is None and not initial_weights_digest:
+            initial_weights_digest = find_initial_weights(net, seed)
         return finish(
             self._begin(
                 net, data, seed, val, callbacks, resume, initial_weights_digest, progress=progress

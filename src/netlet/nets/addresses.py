@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from netlet.errors import NetError, first_line
+from netlet.nets.code_imports import UNREADABLE
 from netlet.nets.definitions import (
     Selection,
     describe_broken_cells,
@@ -18,7 +19,7 @@ from netlet.nets.definitions import (
     select_net,
 )
 from netlet.nets.net_code import FILES, is_file_address
-from netlet.nets.net_names import list_nets
+from netlet.nets.net_names import find_required_arguments, list_nets
 from netlet.nets.script import list_definitions
 from netlet.nets.sources import read_source
 from netlet.text import quote_shell
@@ -110,6 +111,29 @@ def check_name(address: str) -> None:
     if is_file_address(place) and os.path.isfile(place):
         with contextlib.suppress(OSError, SyntaxError, ValueError, RecursionError):
             select_net(read_source(Path(place)), name)
+
+
+def refuse_required_arguments(address: str, path: Path) -> None:
+    """Check that a net can be built again by its address alone, as far as the text shows.
+
+    Args:
+        address: A complete one. No code is run.
+        path: The file that it means.
+
+    Raises:
+        NetError: The class or function has required arguments.
+    """
+    place, _, name = address.rpartition(":")
+    try:
+        selection = select_net(read_source(path), name)
+    except UNREADABLE:  # other checks say what is wrong
+        return
+    if required := find_required_arguments(selection.tree, selection.name):
+        raise NetError(
+            f"{address}: has required arguments ({', '.join(required)}), so the net cannot be "
+            "built from its record; add a function without arguments that returns this net, like "
+            f"def my_net(): return {selection.name}(...), and pass net_name='{place}:my_net'"
+        )
 
 
 def list_addresses(file: str) -> list[str]:

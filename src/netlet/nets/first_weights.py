@@ -37,16 +37,18 @@ class Origin(NamedTuple):
 # By the ids of nets: the net, its origin, and the digest of its parameters by then.
 _origins: dict[int, tuple[weakref.ref[nn.Module], Origin, str]] = {}
 _trained: dict[int, weakref.ref[nn.Module]] = {}  # by the ids of nets
-# Digests of parameters, by which copies are known.
+# By digests of parameters, by which copies are known.
+_seeds: dict[str, set[int]] = {}
 _trained_weights: set[str] = set()
 _loaded_weights: set[str] = set()
 
 
 def remember_origin(net: nn.Module, origin: Origin) -> None:
     """Note how a net was built that has the weights of its seed now."""
-    key = id(net)
+    key, digest = id(net), _digest_parameters(net)
     gone = weakref.ref(net, lambda _: _origins.pop(key, None))
-    _origins[key] = gone, origin, _digest_parameters(net)
+    _origins[key] = gone, origin, digest
+    _seeds.setdefault(f"{type(net).__qualname__} {digest}", set()).add(origin.seed)
 
 
 def find_origin(net: nn.Module) -> Origin | None:
@@ -55,6 +57,16 @@ def find_origin(net: nn.Module) -> Origin | None:
     if found is None or found[0]() is not net or _is_trained(net):
         return None
     return found[1] if found[2] == _digest_parameters(net) else None
+
+
+def find_seeds(net: nn.Module) -> set[int]:
+    """Return the seeds that have given a net, or the one it is a copy of, the weights it has.
+
+    Those that netlet has built nets with in this process. A net that netlet has trained has none.
+    """
+    if _is_trained(net):
+        return set()
+    return _seeds.get(f"{type(net).__qualname__} {_digest_parameters(net)}", set())
 
 
 def find_builder(net: nn.Module) -> Origin | None:

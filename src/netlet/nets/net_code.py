@@ -104,6 +104,40 @@ def list_code_files(address: str) -> list[Path]:
     return sorted(files)
 
 
+def list_needed_files(address: str) -> list[Path]:
+    """Return the files without which the code of a net cannot be loaded.
+
+    They are those that :attr:`NetCode.digest` covers, and the ``__init__`` files of the packages of
+    a module.
+
+    Args:
+        address: ``path/to/file.py:Name`` or ``package.module:Name``.
+
+    Returns:
+        Absolute paths, that of the net first, the others sorted; none if there is no such file or
+        module, it belongs to an installed package, or it does not have this name.
+    """
+    place, _, name = address.rpartition(":")
+    try:
+        if is_file_address(place):
+            path = Path(place).resolve()
+            source = read_source(path)
+            files = {*source.files, *_follow_file(path, source, select_net(source, name).tree)[2]}
+        else:
+            found = find_module(place)
+            if found is None or is_installed(found[0]):
+                return []
+            path, root = found
+            inside = [folder for folder in path.parents if folder.is_relative_to(root)]
+            packages = (folder / "__init__.py" for folder in inside if folder != root)
+            files, imports = {file for file in packages if file.is_file()}, Imports([root])
+            for file in (path, *files):
+                files |= {*imports.follow(file, ast.parse(read_code(file), filename=str(file)))}
+    except UNREADABLE:  # loading the net says what is wrong
+        return []
+    return [path, *sorted(file for file in files if file != path)]
+
+
 def _package_files(file: Path, roots: Sequence[Path]) -> Iterator[Path]:
     """Yield the ``__init__`` files of the packages that a file is in."""
     for folder in file.parents:
@@ -119,18 +153,35 @@ def _code_in_file(path: Path, name: str) -> NetCode | None:
     source = read_source(path)
     selection = select_net(source, name)
     kept = [line for node in selection.tree.body for line in source.lines_of(node)]
-    roots = [path.parent, *source.folders, *folders_above(path.parent)]
-    modules = _find_written(source, selection.tree, roots)
+    modules, imports, files = _follow_file(path, source, selection.tree)
     kept += [line for module, text in modules.items() for line in (module, *text.split("\n"))]
-    # What an earlier run of the notebook has written is not what the net imports.
-    stale = [place_of(path, module) for module in modules]
-    imports = Imports(roots, left_out=stale, elsewhere=True)
-    files = imports.follow(path, selection.tree)
-    for place, tree in parse_written(path, modules):
-        files = imports.follow(place, tree)
     code = _make_code(path, kept, files, imports.others)
     cell = selection.chosen.cell if selection.chosen else None
     return dataclasses.replace(code, cell=(cell.outer or cell.number) if cell else 0)
+
+
+def _follow_file(
+    path: Path, source: Source, tree: ast.Module
+) -> tuple[dict[str, str], Imports, list[Path]]:
+    """Return what statements of a file import.
+
+    Args:
+        path: The file, absolute.
+        source: Its content.
+        tree: The statements.
+
+    Returns:
+        The text of the modules that cells write, by name; how imports are found; the files.
+    """
+    roots = [path.parent, *source.folders, *folders_above(path.parent)]
+    modules = _find_written(source, tree, roots)
+    # What an earlier run of the notebook has written is not what the net imports.
+    stale = [place_of(path, module) for module in modules]
+    imports = Imports(roots, left_out=stale, elsewhere=True)
+    files = imports.follow(path, tree)
+    for place, module in parse_written(path, modules):
+        files = imports.follow(place, module)
+    return modules, imports, files
 
 
 def _find_written(source: Source, tree: ast.Module, roots: Sequence[Path]) -> dict[str, str]:

@@ -180,6 +180,30 @@ def _required(function: _Function | None) -> list[str]:
     return [name for name in names if recognize_parameter(name) is None]
 
 
+def find_required_arguments(tree: ast.Module, name: str) -> list[str]:
+    """Return the required arguments of a class or function that netlet has no value for.
+
+    Args:
+        tree: The statements of a net.
+        name: The name of the net.
+
+    Returns:
+        Their names; none if the text does not show them, as of what a decorator returns.
+    """
+    definitions = {s.name: s for s in tree.body if isinstance(s, ast.ClassDef | _Function)}
+    found = definitions.get(name)
+    is_set = any(
+        isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store)
+        for node in ast.walk(tree)
+    )
+    if found is None or is_set or found.decorator_list:
+        return []
+    if isinstance(found, ast.ClassDef):
+        classes = {n: one for n, one in definitions.items() if isinstance(one, ast.ClassDef)}
+        return [] if found.keywords else _required(_constructor(name, classes))
+    return _required(found)
+
+
 def _is_builder(function: _Function, kinds: set[str]) -> bool:
     """Return whether a function without required arguments returns a new module."""
     return not _required(function) and _returns_net(function, kinds)

@@ -59,7 +59,7 @@ def check_range(
         high: The highest number, or ``math.inf``.
         open_low: Whether ``low`` itself is not allowed.
         open_high: Whether ``high`` itself is not allowed.
-        integer: Whether the message asks for a whole number.
+        integer: Whether the messages ask for a whole number.
 
     Raises:
         RecipeError: It is not.
@@ -67,7 +67,8 @@ def check_range(
     number = getattr(value, name)
     refuse_several_numbers(name, number)
     if isinstance(number, bool) or not isinstance(number, int | float) or math.isnan(number):
-        raise RecipeError(f"{name}={number!r} is not a number; give one like 0.5")
+        asked = "whole number; give one like 5" if integer else "number; give one like 0.5"
+        raise RecipeError(f"{name}={number!r} is not a {asked}")
     if (
         number < low
         or number > high

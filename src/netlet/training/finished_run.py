@@ -13,6 +13,7 @@ from netlet.data import Dataset
 from netlet.errors import NetletWarning, TrainingError
 from netlet.evaluation import evaluate, is_of_another_net
 from netlet.nets import is_user_code
+from netlet.nets.addresses import refuse_required_arguments
 from netlet.nets.copying import copy_net
 from netlet.nets.first_weights import find_catalog_name, remember_training
 from netlet.nets.net_code import NetCode
@@ -22,7 +23,7 @@ from netlet.nets.running_code import find_running_code
 from netlet.nets.weights import load_weights, weights_digest
 from netlet.recipes import Recipe
 from netlet.records import Run
-from netlet.training.initial_weights import find_initial_weights
+from netlet.training.initial_weights import find_initial_weights, knows_initial_weights
 from netlet.training.run_record import digest_traced_net
 from netlet.training.setting import describe_change, describe_setting, setting_of_run
 from netlet.training.trainable import trace_trainable
@@ -77,10 +78,13 @@ def read_finished(
             "another folder"
         )
     digest = weights_digest(net)
-    if digest == run.weights_digest and initial_weights_digest in ("", digest):
-        began = run.initial_weights_digest  # this process has just trained it
-    else:
-        began = initial_weights_digest or find_initial_weights(net, seed)
+    began = initial_weights_digest or find_initial_weights(net, seed)
+    if initial_weights_digest in ("", digest):
+        # This process has just trained it, or its weights are the same. Those of Net() differ each
+        # time that it is made.
+        same = digest in (run.weights_digest, run.initial_weights_digest)
+        if same or not (initial_weights_digest or knows_initial_weights(net)):
+            began = run.initial_weights_digest
     now = describe_setting(recipe, data, seed=seed, budget=budget) | {
         "source_digest": code.digest if code else "",
         "net_digest": digest_traced_net(trace_trainable(net, data.shape)),
@@ -125,9 +129,14 @@ def find_named_code(net: nn.Module, net_name: str | None) -> NetCode | None:
     """Return the code of a net by its address; None if it has none.
 
     Raises:
-        NetError: The net is defined otherwise there.
+        NetError: The net is defined otherwise there, or cannot be built by this address alone.
     """
-    return find_running_code(net, net_name) if net_name and is_user_code(net_name) else None
+    if not net_name or not is_user_code(net_name):
+        return None
+    code = find_running_code(net, net_name)
+    if code is not None:
+        refuse_required_arguments(net_name, Path(code.path))
+    return code
 
 
 def _is_in_catalog(net: nn.Module, net_name: str | None) -> bool:

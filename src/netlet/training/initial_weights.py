@@ -5,29 +5,55 @@ from __future__ import annotations
 import warnings
 
 from torch import nn
+from torch.nn.modules.lazy import LazyModuleMixin
 
 from netlet.errors import NetletWarning
 from netlet.nets.compiled_nets import unwrap
-from netlet.nets.first_weights import find_builder, find_origin, was_loaded, was_trained
+from netlet.nets.first_weights import find_builder, find_seeds, was_loaded, was_trained
+from netlet.nets.registered import list_modules
 from netlet.nets.weights import weights_digest
+from netlet.training.trainable import trace_trainable
+
+
+def make_lazy_weights(net: nn.Module, shape: tuple[int, ...]) -> None:
+    """Let the lazy layers of a net make their weights, as it does when it first runs.
+
+    Args:
+        net: The net.
+        shape: The shape of the images, ``C H W``.
+    """
+    lazy = [module for _, module in list_modules(net) if isinstance(module, LazyModuleMixin)]
+    if any(module.has_uninitialized_params() for module in lazy):
+        trace_trainable(net, shape)
 
 
 def find_initial_weights(net: nn.Module, seed: int) -> str:
-    """Return the digest of weights that a net has from another seed, a training or a file.
+    """Return the digest of the weights of a net if a seed has not given it these.
 
     Args:
         net: The net to train.
         seed: The seed of the training.
 
     Returns:
-        It; empty for weights of the seed. A net that netlet has not built may have those, too.
+        It; empty if ``netlet.build`` has made the weights in this process, with this seed.
     """
     net = unwrap(net)
-    origin = find_origin(net)
-    if origin and origin.seed == seed:
+    if seed in find_seeds(net):
         return ""
-    given = find_builder(net) or was_trained(net) or was_loaded(net)
-    return weights_digest(net) if given else ""
+    try:
+        return weights_digest(net)
+    except (RuntimeError, AttributeError):  # they have no values: the training refuses the net
+        return ""
+
+
+def knows_initial_weights(net: nn.Module) -> bool:
+    """Return whether netlet has built a net, or has given it its weights.
+
+    Others may have random weights, which differ each time that the net is made.
+    """
+    net = unwrap(net)
+    made = find_builder(net) is not None or bool(find_seeds(net))
+    return made or was_trained(net) or was_loaded(net)
 
 
 def note_initial_weights(net: nn.Module, seed: int) -> str:
@@ -37,8 +63,8 @@ def note_initial_weights(net: nn.Module, seed: int) -> str:
         What :func:`find_initial_weights` does.
     """
     net = unwrap(net)
-    origin, cls = find_origin(net), type(net)
-    if origin and origin.seed == seed:
+    seeds, cls = find_seeds(net), type(net)
+    if seed in seeds:
         return ""
     kind = "builder" if cls.__module__.startswith("torch.") else ascii(cls.__name__)[1:-1]
     if was_trained(net):
@@ -50,7 +76,7 @@ def note_initial_weights(net: nn.Module, seed: int) -> str:
             stacklevel=3,
         )
         return find_initial_weights(net, seed)
-    which = f"those of seed {origin.seed}" if origin else "not those of netlet.build"
+    which = f"those of seed {min(seeds)}" if seeds else "not those of netlet.build"
     warnings.warn(
         f"the weights that the net begins with are {which}, so seed={seed} alone does not "
         f"reproduce this run; to reproduce it, build the net with netlet.build({kind}, "

@@ -37,7 +37,7 @@ from netlet.training.checkpoint import Checkpoint
 from netlet.training.dropout import describe_dropout
 from netlet.training.environment import resolve_precision
 from netlet.training.finished_run import find_named_code, read_finished, warn_if_unreadable
-from netlet.training.initial_weights import note_initial_weights
+from netlet.training.initial_weights import make_lazy_weights, note_initial_weights
 from netlet.training.logs import LogCallback
 from netlet.training.progress import ProgressBar
 from netlet.training.random_starts import choose_start
@@ -132,6 +132,7 @@ def fit(
     """
     _check_arguments(net, data, recipe, budget, seed, callbacks)
     data = prepare_for_record(data)
+    make_lazy_weights(unwrap(net), data.shape)
     recorder = next((one for one in callbacks if isinstance(one, Recorder)), None)
     with contextlib.ExitStack() as stack:
         if isinstance(resume, Path | str):

@@ -34,7 +34,13 @@ def trace_trainable(net: nn.Module, shape: tuple[int, ...]) -> Trace:
             )
     trainable = [parameter.requires_grad for parameter in net.parameters()]
     if not trainable:
-        raise TrainingError(f"{type(net).__name__} has no parameters; add a layer with weights")
+        hidden = next((weights for weights in traced.hidden if weights.numbers), None)
+        remedy = (
+            f"{hidden.name} is not one, neither trained nor saved: {hidden.remedy}"
+            if hidden and not hidden.saved
+            else "add a layer with weights"
+        )
+        raise TrainingError(f"{type(net).__name__} has no parameters; {remedy}")
     if not any(trainable):
         raise TrainingError(
             f"{type(net).__name__} has no trainable parameters; set requires_grad=True for those "
