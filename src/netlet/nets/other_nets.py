@@ -12,7 +12,7 @@ from netlet.errors import NetError
 from netlet.nets.built_nets import Building
 from netlet.nets.cells import Source
 from netlet.nets.definitions import Selection, split_number
-from netlet.nets.imported_code import is_of_library, list_functions
+from netlet.nets.used_functions import is_of_library, list_functions
 from netlet.nets.user_imports import is_installed
 from netlet.text import relative_path
 

@@ -16,13 +16,14 @@ from netlet.errors import NetError
 from netlet.nets.built_nets import Building, find_building, find_namespace
 from netlet.nets.code_imports import UNREADABLE
 from netlet.nets.definitions import Selection, select_net, split_number
-from netlet.nets.imported_code import find_edited, list_functions
+from netlet.nets.imported_code import find_edited
 from netlet.nets.name_errors import SELECTED
 from netlet.nets.net_code import NetCode, find_code, is_file_address
 from netlet.nets.notebook_files import NOTEBOOK
 from netlet.nets.other_nets import refuse_other_address, refuse_other_net, unwrap_net
 from netlet.nets.running_constants import ReadNames, find_other_constant, list_read_names
 from netlet.nets.sources import read_source
+from netlet.nets.used_functions import list_functions
 from netlet.nets.user_imports import is_installed
 from netlet.text import relative_path
 

@@ -11,14 +11,14 @@ from types import FunctionType
 from torch import nn
 
 from netlet.nets.built_nets import Building, describe_constant, find_namespace
-from netlet.nets.imported_code import (
+from netlet.nets.script import names_bound
+from netlet.nets.used_functions import (
     find_used,
     is_of_library,
     list_all_functions,
     list_functions,
     list_names,
 )
-from netlet.nets.script import names_bound
 
 _CHANGE = {"append", "extend", "insert", "remove", "pop", "popitem", "clear", "sort", "reverse"}
 _CHANGE |= {"add", "discard", "update", "setdefault", "shuffle", "__setitem__"}
