@@ -44,7 +44,7 @@ def refuse_other_net(net: nn.Module, builder: object, source: Source, selection:
     built_by = str(getattr(builder, "__name__", "")).replace("<lambda>", "")
     if name in (own, built_by):
         return
-    bound = _find_definitions(selection)
+    bound = find_definitions(selection)
     defined = {node.name for node in source.body if isinstance(node, _KINDS)}
     needed = {node.name for node in selection.tree.body if isinstance(node, _KINDS)}
     trained = ""
@@ -84,7 +84,7 @@ def _has_methods(cls: type) -> bool:
     return any(not is_of_library(function) for function in list_functions(cls))
 
 
-def _find_definitions(selection: Selection) -> list[_KINDS]:
+def find_definitions(selection: Selection) -> list[_KINDS]:
     """Return the classes and functions that the name of a net means; none for a variable."""
     nodes = [node for node in selection.tree.body if isinstance(node, _KINDS)]
     return [node for node in nodes if node.name == selection.name]
@@ -108,7 +108,7 @@ def refuse_other_address(
     is_own = path.resolve() == Path(building.path)
     if is_own and name == own and (number == own_number or None in (number, own_number)):
         return
-    if not is_own and not _find_definitions(selection):
+    if not is_own and not find_definitions(selection):
         return
     trained = f"{relative_path(building.path)}:{building.name}"
     raise NetError(

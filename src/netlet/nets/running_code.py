@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import ast
-import contextlib
-import linecache
-import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from torch import nn
 
 from netlet.errors import NetError
 from netlet.nets.built_nets import Building, find_building, find_namespace
+from netlet.nets.cell_history import (
+    Definition,
+    describe,
+    find_never_run,
+    find_ran,
+    list_defined,
+)
 from netlet.nets.code_imports import UNREADABLE
 from netlet.nets.definitions import Selection, select_net, split_number
 from netlet.nets.imported_code import find_edited
@@ -21,13 +24,17 @@ from netlet.nets.name_errors import SELECTED
 from netlet.nets.net_code import NetCode, find_code, is_file_address
 from netlet.nets.notebook_files import NOTEBOOK
 from netlet.nets.other_nets import refuse_other_address, refuse_other_net, unwrap_net
-from netlet.nets.running_constants import ReadNames, find_other_constant, list_read_names
+from netlet.nets.running_constants import (
+    ReadNames,
+    find_other_constant,
+    find_other_default,
+    list_read_names,
+)
+from netlet.nets.script import names_used_by_all
 from netlet.nets.sources import read_source
-from netlet.nets.used_functions import list_functions
 from netlet.nets.user_imports import is_installed
 from netlet.text import relative_path
 
-_Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 _MOST_SHOWN = 60  # characters of a value
 _RUN_AGAIN = "save the notebook, run all of it again, and train"
 _START_AGAIN = "start Python, or the kernel of the notebook, again and train"
@@ -44,8 +51,9 @@ def find_running_code(net: nn.Module, address: str) -> NetCode | None:
         address: ``notebook.ipynb:Net``, ``file.py:Net`` or ``package.module:Net``.
 
     Raises:
-        NetError: There is no such file, it does not define the net, or a file defines something
-            otherwise than the cell that has run, or than was imported; or this is another net.
+        NetError: There is no such file, it does not define the net, or a file defines
+            something otherwise than the cell that has run, or than was imported; or this is
+            another net.
     """
     place, _, name = address.rpartition(":")
     code = None if is_file_address(place) else find_code(address)
@@ -76,19 +84,26 @@ def find_running_code(net: nn.Module, address: str) -> NetCode | None:
         return find_code(address)
     refuse_other_net(net, builder, source, selection)
     read = list_read_names(net, builder, home)
-    for definition in selection.tree.body:
-        if isinstance(definition, _Definition):
-            for value in _find_values(net, building, home, read, definition.name):
-                _refuse_other_definition(value, definition.name, place, selection)
-    other = find_other_constant(home, building, read, selection.tree, source.tree)
-    if other is not None:
+    remedy = _RUN_AGAIN if path.suffix == NOTEBOOK else _START_AGAIN
+    defined = list_defined(selection.tree)
+    for own, saved in defined.items():
+        for value in _find_values(net, building, home, read, own):
+            _refuse_other_definition(value, own, saved, place, selection, building)
+            if default := find_other_default(value, own, selection.tree, source.tree, home):
+                raise NetError(
+                    f"{place}: the default of {default[0]} is not {_shorten(default[1])} there, "
+                    f"as it is here; {remedy}"
+                )
+    if other := find_other_constant(home, building, read, selection, source.tree):
         variable, value, is_now = other
         when = "as it is here" if is_now else "as it was when the net was built"
-        remedy = _RUN_AGAIN if path.suffix == NOTEBOOK else _START_AGAIN
         raise NetError(
             f"{place}: {variable} is not {_shorten(value)} there, {when}; {remedy}; if other code "
             f"sets {variable} again, rename one of the two"
         )
+    used = names_used_by_all(node for nodes in defined.values() for node in nodes)
+    if never_run := find_never_run(selection.tree, used - {selection.name}, home):
+        raise NetError(f"{place}: has another {never_run} than the one that runs here; {remedy}")
     return find_code(address)
 
 
@@ -159,8 +174,8 @@ def _find_values(
     name: str,
 ) -> list[object]:
     """Return the classes or the function of a name that a net consists of, or was built with."""
-    classes = {type(part) for part in net.modules() if type(part).__name__ == name}
-    if own := [cls for cls in classes if find_namespace(cls) is home]:
+    kinds = {cls: None for part in net.modules() for cls in type(part).__mro__}
+    if own := [cls for cls in kinds if cls.__name__ == name and find_namespace(cls) is home]:
         return [*own]
     definitions = home
     if building and name not in read.called and find_namespace(building.builder) is home:
@@ -168,62 +183,31 @@ def _find_values(
     return [definitions.get(name)]
 
 
-def _refuse_other_definition(value: object, name: str, place: str, selection: Selection) -> None:
+def _refuse_other_definition(
+    value: object,
+    name: str,
+    saved: Sequence[Definition],
+    place: str,
+    selection: Selection,
+    building: Building | None,
+) -> None:
     """Check that a file has a definition as the cell has it that has run.
 
     Raises:
         NetError: It has another one.
     """
-    running = _find_in_cell(value, name)
-    saved = (
-        describe(node)
-        for node in ast.walk(selection.tree)
-        if isinstance(node, _Definition) and node.name == name
-    )
-    if running is None or describe(running) in saved:
+    ran = {describe(node) for node in find_ran(value, name)}
+    if not ran or not ran.isdisjoint(map(describe, saved)):
         return
     remedy = _RUN_AGAIN
     if len(selection.definitions) > 1:
         remedy = (
             f"name the definition that was trained, like {place}:{selection.name}[1], or {remedy}"
         )
+    elif building is None and name != selection.name:
+        remedy += f"; if {name} is defined again since, build the net with netlet.build"
     raise NetError(f"{place}: has another {name} than the one that runs here; {remedy}")
-
-
-def _find_in_cell(value: object, name: str) -> _Definition | None:
-    """Return the definition of a class or function in the cell that has run.
-
-    None if it is from a file, or its cell is not known.
-    """
-    for function in list_functions(value):
-        code = function.__code__
-        if os.path.exists(code.co_filename):
-            continue
-        with contextlib.suppress(SyntaxError):
-            for node in ast.walk(ast.parse("".join(linecache.getlines(code.co_filename)))):
-                if (
-                    isinstance(node, _Definition)
-                    and node.name == name
-                    and _first_line(node) <= code.co_firstlineno
-                    and code.co_firstlineno <= (node.end_lineno or 0)
-                ):
-                    return node
-    return None
 
 
 def _shorten(text: str) -> str:
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
-
-
-def _first_line(node: _Definition) -> int:
-    """Return the first line of a definition, with its decorators, as code objects count it."""
-    return min([node.lineno, *(one.lineno for one in node.decorator_list)])
-
-
-def describe(code: _Definition | ast.Module) -> str:
-    """Return the text of code without comments, layout and docstrings."""
-    copy = ast.parse(ast.unparse(code))
-    for node in ast.walk(copy):
-        if isinstance(node, _Definition) and ast.get_docstring(node, clean=False) is not None:
-            node.body = node.body[1:] or [ast.Pass()]
-    return ast.dump(copy)
