@@ -282,6 +282,7 @@ VALUES = [("f = nn.{}()\n", "0", "f(x)", "ReLU", "Tanh"), (PARTIAL, "0", "f(x)",
         *VALUES,
         ("n = 1 / {}\n", "n", "1", "10", "2"),
         ("n = [2 * {}, -1]\n", "n[0]", "1", "0.1", "0.2"),
+        (DECORATED, "0", "1", "2", "3"),
     ],
 )
 def test_whatever_a_net_is_built_from_in_other_cells_is_compared(
@@ -427,6 +428,41 @@ def test_a_list_that_is_passed_to_functions_is_compared(run: Run) -> None:
         find_running_code(net, "a.ipynb:Net")
 
 
+def test_a_class_that_a_decorator_makes_is_that_of_its_name(run: Run) -> None:
+    text = DECORATED.format(2) + NET.format(built="0", called="1").replace(
+        "\nfrom torch import nn", ""
+    )
+    text = f"from torch import nn\n{text}"
+    kernel = run(text)
+    assert kernel.Net.__name__ == "Scaled"
+    write_notebook(Path("a.ipynb"), text)
+    for net in build(kernel.Net, 0), kernel.Net(), build(lambda: kernel.Net(), 0):
+        assert find_running_code(net, "a.ipynb:Net")
+    write_notebook(Path("a.ipynb"), text.replace("Linear(784, 10)", "Linear(784, 10, bias=False)"))
+    with pytest.raises(NetError, match="has another Net than the one that runs here"):
+        find_running_code(net, "a.ipynb:Net")
+
+
+def test_a_net_of_classes_of_torch_is_no_class_of_a_file(module: Run) -> None:
+    made = module(
+        TWO.replace("Dropout(0)", "Dropout(0.0)")
+        + "class New(nn.Module):\n    def __new__(cls):\n        return make()\n"
+    )
+    layers = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+    for net in build(lambda: nn.Sequential(*layers), 0), layers:
+        with pytest.raises(NetError) as error:
+            find_running_code(net, "mine.py:Net")
+        assert str(error.value) == (
+            "mine.py: Net is not the net that is trained, which is Sequential; write a function "
+            "that builds it, and pass its name, as in net_name='mine.py:FUNCTION'"
+        )
+        for name in "make", "variable":
+            assert find_running_code(net, f"mine.py:{name}")
+    assert find_running_code(build(made.New, 0), "mine.py:New")
+    assert find_running_code(torch.jit.script(made.Net()), "mine.py:Net")
+    assert find_running_code(torch.fx.symbolic_trace(made.Net()), "mine.py:Net")
+
+
 def test_a_net_that_was_built_without_netlet_gets_the_remedy_that_keeps_its_blocks(
     run: Run,
 ) -> None:
@@ -515,20 +551,19 @@ def test_subclasses_that_no_file_defines_and_direct_calls_are_accepted(module: R
         assert find_running_code(net, "mine.py:make")
 
 
-def test_a_net_of_another_file_is_refused(module: Run) -> None:
-    class Other(nn.Linear):
-        pass
-
-    made = module(TWO)
-
-    class More(made.Net):  # type: ignore[name-defined, misc]
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return torch.tanh(super().forward(x))
-
-    for net in Other(784, 10), More():
+def test_a_net_of_another_file_is_refused(run: Run, module: Run) -> None:
+    module(TWO)
+    kernel = run(
+        "from mine import Net, nn\nclass Other(nn.Linear):\n    pass\nclass More(Net):\n"
+        "    def forward(self, x):\n        return -super().forward(x)\n"
+        "def make():\n    class Inner(More):\n        pass\n    return Inner()\n"
+    )
+    for net in kernel.Other(784, 10), kernel.More():
         name = type(net).__name__
         with pytest.raises(NetError, match=rf"which is {name}; pass net_name='FILE:{name}'"):
             find_running_code(net, "mine.py:Net")
+    with pytest.raises(NetError, match="which is Inner, of a class inside a function; write a "):
+        find_running_code(kernel.make(), "mine.py:Same")
 
 
 @pytest.mark.parametrize(
