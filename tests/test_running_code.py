@@ -463,6 +463,19 @@ def test_a_net_of_classes_of_torch_is_no_class_of_a_file(module: Run) -> None:
     assert find_running_code(torch.fx.symbolic_trace(made.Net()), "mine.py:Net")
 
 
+def test_a_module_that_does_not_exist_or_lacks_the_name_is_refused(module: Run) -> None:
+    made = module(TWO + "globals()['Known'] = Net\n")
+    net = build(made.Net, 0)
+    assert find_running_code(net, "mine:Known")
+    Path("mine.py").write_text(TWO)
+    assert find_running_code(net, "mine:Net")
+    with pytest.raises(NetError, match=r"no 'Nett' in .*mine\.py; did you mean 'Net'"):
+        find_running_code(net, "mine:Nett")
+    with pytest.raises(NetError) as error:
+        find_running_code(net, "nowhere.mine:Net")
+    assert str(error.value) == "nowhere.mine: no such module; correct net_name='nowhere.mine:Net'"
+
+
 def test_a_net_that_was_built_without_netlet_gets_the_remedy_that_keeps_its_blocks(
     run: Run,
 ) -> None:

@@ -17,7 +17,7 @@ from netlet.nets.cell_history import (
     find_ran,
     list_defined,
 )
-from netlet.nets.code_imports import UNREADABLE
+from netlet.nets.code_imports import UNREADABLE, find_module
 from netlet.nets.definitions import Selection, select_net, split_number
 from netlet.nets.imported_code import find_edited
 from netlet.nets.name_errors import SELECTED
@@ -30,7 +30,7 @@ from netlet.nets.running_constants import (
     find_other_default,
     list_read_names,
 )
-from netlet.nets.script import names_used_by_all
+from netlet.nets.script import binds_name, names_used_by_all
 from netlet.nets.sources import read_source
 from netlet.nets.user_imports import is_installed
 from netlet.text import relative_path
@@ -51,7 +51,7 @@ def find_running_code(net: nn.Module, address: str) -> NetCode | None:
         address: ``notebook.ipynb:Net``, ``file.py:Net`` or ``package.module:Net``.
 
     Raises:
-        NetError: There is no such file, it does not define the net, or a file defines
+        NetError: There is no such file or module, it does not define the net, or a file defines
             something otherwise than the cell that has run, or than was imported; or this is
             another net.
     """
@@ -71,8 +71,10 @@ def find_running_code(net: nn.Module, address: str) -> NetCode | None:
         )
     _refuse_edited_since_loading(net)
     if not is_file_address(place):
+        if code is None and place not in sys.modules and find_module(place) is None:
+            raise NetError(f"{place}: no such module; correct net_name={address!r}")
         if code is not None and not is_installed(path):
-            _compare_with_module(net, builder, path, name)
+            _compare_with_module(net, builder, path, address)
         return code
     if not path.is_file():
         raise NetError(f"{place}: no such file; save the notebook, or correct net_name={address!r}")
@@ -130,17 +132,25 @@ def _find_home(net: nn.Module, builder: object, path: Path) -> Mapping[str, obje
     return next(iter(kernels), vars(sys.modules["__main__"]))
 
 
-def _compare_with_module(net: nn.Module, builder: object, path: Path, name: str) -> None:
-    """Check that a module does not define another net under a name, as far as its text shows.
+def _compare_with_module(net: nn.Module, builder: object, path: Path, address: str) -> None:
+    """Check that a module has a name, and no other net under it, as far as its text shows.
 
     Raises:
-        NetError: It does.
+        NetError: It has not.
     """
+    place, _, name = address.rpartition(":")
     try:
         source = read_source(path)
-        selection = select_net(source, name)
     except UNREADABLE:
         return
+    try:
+        selection = select_net(source, name)
+    except UNREADABLE:
+        # A module may also define names in ways that its text does not show.
+        known = split_number(name)[0]
+        if binds_name(known, source.tree) or hasattr(sys.modules.get(place), known):
+            return
+        raise
     refuse_other_net(net, builder, source, selection)
 
 
