@@ -265,7 +265,11 @@ def scaled(cls):
 @scaled
 """
 DEFAULT = "p = {}\n" + NET.format(built="p", called="1").replace("(self)", "(self, p=p)")
-VALUES = [("f = nn.{}()\n", "0", "f(x)", "ReLU", "Tanh"), (PARTIAL, "0", "f(x)", "0.1", "0.2")]
+VALUES = [
+    ("f = nn.functional.{}\n", "0", "f(x)", "relu", "tanh"),
+    ("f = nn.{}()\n", "0", "f(x)", "ReLU", "Tanh"),
+    (PARTIAL, "0", "f(x)", "0.1", "0.2"),
+]
 
 
 @pytest.mark.parametrize(
@@ -351,6 +355,20 @@ def test_cells_that_were_run_as_they_are_saved_are_accepted(
     write_notebook(Path("a.ipynb"), *texts)
     for net in build(kernel.Net, 0), kernel.Net():
         assert find_running_code(net, "a.ipynb:Net")
+
+
+@pytest.mark.parametrize("file", ["class f:\n    p = 0.1\n", "f = len\n"])
+@pytest.mark.parametrize("command", ["%run mine.py\n", "from mine import f\n"])
+def test_what_cells_get_from_a_file_is_not_what_a_cell_had_before(
+    run: Run, file: str, command: str
+) -> None:
+    Path("mine.py").write_text(file)
+    net = NET.format(built="0 if f else 1", called="1")
+    for cell in "class f:\n    p = 0.2\n", "f = print\n", net:
+        kernel = run(cell)
+    exec(compile(file, "mine.py", "exec"), vars(kernel))
+    write_notebook(Path("a.ipynb"), command, net)
+    assert find_running_code(build(kernel.Net, 0), "a.ipynb:Net")
 
 
 def test_a_file_that_sets_a_constant_again_before_it_builds_the_net_is_refused(

@@ -8,7 +8,7 @@ import enum
 import linecache
 import os
 from collections.abc import Iterator, Mapping
-from types import FunctionType, ModuleType
+from types import ModuleType
 
 from netlet.nets.built_nets import describe_constant, evaluate_constant, find_namespace
 from netlet.nets.notebook_files import NOTEBOOK
@@ -70,17 +70,17 @@ def find_ran(value: object, name: str) -> list[Definition]:
         return []  # its cell is not known
     found = [one for tree in _list_cells(name) for one in _list_all(tree, name)]
     classes = [one for one in found if isinstance(one, ast.ClassDef)]
-    return [one for one in classes if _is_like(value, one)] or [*classes]
+    return [one for one in classes if _is_like(value, one)]
 
 
 def find_never_run(
-    tree: ast.Module, names: set[str], namespace: Mapping[str, object]
+    body: list[ast.stmt], names: set[str], namespace: Mapping[str, object]
 ) -> str | None:
     """Return a name of a notebook that no cell has set to what the notebook has for it.
 
     Args:
-        tree: The statements of the notebook.
-        names: The names that count, except those of functions.
+        body: The statements in its cells.
+        names: The names that count.
         namespace: The names in the kernel.
 
     Returns:
@@ -88,10 +88,8 @@ def find_never_run(
     """
     if "__file__" in namespace:
         return None
-    for name, values in list_values(tree).items():
-        if name not in names or isinstance(namespace.get(name), FunctionType):
-            continue
-        if any(map(_is_constant, values)):  # these are compared by their values
+    for name, values in list_values(ast.Module(body, [])).items():
+        if name not in names or any(map(_is_constant, values)):  # compared by their values
             continue
         ran = [one for cell in _list_cells(name) for one in list_values(cell).get(name, ())]
         texts = {describe(one) for one in ran}

@@ -104,7 +104,8 @@ def find_running_code(net: nn.Module, address: str) -> NetCode | None:
             f"sets {variable} again, rename one of the two"
         )
     used = names_used_by_all(node for nodes in defined.values() for node in nodes)
-    if never_run := find_never_run(selection.tree, used - {selection.name}, home):
+    own_cells = [node for node in selection.tree.body if not source.cell_of(node).file]
+    if never_run := find_never_run(own_cells, used - {selection.name}, home):
         raise NetError(f"{place}: has another {never_run} than the one that runs here; {remedy}")
     return find_code(address)
 
