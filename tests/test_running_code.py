@@ -340,6 +340,8 @@ def test_whatever_a_net_is_built_from_in_other_cells_is_compared(
         "C = [lambda: 1, lambda: 2]\n",
         "if len('a') > 1:\n    def C(): return 1\nelse:\n    def C(): return 2\n",
         "for k in range(2):\n    C = lambda: k\n",
+        "def C(a=1): return a\nif C:\n    def C(a=2): return a\n",
+        "class C:\n    def f(self, a=1): return a\n    if f:\n        def f(self, a=2): return a\n",
         "def C(a, b=[], *, c=-1, d=2 ** 3, e=(1 / 3,), f=None):\n    b.append(1)\n    return a\nC(1)\n",
         "k = 1\ndef C(a=k):\n    return a\nk = 2\n",
         "class C:\n    k = 1\n    def __init__(self, a=k):\n        self.a = a\nk = 3\n",

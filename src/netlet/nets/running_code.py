@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from torch import nn
@@ -17,6 +17,7 @@ from netlet.nets.cell_history import (
     find_ran,
     list_defined,
 )
+from netlet.nets.cells import Source
 from netlet.nets.code_imports import UNREADABLE, find_module
 from netlet.nets.definitions import Selection, select_net, split_number
 from netlet.nets.imported_code import find_edited
@@ -29,6 +30,7 @@ from netlet.nets.running_constants import (
     find_other_constant,
     find_other_default,
     list_read_names,
+    read_defaults,
 )
 from netlet.nets.script import binds_name, names_used_by_all
 from netlet.nets.sources import read_source
@@ -86,16 +88,51 @@ def find_running_code(net: nn.Module, address: str) -> NetCode | None:
         return find_code(address)
     refuse_other_net(net, builder, source, selection)
     read = list_read_names(net, builder, home)
-    remedy = _RUN_AGAIN if path.suffix == NOTEBOOK else _START_AGAIN
-    defined = list_defined(selection.tree)
-    for own, saved in defined.items():
-        for value in _find_values(net, building, home, read, own):
-            _refuse_other_definition(value, own, saved, place, selection, building)
-            if default := find_other_default(value, own, selection.tree, source.tree, home):
+    _compare_definitions(net, building, home, read, source, selection, place)
+    _compare_values(building, home, read, source, selection, place)
+    return find_code(address)
+
+
+def _compare_definitions(
+    net: nn.Module,
+    building: Building | None,
+    home: Mapping[str, object],
+    read: ReadNames,
+    source: Source,
+    selection: Selection,
+    place: str,
+) -> None:
+    """Check that a file has the functions and classes of a net, with their default arguments.
+
+    Raises:
+        NetError: It has not.
+    """
+    defaults = read_defaults(selection.tree, source.tree, home)
+    classes = {cls: None for part in net.modules() for cls in type(part).__mro__}
+    for name, saved in list_defined(selection.tree).items():
+        for value in _find_values(classes, building, home, read, name):
+            _refuse_other_definition(value, name, saved, place, selection, building)
+            if default := find_other_default(value, defaults):
                 raise NetError(
                     f"{place}: the default of {default[0]} is not {_shorten(default[1])} there, "
-                    f"as it is here; {remedy}"
+                    f"as it is here; {_find_remedy(source)}"
                 )
+
+
+def _compare_values(
+    building: Building | None,
+    home: Mapping[str, object],
+    read: ReadNames,
+    source: Source,
+    selection: Selection,
+    place: str,
+) -> None:
+    """Check that a file has the constants and the other values of a net.
+
+    Raises:
+        NetError: It has not.
+    """
+    remedy = _find_remedy(source)
     if other := find_other_constant(home, building, read, selection, source.tree):
         variable, value, is_now = other
         when = "as it is here" if is_now else "as it was when the net was built"
@@ -103,11 +140,15 @@ def find_running_code(net: nn.Module, address: str) -> NetCode | None:
             f"{place}: {variable} is not {_shorten(value)} there, {when}; {remedy}; if other code "
             f"sets {variable} again, rename one of the two"
         )
-    used = names_used_by_all(node for nodes in defined.values() for node in nodes)
+    defined = list_defined(selection.tree).values()
+    used = names_used_by_all(node for nodes in defined for node in nodes) - {selection.name}
     own_cells = [node for node in selection.tree.body if not source.cell_of(node).file]
-    if never_run := find_never_run(own_cells, used - {selection.name}, home):
+    if never_run := find_never_run(own_cells, used, home):
         raise NetError(f"{place}: has another {never_run} than the one that runs here; {remedy}")
-    return find_code(address)
+
+
+def _find_remedy(source: Source) -> str:
+    return _RUN_AGAIN if source.path.suffix == NOTEBOOK else _START_AGAIN
 
 
 def _is_of_torch(net: nn.Module) -> bool:
@@ -178,15 +219,14 @@ def _refuse_edited_since_loading(net: nn.Module) -> None:
 
 
 def _find_values(
-    net: nn.Module,
+    classes: Iterable[type],
     building: Building | None,
     home: Mapping[str, object],
     read: ReadNames,
     name: str,
 ) -> list[object]:
     """Return the classes or the function of a name that a net consists of, or was built with."""
-    kinds = {cls: None for part in net.modules() for cls in type(part).__mro__}
-    if own := [cls for cls in kinds if cls.__name__ == name and find_namespace(cls) is home]:
+    if own := [cls for cls in classes if cls.__name__ == name and find_namespace(cls) is home]:
         return [*own]
     definitions = home
     if building and name not in read.called and find_namespace(building.builder) is home:

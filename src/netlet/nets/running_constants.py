@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import FunctionType
 
@@ -27,6 +27,8 @@ from netlet.nets.used_functions import (
     list_functions,
     list_names,
 )
+
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 @dataclass(frozen=True)
@@ -121,21 +123,17 @@ def find_other_constant(
 
 
 def find_other_default(
-    value: object, name: str, needed: ast.Module, whole: ast.Module, namespace: Mapping[str, object]
+    value: object, saved: Mapping[tuple[str, str], Sequence[str]]
 ) -> tuple[str, str] | None:
     """Return a parameter of a function whose default value is another one than in a file.
 
     Args:
         value: The function, or a class with functions.
-        name: Its name in the file.
-        needed: The statements of the file that the net needs.
-        whole: All its statements.
-        namespace: The names in its module.
+        saved: What :func:`read_defaults` returns for the file.
 
     Returns:
         The parameter and its default value; None if there is none.
     """
-    saved = _list_defaults(name, needed, list_changed(whole, namespace))
     for function in list_functions(value):
         code = function.__code__
         args = code.co_varnames[: code.co_argcount]
@@ -145,38 +143,51 @@ def find_other_default(
             expected = saved.get((code.co_qualname, parameter))
             with contextlib.suppress(Exception):  # not a constant; its class is anybody's
                 text = describe_constant(default)
+                # A list may be changed by the function.
                 if expected and text not in expected and text[0] not in "[{":
                     return f"{parameter} in {code.co_qualname}", text
     return None
 
 
-def _list_defaults(
-    name: str, tree: ast.Module, changed: set[str]
+def read_defaults(
+    needed: ast.Module, whole: ast.Module, namespace: Mapping[str, object]
 ) -> dict[tuple[str, str], list[str]]:
-    """Return the default values of a function or of those of a class, where they are constants.
+    """Return the default values of functions and methods of a file, where they are constants.
+
+    Args:
+        needed: The statements of the file that a net needs.
+        whole: All its statements.
+        namespace: The names in its module.
 
     Returns:
-        By the names of functions and of parameters, the texts of the values.
+        The texts of the values, by the names of functions and of parameters. A function that may
+        also come about in another way, as in the branch of an ``if``, is left out.
     """
     found: dict[tuple[str, str], list[str]] = {}
-    constants = _list_constants(tree, changed).keys()
-    now: dict[str, str] = {}
-    for node in tree.body:
+    constants = _list_constants(needed, list_changed(whole, namespace)).keys()
+    now, others = dict[str, str](), set[str]()
+    for node in needed.body:
         now |= {one: text for one, text in _read_assignment(node) if one in constants}
-        if name not in names_bound(node):
-            continue
         known, functions, place = now, [node], ""
         if isinstance(node, ast.ClassDef):
             own = {one for statement in node.body for one in names_bound(statement)}
             known = {one: text for one, text in now.items() if one not in own}
-            functions, place = node.body, f"{name}."
+            functions, place = node.body, f"{node.name}."
+        elif not isinstance(node, _Function):
+            others |= {*names_bound(node)}
         for function in functions:
-            if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            if isinstance(function, _Function):
                 for parameter, default in list_defaults(function.args):
                     key = f"{place}{function.name}", parameter
                     found.setdefault(key, []).append(_describe_default(default, known))
+            elif place:
+                others |= {f"{place}{name}" for name in names_bound(function)}
     # Of one that is no constant, the value is not known.
-    return {key: texts for key, texts in found.items() if "" not in texts}
+    return {
+        (name, parameter): texts
+        for (name, parameter), texts in found.items()
+        if "" not in texts and others.isdisjoint((name, name.partition(".")[0]))
+    }
 
 
 def _describe_default(node: ast.expr, known: Mapping[str, str]) -> str:
