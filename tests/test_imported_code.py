@@ -25,6 +25,7 @@ from netlet.nets import imported_code
 from netlet.nets.first_weights import remember_training
 from netlet.nets.imported_code import find_edited
 from netlet.nets.running_code import find_running_code
+from netlet.nets.used_functions import is_of_library
 
 HELPERS = """
 def shrink(x, by=255):
@@ -222,6 +223,58 @@ def test_an_edited_function_that_only_the_names_of_attributes_have_is_not_used(
     net = module(ACT + NET_WITH.format("self.act(x)")).Net()
     edit_module("relu", "tanh")
     assert find_edited(net) is None
+
+
+@pytest.mark.parametrize(
+    ("call", "edited"),
+    [
+        ("imported_helpers.shrink(x.act(1))", False),
+        ("imported_helpers.act(x)", True),
+        ("(lambda one: one.act(x))(imported_helpers)", True),
+        ("[imported_helpers.act(one) for one in (x,)][0]", True),
+    ],
+)
+def test_an_attribute_of_a_tensor_is_no_function_of_a_module(
+    module: Callable[[str], types.ModuleType],
+    monkeypatch: pytest.MonkeyPatch,
+    call: str,
+    edited: bool,
+) -> None:
+    monkeypatch.delitem(sys.modules, "imported_helpers", raising=False)
+    Path("imported_helpers.py").write_text(f"{HELPERS[: HELPERS.index('class')]}{ACT}")
+    net = module(f"import imported_helpers\n{NET_WITH.format(call)}").Net()
+    monkeypatch.delitem(sys.modules, "imported_helpers")
+    assert find_edited(net) is None
+    path = Path("imported_helpers.py")
+    path.write_text(path.read_text().replace("relu", "tanh"))
+    assert find_edited(net) == ((path.resolve(), "act") if edited else None)
+
+
+def test_a_lambda_is_compared_with_the_one_of_its_name(
+    module: Callable[[str], types.ModuleType],
+) -> None:
+    lambdas = "act = lambda x: x.relu()\nother = lambda x: x.tanh()\n"
+    net = module(lambdas + NET_WITH.format("act(x)")).Net()
+    assert find_edited(net) is None
+    edit_module("other", "act = lambda x: x.relu()  # again\nother")
+    assert find_edited(net) is None
+    edit_module("relu", "tanh")
+    assert find_edited(net) == (Path("imported_module.py").resolve(), "act")
+
+
+def test_a_function_is_looked_at_once_in_a_net_of_many_parts(
+    net: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[types.FunctionType] = []
+
+    def look(function: types.FunctionType) -> bool:
+        seen.append(function)
+        return is_of_library(function)
+
+    monkeypatch.setattr(imported_code, "is_of_library", look)
+    assert find_edited(nn.Sequential(*[type(net)() for _ in range(5)])) is None
+    assert len(seen) == len(set(seen))
+    assert nn.Module.__init__ in seen
 
 
 def test_what_cells_import_is_compared(module: Callable[[str], types.ModuleType]) -> None:

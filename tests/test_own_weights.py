@@ -117,6 +117,10 @@ def test_a_net_of_a_notebook_whose_code_has_changed_is_refused(
         Net(), blob_data, Recipe(epochs=1), net_name="mine.py:Net", callbacks=[Recorder("run")]
     )
     assert run.source_path == str(tmp_path / "mine.py")
+    alone = package.fit(Net(), blob_data, Recipe(epochs=1), net_name="mine.py")
+    assert (alone.net, alone.source_digest) == ("mine.py:Net", run.source_digest)
+    with pytest.raises(NetError, match=r"other\.py: no such file; check its path"):
+        package.fit(Net(), blob_data, Recipe(epochs=1), net_name="other.py")
     (tmp_path / "mine.py").write_text(f"{code}        self.append(nn.Tanh())\n")
     with pytest.raises(NetError, match="has changed since"):
         load("run", trust=True)

@@ -248,6 +248,268 @@ def test_a_block_that_is_defined_again_after_the_net_was_built_is_accepted(run: 
         find_running_code(build(kernel.Net, 0), "a.ipynb:Net")
 
 
+DATACLASS = "import dataclasses\n@dataclasses.dataclass\nclass Settings:\n    p: float = {}\n"
+ENUM = "import enum\nclass Settings(enum.Enum):\n    P = {}\n"
+TUPLE = "import typing\nclass Settings(typing.NamedTuple):\n    p: float = {}\n"
+BASES = "class A:\n    p = 0.1\nclass B:\n    p = 0.2\nclass Settings({}):\n    pass\n"
+TRY = "try:\n    from nowhere import f\nexcept ImportError:\n    def f(x):\n        return x.{}()\n"
+PARTIAL = (
+    "from functools import partial\nf = partial(nn.functional.leaky_relu, negative_slope={})\n"
+)
+DECORATED = """
+def scaled(cls):
+    class Scaled(cls):
+        def forward(self, x):
+            return super().forward(x) * {}
+    return Scaled
+@scaled
+"""
+DEFAULT = "p = {}\n" + NET.format(built="p", called="1").replace("(self)", "(self, p=p)")
+VALUES = [
+    ("f = nn.functional.{}\n", "0", "f(x)", "relu", "tanh"),
+    ("f = nn.{}()\n", "0", "f(x)", "ReLU", "Tanh"),
+    (PARTIAL, "0", "f(x)", "0.1", "0.2"),
+]
+
+
+@pytest.mark.parametrize(
+    ("before", "built", "called", "ran", "saved"),
+    [
+        (DATACLASS, "Settings().p", "1", "0.1", "0.2"),
+        (ENUM, "Settings.P.value", "1", "0.1", "0.2"),
+        (TUPLE, "Settings().p", "1", "0.1", "0.2"),
+        ("class Settings:\n    p = {}\n", "Settings.p", "1", "0.1", "0.2"),
+        (BASES, "Settings.p", "1", "A", "B"),
+        ("f = lambda x: x.{}()\n", "0", "f(x)", "relu", "tanh"),
+        ("if True:\n    def f(x):\n        return x.{}()\n", "0", "f(x)", "relu", "tanh"),
+        (TRY, "0", "f(x)", "relu", "tanh"),
+        *VALUES,
+        ("n = 1 / {}\n", "n", "1", "10", "2"),
+        ("n = [2 * {}, -1]\n", "n[0]", "1", "0.1", "0.2"),
+        (DECORATED, "0", "1", "2", "3"),
+    ],
+)
+def test_whatever_a_net_is_built_from_in_other_cells_is_compared(
+    run: Run, before: str, built: str, called: str, ran: str, saved: str
+) -> None:
+    def write(value: str) -> list[str]:
+        first, net = before.format(value), NET.format(built=built, called=called)
+        if before is DECORATED:
+            first, net = "", first + net.replace("\nfrom torch import nn", "")
+        return [
+            f"from torch import nn\n{first}",
+            net,
+            "from netlet import build\nnet = build(Net, 0)",
+        ]
+
+    def run_all(value: str) -> nn.Module:
+        found: nn.Module = [run(cell) for cell in write(value)][-1].net
+        return found
+
+    net = run_all(ran)
+    write_notebook(Path("a.ipynb"), *write(ran))
+    assert find_running_code(net, "a.ipynb:Net")
+    assert find_running_code(run_all(ran), "a.ipynb:Net")
+    write_notebook(Path("a.ipynb"), *write(saved))
+    with pytest.raises(NetError, match=r"a\.ipynb: .* (than the one that runs|as it is) here"):
+        find_running_code(net, "a.ipynb:Net")
+    again = run_all(saved)
+    assert find_running_code(again, "a.ipynb:Net")
+    write_notebook(Path("a.ipynb"), *write(ran))
+    if (before, built, called, ran, saved) not in VALUES:  # of these, Python keeps no cell
+        with pytest.raises(NetError, match=r"a\.ipynb: "):
+            find_running_code(again, "a.ipynb:Net")
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "import dataclasses\n@dataclasses.dataclass(frozen=True, slots=True)\nclass C:\n"
+        "    p: float = 0.1\n    widths: list = dataclasses.field(default_factory=list)\n",
+        "from enum import Enum, auto\nclass C(Enum):\n    p = auto()\n    q = 2\n    r = 2\n",
+        "import typing\nclass C(typing.NamedTuple):\n    p: float = 1 / 10\n    q: int = 2 * 3\n",
+        "class C:\n    p = 0.1\nC.p = 0.2\n",
+        "class C:\n    p = 0.1\n    q = p * 2\n",
+        "Base = nn.Module\nclass C(Base):\n    p = 0.1\n",
+        "class C: p = 0.1\nclass C(C): q = 0.1\n",
+        "def tagged(cls):\n    cls.p = 0.3\n    return cls\n@tagged\nclass C:\n    p = 0.1\n",
+        "C = lambda: 1\nD = C\n",
+        "C, D = (lambda: 1), (lambda: 2)\n",
+        "import functools\nC = functools.lru_cache(lambda: 1)\n",
+        "import functools\nC = functools.partial(lambda x: x, x=1)\n",
+        "C = [lambda: 1, lambda: 2]\n",
+        "if len('a') > 1:\n    def C(): return 1\nelse:\n    def C(): return 2\n",
+        "for k in range(2):\n    C = lambda: k\n",
+        "def C(a=1): return a\nif C:\n    def C(a=2): return a\n",
+        "class C:\n    def f(self, a=1): return a\n    if f:\n        def f(self, a=2): return a\n",
+        "def C(a, b=[], *, c=-1, d=2 ** 3, e=(1 / 3,), f=None):\n    b.append(1)\n    return a\nC(1)\n",
+        "k = 1\ndef C(a=k):\n    return a\nk = 2\n",
+        "class C:\n    k = 1\n    def __init__(self, a=k):\n        self.a = a\nk = 3\n",
+    ],
+)
+@pytest.mark.parametrize("times", [1, 2])
+def test_cells_that_were_run_as_they_are_saved_are_accepted(
+    run: Run, cell: str, times: int
+) -> None:
+    texts = f"from torch import nn\n{cell}", NET.format(built="0 if C else 1", called="1")
+    for text in texts * times:
+        kernel = run(text)
+    write_notebook(Path("a.ipynb"), *texts)
+    for net in build(kernel.Net, 0), kernel.Net():
+        assert find_running_code(net, "a.ipynb:Net")
+
+
+@pytest.mark.parametrize("file", ["class f:\n    p = 0.1\n", "f = len\n"])
+@pytest.mark.parametrize("command", ["%run mine.py\n", "from mine import f\n"])
+def test_what_cells_get_from_a_file_is_not_what_a_cell_had_before(
+    run: Run, file: str, command: str
+) -> None:
+    Path("mine.py").write_text(file)
+    net = NET.format(built="0 if f else 1", called="1")
+    for cell in "class f:\n    p = 0.2\n", "f = print\n", net:
+        kernel = run(cell)
+    exec(compile(file, "mine.py", "exec"), vars(kernel))
+    write_notebook(Path("a.ipynb"), command, net)
+    assert find_running_code(build(kernel.Net, 0), "a.ipynb:Net")
+
+
+def test_a_file_that_sets_a_constant_again_before_it_builds_the_net_is_refused(
+    run: Run,
+) -> None:
+    called = "n = 0.1\n" + NET.format(built="0.5", called="n")
+    texts = BUILT, called, BUILT.replace("Dropout(n)", "Dropout(n * 1)")
+    for text in texts:
+        net = build(run(text).Net, 0)
+        write_notebook(Path("a.ipynb"), text, "net = build(Net, 0)", "n = 0.2", "build(Net, 0)")
+        with pytest.raises(NetError, match=r"a\.ipynb: n is not 0\.1 there, as it "):
+            find_running_code(net, "a.ipynb:Net")
+        if text is not called:  # the variable is built before
+            assert find_running_code(net, "a.ipynb:net")
+        assert find_running_code(build(run("n = 0.2").Net, 0), "a.ipynb:Net")
+
+
+def test_a_default_argument_is_compared(run: Run, module: Run) -> None:
+    kernel = run(DEFAULT.format("0.1"))
+    write_notebook(Path("a.ipynb"), DEFAULT.format("0.1"))
+    assert find_running_code(build(kernel.Net, 0), "a.ipynb:Net")
+    run("p = 0.2")  # without the cell of the class
+    write_notebook(Path("a.ipynb"), DEFAULT.format("0.2"))
+    for net in build(kernel.Net, 0), kernel.Net():
+        with pytest.raises(NetError) as error:
+            find_running_code(net, "a.ipynb:Net")
+        assert str(error.value) == (
+            "a.ipynb: the default of p in Net.__init__ is not 0.1 there, as it is here; save the "
+            "notebook, run all of it again, and train"
+        )
+    text = NET.format(built="p", called="1").replace("(self)", "(self, *, p=0.1)")
+    net = build(module(text).Net, 0)
+    Path("mine.py").write_text(text.replace("0.1", "0.2"))
+    with pytest.raises(NetError, match=r"mine\.py: the default of p in Net\.__init__ is not 0\.1"):
+        find_running_code(net, "mine.py:Net")
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "def keep(into, x):\n    into.append(1)\n    return x\ndef use(x):\n    return keep(n, x)\n",
+        "def use(x, into=n):\n    into[1:] = [1]\n    return x\n",
+        "def use(x, *, into=n):\n    into.append(1)\n    return x\n",
+        "from mine import keep\ndef use(x):\n    return keep(n, x)\n",
+        "class Log:\n    def __init__(self, into):\n        self.into = into\n    def __call__(self, x):\n"
+        "        self.into.append(1)\n        return x\nuse = Log(n)\n",
+        "def register(into, name):\n    def put(f):\n        into.append(f)\n        return f\n    return put\n"
+        "@register(n, 'use')\ndef use(x):\n    return x\n",
+    ],
+)
+def test_a_list_that_is_changed_by_another_name_is_not_compared(
+    run: Run, module: Run, cell: str
+) -> None:
+    module("def keep(into, x):\n    into.append(1)\n    return x\n")
+    texts = "n = []\n", cell, NET.format(built="0", called="use(1) + 0 * len(n)")
+    kernel = [run(text) for text in texts][-1]
+    net = build(kernel.Net, 0)
+    net(torch.zeros(1, 784))
+    kernel.n.append(1)
+    write_notebook(Path("a.ipynb"), *texts)
+    assert find_running_code(net, "a.ipynb:Net")
+
+
+def test_a_list_that_is_passed_to_functions_is_compared(run: Run) -> None:
+    text = (
+        "n = [0.1, 1]\ndef first(of):\n    return of[0]\nclass Part:\n"
+        "    def __init__(self, of):\n        self.of = of\n"
+        + NET.format(built="first(Part(n).of)", called="1")
+    )
+    net = build(run(text).Net, 0)
+    write_notebook(Path("a.ipynb"), text)
+    assert find_running_code(net, "a.ipynb:Net")
+    write_notebook(Path("a.ipynb"), text.replace("0.1, 1", "0.2, 1"))
+    with pytest.raises(NetError, match="n is not"):
+        find_running_code(net, "a.ipynb:Net")
+
+
+def test_a_class_that_a_decorator_makes_is_that_of_its_name(run: Run) -> None:
+    text = DECORATED.format(2) + NET.format(built="0", called="1").replace(
+        "\nfrom torch import nn", ""
+    )
+    text = f"from torch import nn\n{text}"
+    kernel = run(text)
+    assert kernel.Net.__name__ == "Scaled"
+    write_notebook(Path("a.ipynb"), text)
+    for net in build(kernel.Net, 0), kernel.Net(), build(lambda: kernel.Net(), 0):
+        assert find_running_code(net, "a.ipynb:Net")
+    write_notebook(Path("a.ipynb"), text.replace("Linear(784, 10)", "Linear(784, 10, bias=False)"))
+    with pytest.raises(NetError, match="has another Net than the one that runs here"):
+        find_running_code(net, "a.ipynb:Net")
+
+
+def test_a_net_of_classes_of_torch_is_no_class_of_a_file(module: Run) -> None:
+    made = module(
+        TWO.replace("Dropout(0)", "Dropout(0.0)")
+        + "class New(nn.Module):\n    def __new__(cls):\n        return make()\n"
+    )
+    layers = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+    for net in build(lambda: nn.Sequential(*layers), 0), layers:
+        with pytest.raises(NetError) as error:
+            find_running_code(net, "mine.py:Net")
+        assert str(error.value) == (
+            "mine.py: Net is not the net that is trained, which is Sequential; write a function "
+            "that builds it, and pass its name, as in net_name='mine.py:FUNCTION'"
+        )
+        for name in "make", "variable":
+            assert find_running_code(net, f"mine.py:{name}")
+    assert find_running_code(build(made.New, 0), "mine.py:New")
+    assert find_running_code(torch.jit.script(made.Net()), "mine.py:Net")
+    assert find_running_code(torch.fx.symbolic_trace(made.Net()), "mine.py:Net")
+
+
+def test_a_module_that_does_not_exist_or_lacks_the_name_is_refused(module: Run) -> None:
+    made = module(TWO + "globals()['Known'] = Net\n")
+    net = build(made.Net, 0)
+    assert find_running_code(net, "mine:Known")
+    Path("mine.py").write_text(TWO)
+    assert find_running_code(net, "mine:Net")
+    with pytest.raises(NetError, match=r"no 'Nett' in .*mine\.py; did you mean 'Net'"):
+        find_running_code(net, "mine:Nett")
+    with pytest.raises(NetError) as error:
+        find_running_code(net, "nowhere.mine:Net")
+    assert str(error.value) == "nowhere.mine: no such module; correct net_name='nowhere.mine:Net'"
+
+
+def test_a_net_that_was_built_without_netlet_gets_the_remedy_that_keeps_its_blocks(
+    run: Run,
+) -> None:
+    block = "def block():\n    return 0.1\n"
+    text, again = block + NET.format(built="block()", called="1"), block.replace("0.1", "0.2")
+    kernel = run(text)
+    direct, built = kernel.Net(), build(kernel.Net, 0)
+    run(again)
+    write_notebook(Path("a.ipynb"), text, "net = Net()", again)
+    assert find_running_code(built, "a.ipynb:Net")
+    with pytest.raises(NetError, match="if block is defined again since, build the net with netl"):
+        find_running_code(direct, "a.ipynb:Net")
+
+
 TWO = (
     NET.format(built="0", called="1")
     + """
@@ -322,20 +584,19 @@ def test_subclasses_that_no_file_defines_and_direct_calls_are_accepted(module: R
         assert find_running_code(net, "mine.py:make")
 
 
-def test_a_net_of_another_file_is_refused(module: Run) -> None:
-    class Other(nn.Linear):
-        pass
-
-    made = module(TWO)
-
-    class More(made.Net):  # type: ignore[name-defined, misc]
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return torch.tanh(super().forward(x))
-
-    for net in Other(784, 10), More():
+def test_a_net_of_another_file_is_refused(run: Run, module: Run) -> None:
+    module(TWO)
+    kernel = run(
+        "from mine import Net, nn\nclass Other(nn.Linear):\n    pass\nclass More(Net):\n"
+        "    def forward(self, x):\n        return -super().forward(x)\n"
+        "def make():\n    class Inner(More):\n        pass\n    return Inner()\n"
+    )
+    for net in kernel.Other(784, 10), kernel.More():
         name = type(net).__name__
         with pytest.raises(NetError, match=rf"which is {name}; pass net_name='FILE:{name}'"):
             find_running_code(net, "mine.py:Net")
+    with pytest.raises(NetError, match="which is Inner, of a class inside a function; write a "):
+        find_running_code(kernel.make(), "mine.py:Same")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import copy
 import inspect
+import operator
 import sys
 import weakref
 from collections.abc import Callable, Mapping
@@ -24,6 +26,16 @@ _BRACKETS = {
     frozenset: ("{", "}"),
     dict: ("{", "}"),
 }
+_ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+    ast.Pow: operator.pow,
+}
+_LARGEST = 2**64  # of the numbers that arithmetic is done with
 _MOST_ITEMS, _MOST_CHARACTERS, _DEEPEST = 1_000, 10_000, 8  # of a constant
 
 
@@ -135,3 +147,33 @@ def describe_constant(value: object, depth: int = 0) -> str:
     if len(text) > _MOST_CHARACTERS:
         raise ValueError("a large constant")
     return text if exact in (list, tuple, set, dict) else f"{exact.__name__}({text})"
+
+
+def evaluate_constant(node: ast.expr) -> object:
+    """Return the value of a constant as code writes it, like ``[1 / 10, 2 * 8]``.
+
+    Raises:
+        ValueError: It is something else, or large.
+    """
+    try:
+        return ast.literal_eval(_Calculator().visit(copy.deepcopy(node)))
+    except (TypeError, RecursionError, MemoryError, ArithmeticError) as error:
+        raise ValueError("not a constant, or a large one") from error
+
+
+class _Calculator(ast.NodeTransformer):
+    """Replace the arithmetic of numbers by its result."""
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        """Calculate an expression from the results of its sides."""
+        self.generic_visit(node)
+        left, right = ast.literal_eval(node.left), ast.literal_eval(node.right)
+        numbers = [one for one in (left, right) if isinstance(one, int | float | complex)]
+        if len(numbers) < 2 or max(map(abs, numbers)) > _LARGEST:
+            raise ValueError("no arithmetic of numbers, or of large ones")
+        if isinstance(node.op, ast.Pow) and abs(right) > 64:
+            raise ValueError("a large power")
+        calculate = _ARITHMETIC.get(type(node.op))
+        if calculate is None:
+            raise ValueError("no arithmetic of numbers")
+        return ast.Constant(calculate(left, right))

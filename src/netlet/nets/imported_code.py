@@ -5,26 +5,27 @@ from __future__ import annotations
 import ast
 import contextlib
 import dis
-import inspect
 import os
-import sysconfig
 import textwrap
 import time
 from collections.abc import Iterator
 from functools import cache, partial
 from importlib.machinery import SourceFileLoader
-from itertools import islice
 from pathlib import Path
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import CodeType, FunctionType, MethodType
 
 from torch import nn
 
 from netlet.nets.registered import list_attributes
-from netlet.nets.user_imports import is_installed
+from netlet.nets.script import list_values
+from netlet.nets.used_functions import (
+    find_used,
+    is_of_library,
+    list_all_functions,
+    list_code,
+    name_lambdas,
+)
 
-_OWN_PACKAGE = __name__.partition(".")[0]
-_READ_GLOBALS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
-_MOST_HELD = 1_000  # functions that a list or dict holds
 _MARGIN_S = 2.0  # since some file systems round times
 _RELOADED = "__autoreload_class__"  # in a class of this name, IPython compiles a method again
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -44,114 +45,38 @@ def find_edited(net: nn.Module, builder: object = None) -> tuple[Path, str] | No
         The file and the function, such as ``Net.forward``; None if there is none.
     """
     seen: set[FunctionType] = set()
+    lambdas: dict[FunctionType, str] = {}
     readers = cache(_read_functions), cache(_read_reloaded)
-    todo = [*list_all_functions(builder)]
-    for part in net.modules():
-        todo += [
-            one for value in (type(part), *_attributes(part)) for one in list_all_functions(value)
-        ]
+    read_lambdas = cache(_read_lambdas)
+    parts = [*net.modules()]
+    held = {value: None for part in parts for value in (type(part), *_attributes(part))}
+    todo = [one for value in (builder, *held) for one in list_all_functions(value)]
     while todo:
         function = todo.pop()
-        if function in seen or is_of_library(function):
+        if function in seen:
             continue
         seen.add(function)
+        if is_of_library(function):
+            continue
+        lambdas |= name_lambdas(function)
         todo += [one for value in find_used(function) for one in list_all_functions(value)]
         code = function.__code__
         path, name = _find_file(function), _find_name(function)
         if path is None:
             continue
-        same = (_sign(code) == _sign(one) for read in readers for one in read(path).get(name, ()))
+        found = [one for read in readers for one in read(path).get(name, ())]
+        if own := read_lambdas(path).get(lambdas.get(function, "")):
+            found = [one for one in found if one.co_firstlineno in own]
+        same = (_sign(code) == _sign(one) for one in found)
         if not _is_older_than_process(path) and not any(same):
-            return path, name.removeprefix(f"{_RELOADED}.")
+            return path, lambdas.get(function, name.removeprefix(f"{_RELOADED}."))
     return None
-
-
-def find_used(function: FunctionType) -> Iterator[object]:
-    """Yield what a function may use: by the names in it, its default values and outer functions."""
-    read, names = list_names(function.__code__)
-    yield from function.__defaults__ or ()
-    yield from (function.__kwdefaults__ or {}).values()
-    for cell in function.__closure__ or ():
-        with contextlib.suppress(ValueError):  # it is empty
-            yield cell.cell_contents
-    todo = [function.__globals__[name] for name in sorted(read) if name in function.__globals__]
-    modules: list[ModuleType] = []
-    while todo:
-        value = todo.pop()
-        if isinstance(value, dict):
-            yield from islice(value.values(), _MOST_HELD)
-        elif isinstance(value, list | tuple | set):
-            yield from islice(value, _MOST_HELD)
-        elif isinstance(value, ModuleType) and value not in modules:
-            modules.append(value)
-            todo += [vars(value)[name] for name in sorted(names) if name in vars(value)]
-        yield value
-
-
-def list_names(code: CodeType) -> tuple[set[str], set[str]]:
-    """Return the global names that a function reads, and these with the names of attributes.
-
-    Those in functions inside it count.
-    """
-    read, names = set[str](), set(code.co_names)
-    for one in dis.get_instructions(code):
-        if one.opname in _READ_GLOBALS:
-            read.add(str(one.argval))
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            inner = list_names(constant)
-            read |= inner[0]
-            names |= inner[1]
-    return read, names
-
-
-def list_functions(value: object) -> Iterator[FunctionType]:
-    """Yield a function and what its decorators have made of it, or those of a class."""
-    if isinstance(value, type):
-        for member in vars(value).values():
-            member = getattr(member, "fget", None) or getattr(member, "__func__", member)
-            if isinstance(member, FunctionType):
-                yield from list_functions(member)
-        return
-    while isinstance(value, partial):
-        value = value.func
-    if isinstance(value, MethodType):
-        value = value.__func__
-    if callable(value):
-        chain: list[object] = []
-
-        def keep(one: object) -> bool:
-            chain.append(one)
-            return False
-
-        with contextlib.suppress(ValueError):  # the chain has no end
-            keep(inspect.unwrap(value, stop=keep))
-        yield from (one for one in reversed(chain) if isinstance(one, FunctionType))
-
-
-def list_all_functions(value: object) -> Iterator[FunctionType]:
-    """Yield a function as :func:`list_functions` does, or those of a class and of its bases."""
-    if not callable(value):
-        return
-    kind = value if isinstance(value, type) else type(value)
-    for one in (value, *kind.__mro__):
-        yield from list_functions(one)
 
 
 def _attributes(part: nn.Module) -> list[object]:
     """Return the functions that a part of a net holds."""
     kinds = FunctionType, MethodType, partial
     return [value for value in list_attributes(part).values() if isinstance(value, kinds)]
-
-
-def is_of_library(function: FunctionType) -> bool:
-    """Return whether a function is netlet's, Python's, or that of an installed package."""
-    if str(function.__module__).partition(".")[0] == _OWN_PACKAGE:
-        return True
-    places = function.__code__.co_filename, function.__globals__.get("__file__")
-    found = [Path(place) for place in places if isinstance(place, str)]
-    library = sysconfig.get_path("stdlib")
-    return any(is_installed(path) or path.is_relative_to(library) for path in found)
 
 
 def _find_file(function: FunctionType) -> Path | None:
@@ -204,7 +129,7 @@ def _read_functions(path: Path) -> dict[str, list[CodeType]]:
     except (OSError, SyntaxError, ValueError):
         return {}
     found: dict[str, list[CodeType]] = {}
-    for code in _list_code(whole):
+    for code in list_code(whole):
         found.setdefault(code.co_qualname, []).append(code)
     return found
 
@@ -221,12 +146,25 @@ def _read_reloaded(path: Path) -> dict[str, list[CodeType]]:
             text = ast.unparse(node)  # on the lines that IPython has: Python optimizes within lines
             if outer:
                 text = f"class {_RELOADED}:\n{textwrap.indent(text, '    ')}"
-            for code in _list_code(compile(text, str(path), "exec", dont_inherit=True)):
+            for code in list_code(compile(text, str(path), "exec", dont_inherit=True)):
                 name = code.co_qualname
                 # Of a function in a method, IPython leaves no other name.
                 for one in {name, name.replace(_RELOADED, outer, 1)}:
                     found.setdefault(one, []).append(code)
     return found
+
+
+def _read_lambdas(path: Path) -> dict[str, set[int]]:
+    """Return the lines of a file's lambdas that are assigned to names."""
+    try:
+        values = list_values(ast.parse(path.read_bytes()))
+    except (OSError, SyntaxError, ValueError):
+        return {}
+    return {
+        name: lines
+        for name, nodes in values.items()
+        if (lines := {node.lineno for node in nodes if isinstance(node, ast.Lambda)})
+    }
 
 
 def _list_definitions(path: Path) -> Iterator[tuple[_Function, str]]:
@@ -243,14 +181,6 @@ def _list_definitions(path: Path) -> Iterator[tuple[_Function, str]]:
         if isinstance(node, ast.ClassDef):
             outer = f"{outer}.{node.name}" if outer else node.name
         todo += [(one, outer) for one in ast.iter_child_nodes(node)]
-
-
-def _list_code(whole: CodeType) -> Iterator[CodeType]:
-    """Yield code and the functions and classes in it."""
-    yield whole
-    for one in whole.co_consts:
-        if isinstance(one, CodeType):
-            yield from _list_code(one)
 
 
 def _sign(code: CodeType) -> object:

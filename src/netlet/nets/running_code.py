@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
-import ast
-import contextlib
-import linecache
-import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from torch import nn
 
 from netlet.errors import NetError
 from netlet.nets.built_nets import Building, find_building, find_namespace
-from netlet.nets.code_imports import UNREADABLE
+from netlet.nets.cell_history import (
+    Definition,
+    describe,
+    find_never_run,
+    find_ran,
+    list_defined,
+)
+from netlet.nets.cells import Source
+from netlet.nets.code_imports import UNREADABLE, find_module
 from netlet.nets.definitions import Selection, select_net, split_number
-from netlet.nets.imported_code import find_edited, list_functions
+from netlet.nets.imported_code import find_edited
 from netlet.nets.name_errors import SELECTED
 from netlet.nets.net_code import NetCode, find_code, is_file_address
 from netlet.nets.notebook_files import NOTEBOOK
 from netlet.nets.other_nets import refuse_other_address, refuse_other_net, unwrap_net
-from netlet.nets.running_constants import ReadNames, find_other_constant, list_read_names
+from netlet.nets.running_constants import (
+    ReadNames,
+    find_other_constant,
+    find_other_default,
+    list_read_names,
+    read_defaults,
+)
+from netlet.nets.script import binds_name, names_used_by_all
 from netlet.nets.sources import read_source
 from netlet.nets.user_imports import is_installed
 from netlet.text import relative_path
 
-_Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 _MOST_SHOWN = 60  # characters of a value
 _RUN_AGAIN = "save the notebook, run all of it again, and train"
 _START_AGAIN = "start Python, or the kernel of the notebook, again and train"
@@ -43,8 +53,9 @@ def find_running_code(net: nn.Module, address: str) -> NetCode | None:
         address: ``notebook.ipynb:Net``, ``file.py:Net`` or ``package.module:Net``.
 
     Raises:
-        NetError: There is no such file, it does not define the net, or a file defines something
-            otherwise than the cell that has run, or than was imported; or this is another net.
+        NetError: There is no such file or module, it does not define the net, or a file defines
+            something otherwise than the cell that has run, or than was imported; or this is
+            another net.
     """
     place, _, name = address.rpartition(":")
     code = None if is_file_address(place) else find_code(address)
@@ -62,8 +73,10 @@ def find_running_code(net: nn.Module, address: str) -> NetCode | None:
         )
     _refuse_edited_since_loading(net)
     if not is_file_address(place):
+        if code is None and place not in sys.modules and find_module(place) is None:
+            raise NetError(f"{place}: no such module; correct net_name={address!r}")
         if code is not None and not is_installed(path):
-            _compare_with_module(net, builder, path, name)
+            _compare_with_module(net, builder, path, address)
         return code
     if not path.is_file():
         raise NetError(f"{place}: no such file; save the notebook, or correct net_name={address!r}")
@@ -75,20 +88,67 @@ def find_running_code(net: nn.Module, address: str) -> NetCode | None:
         return find_code(address)
     refuse_other_net(net, builder, source, selection)
     read = list_read_names(net, builder, home)
-    for definition in selection.tree.body:
-        if isinstance(definition, _Definition):
-            for value in _find_values(net, building, home, read, definition.name):
-                _refuse_other_definition(value, definition.name, place, selection)
-    other = find_other_constant(home, building, read, selection.tree, source.tree)
-    if other is not None:
+    _compare_definitions(net, building, home, read, source, selection, place)
+    _compare_values(building, home, read, source, selection, place)
+    return find_code(address)
+
+
+def _compare_definitions(
+    net: nn.Module,
+    building: Building | None,
+    home: Mapping[str, object],
+    read: ReadNames,
+    source: Source,
+    selection: Selection,
+    place: str,
+) -> None:
+    """Check that a file has the functions and classes of a net, with their default arguments.
+
+    Raises:
+        NetError: It has not.
+    """
+    defaults = read_defaults(selection.tree, source.tree, home)
+    classes = {cls: None for part in net.modules() for cls in type(part).__mro__}
+    for name, saved in list_defined(selection.tree).items():
+        for value in _find_values(classes, building, home, read, name):
+            _refuse_other_definition(value, name, saved, place, selection, building)
+            if default := find_other_default(value, defaults):
+                raise NetError(
+                    f"{place}: the default of {default[0]} is not {_shorten(default[1])} there, "
+                    f"as it is here; {_find_remedy(source)}"
+                )
+
+
+def _compare_values(
+    building: Building | None,
+    home: Mapping[str, object],
+    read: ReadNames,
+    source: Source,
+    selection: Selection,
+    place: str,
+) -> None:
+    """Check that a file has the constants and the other values of a net.
+
+    Raises:
+        NetError: It has not.
+    """
+    remedy = _find_remedy(source)
+    if other := find_other_constant(home, building, read, selection, source.tree):
         variable, value, is_now = other
         when = "as it is here" if is_now else "as it was when the net was built"
-        remedy = _RUN_AGAIN if path.suffix == NOTEBOOK else _START_AGAIN
         raise NetError(
             f"{place}: {variable} is not {_shorten(value)} there, {when}; {remedy}; if other code "
             f"sets {variable} again, rename one of the two"
         )
-    return find_code(address)
+    defined = list_defined(selection.tree).values()
+    used = names_used_by_all(node for nodes in defined for node in nodes) - {selection.name}
+    own_cells = [node for node in selection.tree.body if not source.cell_of(node).file]
+    if never_run := find_never_run(own_cells, used, home):
+        raise NetError(f"{place}: has another {never_run} than the one that runs here; {remedy}")
+
+
+def _find_remedy(source: Source) -> str:
+    return _RUN_AGAIN if source.path.suffix == NOTEBOOK else _START_AGAIN
 
 
 def _is_of_torch(net: nn.Module) -> bool:
@@ -114,17 +174,25 @@ def _find_home(net: nn.Module, builder: object, path: Path) -> Mapping[str, obje
     return next(iter(kernels), vars(sys.modules["__main__"]))
 
 
-def _compare_with_module(net: nn.Module, builder: object, path: Path, name: str) -> None:
-    """Check that a module does not define another net under a name, as far as its text shows.
+def _compare_with_module(net: nn.Module, builder: object, path: Path, address: str) -> None:
+    """Check that a module has a name, and no other net under it, as far as its text shows.
 
     Raises:
-        NetError: It does.
+        NetError: It has not.
     """
+    place, _, name = address.rpartition(":")
     try:
         source = read_source(path)
-        selection = select_net(source, name)
     except UNREADABLE:
         return
+    try:
+        selection = select_net(source, name)
+    except UNREADABLE:
+        # A module may also define names in ways that its text does not show.
+        known = split_number(name)[0]
+        if binds_name(known, source.tree) or hasattr(sys.modules.get(place), known):
+            return
+        raise
     refuse_other_net(net, builder, source, selection)
 
 
@@ -151,15 +219,14 @@ def _refuse_edited_since_loading(net: nn.Module) -> None:
 
 
 def _find_values(
-    net: nn.Module,
+    classes: Iterable[type],
     building: Building | None,
     home: Mapping[str, object],
     read: ReadNames,
     name: str,
 ) -> list[object]:
     """Return the classes or the function of a name that a net consists of, or was built with."""
-    classes = {type(part) for part in net.modules() if type(part).__name__ == name}
-    if own := [cls for cls in classes if find_namespace(cls) is home]:
+    if own := [cls for cls in classes if cls.__name__ == name and find_namespace(cls) is home]:
         return [*own]
     definitions = home
     if building and name not in read.called and find_namespace(building.builder) is home:
@@ -167,62 +234,31 @@ def _find_values(
     return [definitions.get(name)]
 
 
-def _refuse_other_definition(value: object, name: str, place: str, selection: Selection) -> None:
+def _refuse_other_definition(
+    value: object,
+    name: str,
+    saved: Sequence[Definition],
+    place: str,
+    selection: Selection,
+    building: Building | None,
+) -> None:
     """Check that a file has a definition as the cell has it that has run.
 
     Raises:
         NetError: It has another one.
     """
-    running = _find_in_cell(value, name)
-    saved = (
-        describe(node)
-        for node in ast.walk(selection.tree)
-        if isinstance(node, _Definition) and node.name == name
-    )
-    if running is None or describe(running) in saved:
+    ran = {describe(node) for node in find_ran(value, name)}
+    if not ran or not ran.isdisjoint(map(describe, saved)):
         return
     remedy = _RUN_AGAIN
     if len(selection.definitions) > 1:
         remedy = (
             f"name the definition that was trained, like {place}:{selection.name}[1], or {remedy}"
         )
+    elif building is None and name != selection.name:
+        remedy += f"; if {name} is defined again since, build the net with netlet.build"
     raise NetError(f"{place}: has another {name} than the one that runs here; {remedy}")
-
-
-def _find_in_cell(value: object, name: str) -> _Definition | None:
-    """Return the definition of a class or function in the cell that has run.
-
-    None if it is from a file, or its cell is not known.
-    """
-    for function in list_functions(value):
-        code = function.__code__
-        if os.path.exists(code.co_filename):
-            continue
-        with contextlib.suppress(SyntaxError):
-            for node in ast.walk(ast.parse("".join(linecache.getlines(code.co_filename)))):
-                if (
-                    isinstance(node, _Definition)
-                    and node.name == name
-                    and _first_line(node) <= code.co_firstlineno
-                    and code.co_firstlineno <= (node.end_lineno or 0)
-                ):
-                    return node
-    return None
 
 
 def _shorten(text: str) -> str:
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
-
-
-def _first_line(node: _Definition) -> int:
-    """Return the first line of a definition, with its decorators, as code objects count it."""
-    return min([node.lineno, *(one.lineno for one in node.decorator_list)])
-
-
-def describe(code: _Definition | ast.Module) -> str:
-    """Return the text of code without comments, layout and docstrings."""
-    copy = ast.parse(ast.unparse(code))
-    for node in ast.walk(copy):
-        if isinstance(node, _Definition) and ast.get_docstring(node, clean=False) is not None:
-            node.body = node.body[1:] or [ast.Pass()]
-    return ast.dump(copy)

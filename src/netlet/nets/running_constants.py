@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import ast
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import FunctionType
 
 from torch import nn
 
-from netlet.nets.built_nets import Building, describe_constant, find_namespace
-from netlet.nets.imported_code import (
+from netlet.nets.built_nets import (
+    Building,
+    describe_constant,
+    evaluate_constant,
+    find_namespace,
+)
+from netlet.nets.changed_names import list_changed, list_defaults
+from netlet.nets.definitions import Selection
+from netlet.nets.other_nets import find_definitions
+from netlet.nets.script import names_bound
+from netlet.nets.used_functions import (
     find_used,
     is_of_library,
     list_all_functions,
     list_functions,
     list_names,
 )
-from netlet.nets.script import names_bound
 
-_CHANGE = {"append", "extend", "insert", "remove", "pop", "popitem", "clear", "sort", "reverse"}
-_CHANGE |= {"add", "discard", "update", "setdefault", "shuffle", "__setitem__"}
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 @dataclass(frozen=True)
@@ -77,19 +84,21 @@ def find_other_constant(
     namespace: Mapping[str, object],
     building: Building | None,
     read: ReadNames,
-    needed: ast.Module,
+    selection: Selection,
     whole: ast.Module,
 ) -> tuple[str, str, bool] | None:
     """Return a constant of a file that a net has another value of.
 
-    What the net reads when it runs has to be as it is now; what it was built from, as it was by
-    then. Anything else may have been read before the file has set it again.
+    What the net reads when it runs has to be as it is now, and what it was built from as it was by
+    then. Both are compared with what the file sets last before it uses the net, since loading the
+    class or function of an address runs these statements first. Of anything else, and of what a
+    variable was built from, any value counts: the file may have set the name again since.
 
     Args:
         namespace: The names in the module of the net, as they are now.
         building: How the net was built, if that is known.
         read: Those that it reads.
-        needed: The statements of the file that the net needs.
+        selection: The net and the statements of the file that it needs.
         whole: All its statements.
 
     Returns:
@@ -97,19 +106,97 @@ def find_other_constant(
     """
     is_same = building is not None and find_namespace(building.builder) is namespace
     then = building.constants if building is not None and is_same else {}
-    changed = _list_changed(whole)
+    changed = list_changed(whole, namespace)
     anywhere = _list_constants(whole, changed)
-    for name, expected in _list_constants(needed, changed).items():
+    is_built_last = bool(find_definitions(selection))
+    for name, texts in _list_constants(selection.tree, changed).items():
         now = _describe_now(namespace, name)
-        values = [now] if name in read.called else []
+        pairs = [(now, texts[-1:])] if name in read.called else []
         if name in read.built and then:
-            values.append(then.get(name))
-        elif not values and name in anywhere:
-            values, expected = [now], anywhere[name]
-        for value in values:
+            pairs.append((then.get(name), texts[-1:] if is_built_last else texts))
+        elif not pairs and name in anywhere:
+            pairs = [(now, anywhere[name])]
+        for value, expected in pairs:
             if value is not None and value not in expected:
                 return name, value, value == now
     return None
+
+
+def find_other_default(
+    value: object, saved: Mapping[tuple[str, str], Sequence[str]]
+) -> tuple[str, str] | None:
+    """Return a parameter of a function whose default value is another one than in a file.
+
+    Args:
+        value: The function, or a class with functions.
+        saved: What :func:`read_defaults` returns for the file.
+
+    Returns:
+        The parameter and its default value; None if there is none.
+    """
+    for function in list_functions(value):
+        code = function.__code__
+        args = code.co_varnames[: code.co_argcount]
+        found = dict(zip(reversed(args), reversed(function.__defaults__ or ()), strict=False))
+        found |= function.__kwdefaults__ or {}
+        for parameter, default in found.items():
+            expected = saved.get((code.co_qualname, parameter))
+            with contextlib.suppress(Exception):  # not a constant; its class is anybody's
+                text = describe_constant(default)
+                # A list may be changed by the function.
+                if expected and text not in expected and text[0] not in "[{":
+                    return f"{parameter} in {code.co_qualname}", text
+    return None
+
+
+def read_defaults(
+    needed: ast.Module, whole: ast.Module, namespace: Mapping[str, object]
+) -> dict[tuple[str, str], list[str]]:
+    """Return the default values of functions and methods of a file, where they are constants.
+
+    Args:
+        needed: The statements of the file that a net needs.
+        whole: All its statements.
+        namespace: The names in its module.
+
+    Returns:
+        The texts of the values, by the names of functions and of parameters. A function that may
+        also come about in another way, as in the branch of an ``if``, is left out.
+    """
+    found: dict[tuple[str, str], list[str]] = {}
+    constants = _list_constants(needed, list_changed(whole, namespace)).keys()
+    now, others = dict[str, str](), set[str]()
+    for node in needed.body:
+        now |= {one: text for one, text in _read_assignment(node) if one in constants}
+        known, functions, place = now, [node], ""
+        if isinstance(node, ast.ClassDef):
+            own = {one for statement in node.body for one in names_bound(statement)}
+            known = {one: text for one, text in now.items() if one not in own}
+            functions, place = node.body, f"{node.name}."
+        elif not isinstance(node, _Function):
+            others |= {*names_bound(node)}
+        for function in functions:
+            if isinstance(function, _Function):
+                for parameter, default in list_defaults(function.args):
+                    key = f"{place}{function.name}", parameter
+                    found.setdefault(key, []).append(_describe_default(default, known))
+            elif place:
+                others |= {f"{place}{name}" for name in names_bound(function)}
+    # Of one that is no constant, the value is not known.
+    return {
+        (name, parameter): texts
+        for (name, parameter), texts in found.items()
+        if "" not in texts and others.isdisjoint((name, name.partition(".")[0]))
+    }
+
+
+def _describe_default(node: ast.expr, known: Mapping[str, str]) -> str:
+    """Return the text of a constant, or of one that a name stands for; empty for anything else."""
+    if isinstance(node, ast.Name):
+        return known.get(node.id, "")
+    with contextlib.suppress(ValueError):
+        return describe_constant(evaluate_constant(node))
+    return ""
 
 
 def _describe_now(namespace: Mapping[str, object], name: str) -> str | None:
@@ -152,29 +239,6 @@ def _read_assignment(node: ast.stmt) -> Iterator[tuple[str, str]]:
                 continue
             pairs = list(zip(target.elts, node.value.elts, strict=True))
         for one, value in pairs:
-            with contextlib.suppress(ValueError, TypeError, RecursionError, MemoryError):
+            with contextlib.suppress(ValueError):
                 if isinstance(one, ast.Name):
-                    yield one.id, describe_constant(ast.literal_eval(value))
-
-
-def _list_changed(tree: ast.Module) -> set[str]:
-    """Return the names whose lists and dicts are changed, here or by another name."""
-    changed, names = set[str](), dict[str, str]()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute | ast.Subscript) and not isinstance(node.ctx, ast.Load):
-            changed.add(_root(node))
-        elif isinstance(node, ast.Call) and _last_name(node.func) in _CHANGE:
-            changed |= {_root(node.func), *map(_root, node.args)}
-        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Name):
-            names |= {_root(target): node.value.id for target in node.targets}
-    return changed | {of for name, of in names.items() if name in changed}
-
-
-def _root(node: ast.expr) -> str:
-    while isinstance(node, ast.Attribute | ast.Subscript):
-        node = node.value
-    return node.id if isinstance(node, ast.Name) else ""
-
-
-def _last_name(node: ast.expr) -> str:
-    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+                    yield one.id, describe_constant(evaluate_constant(value))

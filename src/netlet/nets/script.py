@@ -120,6 +120,30 @@ def list_definitions(tree: ast.Module) -> list[str]:
     ]
 
 
+def list_values(tree: ast.Module) -> dict[str, list[ast.expr]]:
+    """Return what a file assigns to each name, in its order."""
+    found: dict[str, list[ast.expr]] = {}
+    for node in list_statements(tree):
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                if isinstance(target, ast.Name):
+                    found.setdefault(target.id, []).append(node.value)
+    return found
+
+
+def list_statements(tree: ast.Module) -> Iterator[ast.stmt]:
+    """Yield the statements of a file, also those in the blocks of ``if``, ``try`` and others."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    todo: list[ast.AST] = [*reversed(tree.body)]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.stmt):
+            yield node
+        if not isinstance(node, kinds) and not is_main_guard(node):
+            inside = (ast.stmt, ast.ExceptHandler, ast.match_case)
+            todo += [c for c in reversed([*ast.iter_child_nodes(node)]) if isinstance(c, inside)]
+
+
 def names_bound(node: ast.AST) -> Iterator[str]:
     """Yield the module-level names that a statement binds, and ``*`` for a star import."""
     left = [node]  # not recursive, since an expression may be nested deeper than Python's stack

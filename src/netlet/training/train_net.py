@@ -20,6 +20,7 @@ from netlet.backends import find_device, use_repeatable_kernels
 from netlet.budgets import Budget
 from netlet.data import Dataset, count_steps, prepare_for_record
 from netlet.errors import NetletWarning, check_argument, check_type
+from netlet.nets.addresses import complete_address
 from netlet.nets.compiled_nets import unwrap
 from netlet.nets.device_errors import explain_device_errors
 from netlet.nets.first_weights import find_catalog_name, remember_training
@@ -131,6 +132,7 @@ def fit(
             and the net does not come from ``netlet.build``.
     """
     _check_arguments(net, data, recipe, budget, seed, callbacks)
+    net_name = complete_address(net_name) if net_name else None
     data = prepare_for_record(data)
     make_lazy_weights(unwrap(net), data.shape)
     recorder = next((one for one in callbacks if isinstance(one, Recorder)), None)
@@ -236,7 +238,7 @@ def iterate_fit(
         The record of the run.
     """
     _check_arguments(net, data, recipe, budget, seed, callbacks)
-    net = unwrap(net)
+    net, net_name = unwrap(net), complete_address(net_name) if net_name else None
     began = resume.setting if resume else {}
     initial_weights_digest = initial_weights_digest or began.get("initial_weights_digest", "")
     kind = name_run(net)
