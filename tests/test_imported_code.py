@@ -21,7 +21,7 @@ from torch import nn
 
 from netlet import build
 from netlet.errors import NetError
-from netlet.nets import imported_code
+from netlet.nets import imported_code, used_functions
 from netlet.nets.first_weights import remember_training
 from netlet.nets.imported_code import find_edited
 from netlet.nets.running_code import find_running_code
@@ -271,7 +271,7 @@ def test_a_function_is_looked_at_once_in_a_net_of_many_parts(
         seen.append(function)
         return is_of_library(function)
 
-    monkeypatch.setattr(imported_code, "is_of_library", look)
+    monkeypatch.setattr(used_functions, "is_of_library", look)
     assert find_edited(nn.Sequential(*[type(net)() for _ in range(5)])) is None
     assert len(seen) == len(set(seen))
     assert nn.Module.__init__ in seen
@@ -390,6 +390,28 @@ def test_what_ipython_has_brought_up_to_date_is_that_of_the_file(
     if found is not None:
         assert found[0] == Path("imported_module.py").resolve()
         assert found[1] in (name, f"Net.{name}")  # of a function in a patched method, less is known
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "name"),
+    [
+        ("nn.Linear(784, 10)", "nn.Linear(784, 10, bias=False)", "block"),
+        ("super().__init__()", "super().__init__()\n        self.pool = None", r"Net\.__init__"),
+        ('"Two', '"Some', ""),
+    ],
+)
+def test_a_net_that_was_built_before_autoreload_took_up_an_edit_is_refused(
+    autoreload: Callable[[str, str], None], old: str, new: str, name: str
+) -> None:
+    made, address = sys.modules["imported_module"], "imported_module.py:Net"
+    before = build(made.Net, 0)
+    autoreload(old, new)
+    if name:
+        with pytest.raises(NetError, match=f"{name} was edited since the net was built; build"):
+            find_running_code(before, address)
+    else:
+        assert find_running_code(before, address)
+    assert find_running_code(build(made.Net, 0), address)
 
 
 def test_a_net_does_not_live_longer_because_its_builder_is_known() -> None:

@@ -17,6 +17,8 @@ from typing import Any
 
 from torch import nn
 
+from netlet.nets.imported_code import ImportedCode, list_imported
+
 _OWN_PACKAGE = __name__.partition(".")[0]
 _SCALARS = bool | int | float | complex | str | bytes | None
 _BRACKETS = {
@@ -47,6 +49,7 @@ class Building:
         builder: The class or function; None if that is not known.
         definitions: The functions and classes in its module when it was called.
         constants: The constants there, as :func:`describe_constant` writes them.
+        imported: The code of the imported functions that it could run.
         path: The file that netlet has loaded the net from, absolute; empty if Python has.
         name: The name of the net in that file, like ``Net`` or ``Net[2]``.
         loaded: The statements of the file that the net needed then.
@@ -55,6 +58,7 @@ class Building:
     builder: Callable[..., Any] | None
     definitions: Mapping[str, object] = field(default_factory=dict)
     constants: Mapping[str, str] = field(default_factory=dict)
+    imported: ImportedCode = field(default_factory=dict)
     path: str = ""
     name: str = ""
     loaded: ast.Module | None = None
@@ -88,7 +92,7 @@ def prepare_building(builder: object) -> Building:
         else:
             with contextlib.suppress(Exception):  # not a constant; its class is anybody's
                 constants[name] = describe_constant(value)
-    return Building(found, definitions, constants)
+    return Building(found, definitions, constants, list_imported(found))
 
 
 def unwrap_builder(builder: Any) -> Callable[..., Any] | None:

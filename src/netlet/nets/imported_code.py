@@ -8,7 +8,7 @@ import dis
 import os
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache, partial
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
@@ -19,16 +19,17 @@ from torch import nn
 from netlet.nets.registered import list_attributes
 from netlet.nets.script import list_values
 from netlet.nets.used_functions import (
-    find_used,
-    is_of_library,
-    list_all_functions,
     list_code,
     name_lambdas,
+    walk_functions,
 )
 
 _MARGIN_S = 2.0  # since some file systems round times
 _RELOADED = "__autoreload_class__"  # in a class of this name, IPython compiles a method again
+# Instructions that differ by whether Python knows that a name is imported.
+_ONLY_OF_CALLS = ("CACHE", "EXTENDED_ARG", "NOP", "PRECALL", "PUSH_NULL")
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
+ImportedCode = Mapping[tuple[Path, str], CodeType]
 
 
 def find_edited(net: nn.Module, builder: object = None) -> tuple[Path, str] | None:
@@ -44,22 +45,13 @@ def find_edited(net: nn.Module, builder: object = None) -> tuple[Path, str] | No
     Returns:
         The file and the function, such as ``Net.forward``; None if there is none.
     """
-    seen: set[FunctionType] = set()
     lambdas: dict[FunctionType, str] = {}
     readers = cache(_read_functions), cache(_read_reloaded)
     read_lambdas = cache(_read_lambdas)
     parts = [*net.modules()]
     held = {value: None for part in parts for value in (type(part), *_attributes(part))}
-    todo = [one for value in (builder, *held) for one in list_all_functions(value)]
-    while todo:
-        function = todo.pop()
-        if function in seen:
-            continue
-        seen.add(function)
-        if is_of_library(function):
-            continue
+    for function in walk_functions((builder, *held)):
         lambdas |= name_lambdas(function)
-        todo += [one for value in find_used(function) for one in list_all_functions(value)]
         code = function.__code__
         path, name = _find_file(function), _find_name(function)
         if path is None:
@@ -70,6 +62,37 @@ def find_edited(net: nn.Module, builder: object = None) -> tuple[Path, str] | No
         same = (_sign(code) == _sign(one) for one in found)
         if not _is_older_than_process(path) and not any(same):
             return path, lambdas.get(function, name.removeprefix(f"{_RELOADED}."))
+    return None
+
+
+def list_imported(builder: object) -> ImportedCode:
+    """Return the code of the imported functions that a class or function may run, by file and name.
+
+    Several of one name, such as lambdas, are left out.
+    """
+    found: dict[tuple[Path, str], list[CodeType]] = {}
+    for function in walk_functions([builder]):
+        if (path := _find_file(function)) is not None:
+            found.setdefault((path, _find_name(function)), []).append(function.__code__)
+    return {place: codes[0] for place, codes in found.items() if len(codes) == 1}
+
+
+def find_edited_since(before: ImportedCode, builder: object) -> tuple[Path, str] | None:
+    """Return a function of which a module has taken up other code, as by IPython's autoreload.
+
+    A net that was built before has what the earlier code built.
+
+    Args:
+        before: The functions as :func:`list_imported` gave them then.
+        builder: The class or function that has built the net.
+
+    Returns:
+        The file and the name of the function; None if there is none.
+    """
+    for place, code in list_imported(builder).items():
+        known = before.get(place, code)
+        if known is not code and _list_steps(known) != _list_steps(code):
+            return place
     return None
 
 
@@ -195,6 +218,23 @@ def _sign(code: CodeType) -> object:
     names = code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars
     counts = code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount
     return steps, *names, *counts
+
+
+def _list_steps(code: CodeType) -> list[object]:
+    """Return what a function does, the same if IPython has compiled it by itself."""
+    steps: list[object] = []
+    for one in dis.get_instructions(code):
+        if one.opname in _ONLY_OF_CALLS:
+            continue
+        value: object = one.argval
+        if isinstance(value, CodeType):
+            value = _list_steps(value)
+        elif one.opcode in dis.hasconst:
+            value = _describe(value)
+        elif one.opcode in (*dis.hasjrel, *dis.hasjabs):
+            value = None  # places, which shift
+        steps.append(("LOAD_ATTR" if one.opname == "LOAD_METHOD" else one.opname, value))
+    return steps
 
 
 def _describe(constant: object) -> object:

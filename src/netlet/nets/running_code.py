@@ -20,7 +20,7 @@ from netlet.nets.cell_history import (
 from netlet.nets.cells import Source
 from netlet.nets.code_imports import UNREADABLE, find_module
 from netlet.nets.definitions import Selection, select_net, split_number
-from netlet.nets.imported_code import find_edited
+from netlet.nets.imported_code import find_edited, find_edited_since
 from netlet.nets.name_errors import SELECTED
 from netlet.nets.net_code import NetCode, find_code, is_file_address
 from netlet.nets.notebook_files import NOTEBOOK
@@ -70,6 +70,11 @@ def find_running_code(net: nn.Module, address: str) -> NetCode | None:
         file, function = edited
         raise NetError(
             f"{file}: has another {function} than the one that was imported; {_START_AGAIN}"
+        )
+    if building and (edited := find_edited_since(building.imported, building.builder)):
+        file, function = edited
+        raise NetError(
+            f"{file}: {function} was edited since the net was built; build the net again and train"
         )
     _refuse_edited_since_loading(net)
     if not is_file_address(place):

@@ -6,7 +6,7 @@ import contextlib
 import dis
 import inspect
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache, partial
 from itertools import islice
 from pathlib import Path
@@ -18,6 +18,18 @@ _OWN_PACKAGE = __name__.partition(".")[0]
 _READ_GLOBALS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
 _READ_ATTRIBUTES = {"LOAD_ATTR", "LOAD_METHOD"}
 _MOST_HELD = 1_000  # functions that a list or dict holds
+
+
+def walk_functions(values: Iterable[object]) -> Iterator[FunctionType]:
+    """Yield the functions that classes and functions may run, those of libraries left out."""
+    seen: set[FunctionType] = set()
+    todo = [one for value in values for one in list_all_functions(value)]
+    while todo:
+        function = todo.pop()
+        if function not in seen and not is_of_library(function):
+            yield function
+            todo += [one for value in find_used(function) for one in list_all_functions(value)]
+        seen.add(function)
 
 
 def find_used(function: FunctionType) -> Iterator[object]:
