@@ -20,7 +20,7 @@ FREE_IN_ALL = (
     # Fields of layers that slide no window, and what only describes a layer.
     *("summary.rows.*.field*", "summary.rows.*.jump*", "summary.rows.*.shared"),
     *("summary.rows.*.kind", "summary.rows.*.name", "summary.rows.*.output*"),
-    *("receptive_field.rows.*.name", "receptive_field.rows.*.kind"),
+    "receptive_field.rows.*.name",
     *("receptive_field.rows.*.p*", "receptive_field.rows.*.n_in*"),  # of rows without a layer
 )
 FREE_IN_RUN = (

@@ -128,6 +128,8 @@ def change(record: Record, path: str, value: object) -> None:
     [
         ("cost.parameters", 12, ("cost.parameters is 12", "the layers of summary give 1,285")),
         ("summary.rows.0.parameters", 1, ("cost.parameters", "the layers of summary")),
+        ("receptive_field.rows.0.kind", "Linear", ('kind is "Linear"', 'summary has "Conv2d"')),
+        ("cost.kinds.Conv2d", [], ("summary has the layer", "cost.kinds does not list it")),
         ("confusion.0.1", 55, ("confusion is", "last_epoch.total")),
         ("last_epoch.correct", 0, ("last_epoch is", "the last of epochs gives")),
         ("best_epoch.epoch", 9, ("best_epoch is", "the best of epochs gives")),

@@ -42,6 +42,10 @@ _KEYS_OF_WINDOW = (
 _OWN, _NEVER_RAN = " (its own)", " (never ran)"  # suffixes of kinds in a summary
 
 
+# Layers that each version has listed in cost.kinds.
+_LISTED = ("Conv2d", "Linear", "BatchNorm2d", "MaxPool2d")
+
+
 def contradictions_of_net(
     cost: Mapping[str, Any], summary: Mapping[str, Any], receptive_field: Mapping[str, Any]
 ) -> Iterator[str]:
@@ -155,7 +159,7 @@ def _contradictions_of_kinds(
     kinds: Mapping[str, Sequence[str]], rows: Sequence[Mapping[str, Any]]
 ) -> Iterator[str]:
     for row in rows:
-        layers = kinds.get(row["kind"])
+        layers = kinds.get(row["kind"], () if row["kind"] in _LISTED else None)
         if layers is not None and not {row["name"], f"{row['name']} (function)"} & set(layers):
             yield (
                 f"summary has the layer {shorten(row['name'])}, but cost.kinds does not list it"
@@ -173,6 +177,11 @@ def _contradictions_of_fields(
     before: Mapping[str, Any] | None = None
     for number, window in enumerate(windows):
         where = f"receptive_field.rows[{number}] ({shorten(window['name'])})"
+        # A lazy layer becomes another kind when it runs.
+        kinds = {row["kind"].removeprefix("Lazy") for row in rows if row["name"] == window["name"]}
+        if kinds and window["kind"] not in kinds:
+            kind = shorten(window["kind"])
+            yield f"{where}: kind is {kind}, but summary has {shorten(', '.join(sorted(kinds)))}"
         yield from (f"{where}: {fault}" for fault in _faults_of_window(window, in_line))
         for mine, theirs in (("n_in", "n_out"), ("r_in", "r_out"), ("j_in", "j_out")):
             first = image if mine == "n_in" else [1] * len(window["k"])
