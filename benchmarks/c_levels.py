@@ -1,6 +1,6 @@
 """Compare exported C in int8 with that in float32, by compiler flags.
 
-    python -m benchmarks.c_levels                       the nets of c_latency
+    python -m benchmarks.c_levels                       mnistnet_1 and those with weights
     python -m benchmarks.c_levels --run RUN             take mnistnet_1's weights from a run
     python -m benchmarks.c_levels --levels "-O3" "-Os"  other sets of compiler flags
 
@@ -19,7 +19,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.c_latency import FAST, NETS, train_mnistnet_1
+from benchmarks.c_latency import FAST, train_mnistnet_1
 from benchmarks.c_sides import build_c_side, count_correct, time_calls
 from benchmarks.harness import make_parser, write_record
 
@@ -127,9 +127,14 @@ def format_record(record: Mapping[str, Any]) -> str:
 
 
 def main() -> None:
+    from netlet.nets import list_shipped_weights
+
     parser = make_parser(__doc__)
     parser.add_argument(
-        "--nets", nargs="+", default=NETS, help=f"nets to measure (default: {' '.join(NETS)})"
+        "--nets",
+        nargs="+",
+        default=["mnistnet_1", *list_shipped_weights()],
+        help="nets to measure (default: mnistnet_1 and all whose weights come with netlet)",
     )
     parser.add_argument("--run", metavar="RUN", help="take mnistnet_1's weights from this run")
     parser.add_argument(
