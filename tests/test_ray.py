@@ -43,6 +43,7 @@ from netlet.experiments.execution.ray_cluster import RayExecutor
 ROOT = Path(__file__).parent.parent
 FAST = set_options(epochs=4, batch_size=50, precision="float32", ema_decay=0.5)
 _WAIT_S = 120.0
+GO_ON = "go-on"  # the file that Waiting waits for
 
 # A net that takes its time, so that something can happen to it in the middle of an epoch. Like all
 # nets of users it is only in the driver's folder.
@@ -67,13 +68,23 @@ class Doomed(Slow):
         if self.steps > 9:  # the kernel's out-of-memory killer sends this signal, too
             os.kill(os.getpid(), signal.SIGKILL)
         return super().forward(x)
+class Waiting(Slow):
+    go_on = Path("GO_ON")
+    def __init__(self):
+        super().__init__()
+        self.steps = 0
+    def forward(self, x):
+        self.steps += self.training
+        while self.steps > 9 and not self.go_on.exists():  # in the second epoch
+            time.sleep(0.05)
+        return super().forward(x)
 """
 
 
 @pytest.fixture
 def digits(digits_file: Path, tmp_path: Path) -> str:
     shutil.copy(digits_file, tmp_path)
-    (tmp_path / "slow.py").write_text(SLOW)
+    (tmp_path / "slow.py").write_text(SLOW.replace("GO_ON", str(tmp_path / GO_ON)))
     return digits_file.name
 
 
@@ -264,17 +275,18 @@ def test_a_removed_node_changes_no_bit(
     netlet: Netlet, digits: str, tmp_path: Path, cluster: Cluster
 ) -> None:
     """The seed of the node goes on with the other one, after its last complete epoch."""
-    common = ("study", "slow.py:Slow", "--dataset", digits, "--seeds", "2", *FAST)
+    common = ("study", "slow.py:Waiting", "--dataset", digits, "--seeds", "2", *FAST)
     logs = [tmp_path / "far" / f"seed-{seed}" / records.EPOCHS for seed in (0, 1)]
     failures: list[BaseException] = []
 
     def remove_a_node() -> None:
         try:
             wait_for(lambda: all(log.is_file() for log in logs))
-            time.sleep(0.3)  # into the next epoch
             cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
         except BaseException as error:
             failures.append(error)
+        finally:
+            (tmp_path / GO_ON).touch()
 
     remover = threading.Thread(target=remove_a_node)
     remover.start()
