@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -379,12 +380,17 @@ def test_wandb_offline_holds_what_was_recorded(
 
 
 def read_wandb(file: Path) -> list[dict[str, float]]:
-    """Return the points in a file of wandb's."""
+    """Return the points in a file of wandb's, whose own process may still be writing it."""
     from wandb.proto import wandb_internal_pb2
 
+    deadline, kinds, found = time.monotonic() + 60, [], []
+    while "exit" not in kinds:
+        assert time.monotonic() < deadline, "wandb does not write the end of the run"
+        found = [*map(wandb_internal_pb2.Record.FromString, read_log(file.read_bytes()))]
+        kinds = [record.WhichOneof("record_type") for record in found]
+        time.sleep(0.02)
     points = []
-    for data in read_log(file.read_bytes()):
-        record = wandb_internal_pb2.Record.FromString(data)
+    for record in found:
         if record.WhichOneof("record_type") == "history":
             items = {
                 item.key or ".".join(item.nested_key): json.loads(item.value_json)
