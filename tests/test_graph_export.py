@@ -274,6 +274,7 @@ SUPPORTED_FUNCTIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "gelu": F.gelu,
     "elu": lambda x: F.elu(x, 0.7),
     "softmax last": lambda x: x,
+    "softmax of 1x1 maps last": lambda x: x,
 }
 
 
@@ -284,6 +285,9 @@ def test_supported_function_is_traced_and_runs_as_onnx(what: str) -> None:
     net_logits(net, 2)
     if what == "softmax last":
         net = nn.Sequential(net, nn.Softmax(1))  # type: ignore[assignment]
+    elif what == "softmax of 1x1 maps last":
+        end = (nn.Unflatten(1, (-1, 1, 1)), nn.LogSoftmax(1), nn.Flatten())
+        net = nn.Sequential(net, *end)  # type: ignore[assignment]
     model = trace_model(
         TrainedNet(what, net.eval(), SHAPE, tuple("0123456789"), 0.1307, 0.3081, None, None)
     )
@@ -348,7 +352,7 @@ REFUSED: dict[str, tuple[nn.Module, str]] = {
     ),
     "a constant among maps": (
         _Functional(lambda x: torch.cat([x, torch.ones_like(x)], 1)),
-        r"concatenation with a constant.*; use torch\.cat\(feature_maps, 1\)",
+        r"concatenation with a constant.*; use feature_map \+ constant, or feature maps alone",
     ),
     "softmax amid": (
         _Functional(lambda x: x, nn.Softmax(1), nn.ReLU()),

@@ -237,6 +237,6 @@ def _lower_softmax(builder: Builder, node: Node, operation: Softmax) -> Value:
             "softmax of a feature map, before the net's end,",
             "a sigmoid, or a softmax of the logits (N, K) as the last layer",
         )
-    if operation.dim != 1 or len(node.shape) != 1 or not node.batched:
-        builder.refuse("softmax over anything but the classes", "dim=1 of (N, K)")
+    if operation.dim != 1 or math.prod(node.shape) != node.shape[0] or not node.batched:
+        builder.refuse("softmax over anything but the classes", "dim=1 of logits (N, K)")
     return builder.keep_map(softmax=operation.function)

@@ -30,7 +30,7 @@ _ALTERNATIVES = {
         "a matrix product of feature maps, as in attention,",
         "linear layers, convolutions or element-wise products",
     ),
-    "cat": ("concatenation with a constant", "torch.cat(feature_maps, 1)"),
+    "cat": ("concatenation with a constant", "feature_map + constant, or feature maps alone"),
     "floor_divide": _PLAIN_DIVISION,
     "rsqrt": _ROOT,
     "sqrt": _ROOT,
