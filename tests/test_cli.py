@@ -662,6 +662,12 @@ def test_options_of_other_programs_are_answered_with_ours(
     assert err.count("\n") == 1
 
 
+def test_trust_is_not_needed_where_no_code_of_a_run_runs(netlet: Netlet) -> None:
+    code, out, err = netlet("report", "runs/mine", "--trust")
+    assert (code, out) == (2, "")
+    assert err.startswith("netlet: no option --trust: this command does not need it; leave it out")
+
+
 def test_epochs_is_short_for_its_setting(netlet: Netlet, digits_file: Path) -> None:
     code, out, err = netlet(
         "train", "code_2", "--dataset", str(digits_file), "--epochs", "1", "--json"

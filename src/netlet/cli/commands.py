@@ -171,6 +171,8 @@ def _explain_unknown(option: str, known: set[str]) -> str:
             f"no option {option}: the data set has the shape of the images and the classes; "
             f"--dataset names it, such as a folder of your own images{channels}"
         )
+    if option == "--trust":
+        return "no option --trust: this command does not need it; leave it out"
     if "--set" not in known:
         return ""
     if option in _SETTINGS:
