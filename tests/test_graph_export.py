@@ -278,7 +278,21 @@ SUPPORTED_FUNCTIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 }
 
 
-@pytest.mark.parametrize("what", few_fast(SUPPORTED_FUNCTIONS, 15))
+# The first elements of a map, which are at the same places as in a map of their own.
+FIRST_PARTS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "channels": lambda x: F.relu(x.chunk(2, 1)[0]),
+    "rows": lambda x: x[:, :1, :4],
+    "means": lambda x: F.relu(x).mean((2, 3))[:, :3],
+    "means, scaled": lambda x: x.mean((2, 3))[:, :3] * torch.tensor([2.0, -1.0, 0.5]),
+    "of a vector": lambda x: x.flatten(1).chunk(2, 1)[0],
+}
+SUPPORTED_FUNCTIONS = {
+    **{f"first part: {name}": function for name, function in FIRST_PARTS.items()},
+    **SUPPORTED_FUNCTIONS,
+}
+
+
+@pytest.mark.parametrize("what", few_fast(SUPPORTED_FUNCTIONS, 15 + len(FIRST_PARTS)))
 def test_supported_function_is_traced_and_runs_as_onnx(what: str) -> None:
     torch.manual_seed(0)
     net = _Functional(SUPPORTED_FUNCTIONS[what])

@@ -84,7 +84,7 @@ def _lower_linear(builder: Builder, node: Node, operation: Linear) -> Value:
     kernel, value = to_float64(operation.weight.tensor), builder.padded_value()
     if math.prod(value.dims) != kernel.shape[1]:
         return _add_pointwise_convolution(builder, node, operation)
-    if value.is_permuted and value.places is not None:  # the weights change places instead
+    if value.places is not None and builder.is_permuted(value):  # the weights change places instead
         moved = np.empty_like(kernel)
         moved[:, value.places.reshape(-1)] = kernel
         kernel = moved

@@ -32,7 +32,7 @@ def _lower_reshape(builder: Builder, node: Node, operation: Reshape) -> Value:
             f"{operation.function} from {format_shape(value.dims)} to {after}",
             "one that leaves the batch its own dimension",
         )
-    if value.places is not None and not value.is_permuted and len(value.dims) <= 3:
+    if value.places is not None and not builder.is_permuted(value) and len(value.dims) <= 3:
         value = builder.value()  # what is left of a slice keeps its shape, and is often flattened
     builder.node = dataclasses.replace(node, shape=dims)
     return builder.keep_map(softmax=value.softmax, batch_in="rows" if inside else "")

@@ -61,14 +61,6 @@ class Value:
     name: str = ""
     batch_in: Literal["", "rows", "channels"] = ""
 
-    @property
-    def is_permuted(self) -> bool:
-        """Whether it is a feature map with all of its elements, each once, in another order."""
-        if self.places is None or any(self.padding):
-            return False
-        order = np.sort(self.places, axis=None)
-        return bool((order == np.arange(order.size)).all())
-
 
 Lowering = Callable[["Builder", Node, Any], Value]
 LOWERINGS: dict[type[Operation], Lowering] = {}
@@ -128,6 +120,13 @@ class Builder:
         top, left, bottom, right = value.padding
         around = (c, h + top + bottom, w + left + right)
         return value.places is None and map_shape(value.dims) == around
+
+    def is_permuted(self, value: Value) -> bool:
+        """Return whether a value is all of its feature map, each element once, in another order."""
+        if value.places is None or any(value.padding):
+            return False
+        order = np.arange(math.prod(self.shape_of(value)))
+        return np.array_equal(np.sort(value.places, axis=None), order)
 
     def value(self, position: int = 0) -> Value:
         """Return an input whose feature map holds its elements in their order, and no others."""
@@ -246,7 +245,7 @@ class Builder:
     def pointwise_input(self, position: int = 0) -> Value:
         """Return an input for a function of single elements, which may be in any order."""
         value = self.padded_value(position)
-        return value if value.is_permuted else self.value(position)
+        return value if self.is_permuted(value) else self.value(position)
 
     def add_pointwise(self, value: Value, layer: Layer) -> Value:
         """Add a function of the single elements of a value, which stay where they are."""
