@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 from fixtures import changed_weights, slips
-from helpers import few_fast
+from helpers import few_fast, flat_net
 from numpy.random import SFC64
 from torch import nn
 from torch.nn import functional as F
@@ -128,6 +128,23 @@ def test_a_net_whose_weights_the_seed_does_not_give_is_told(
         NetletWarning, match=r"has been trained before.*netlet\.build\(Own, seed=1\)"
     ):
         assert fit(net, blob_data, recipe, seed=1).initial_weights_digest == given
+
+
+def test_a_net_that_ran_in_training_mode_does_not_begin_with_its_seed(blob_data: Dataset) -> None:
+    """The statistics of batch norm are other ones then, and so is the trained net."""
+    recipe, images = FAST.replace(epochs=1, backend="eager"), blob_data.train.images[:4]
+
+    def build() -> nn.Module:
+        return netlet.build(lambda: nn.Sequential(nn.BatchNorm2d(1), flat_net()), seed=0)
+
+    seen, ran = build(), build()
+    seen.eval()(images / 255)
+    netlet.summary(seen)
+    assert fit(seen, blob_data, recipe).initial_weights_digest == ""
+    ran(images / 255)
+    given = weights_digest(ran)
+    with pytest.warns(NetletWarning, match="those of seed 0, but its buffers have changed since"):
+        assert fit(ran, blob_data, recipe).initial_weights_digest == given
 
 
 def test_a_copy_of_a_trained_net_begins_with_given_weights(few: Dataset, tmp_path: Path) -> None:

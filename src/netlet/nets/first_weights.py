@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from netlet.nets.registered import list_parameters
+from netlet.nets.registered import list_buffers, list_parameters
 
 
 class Origin(NamedTuple):
@@ -34,21 +34,25 @@ class Origin(NamedTuple):
     in_catalog: bool = False
 
 
-# By the ids of nets: the net, its origin, and the digest of its parameters by then.
+# By the ids of nets: the net, its origin, and the digest of its state by then.
 _origins: dict[int, tuple[weakref.ref[nn.Module], Origin, str]] = {}
 _trained: dict[int, weakref.ref[nn.Module]] = {}  # by the ids of nets
-# By digests of parameters, by which copies are known.
+# By digests, by which copies are known: of the state of nets, and of their parameters alone.
 _seeds: dict[str, set[int]] = {}
+_seeds_of_parameters: dict[str, set[int]] = {}
 _trained_weights: set[str] = set()
 _loaded_weights: set[str] = set()
 
 
 def remember_origin(net: nn.Module, origin: Origin) -> None:
     """Note how a net was built that has the weights of its seed now."""
-    key, digest = id(net), _digest_parameters(net)
+    key, digest = id(net), _digest_state(net)
     gone = weakref.ref(net, lambda _: _origins.pop(key, None))
     _origins[key] = gone, origin, digest
-    _seeds.setdefault(f"{type(net).__qualname__} {digest}", set()).add(origin.seed)
+    name = type(net).__qualname__
+    _seeds.setdefault(f"{name} {digest}", set()).add(origin.seed)
+    own = f"{name} {_digest_parameters(net)}"
+    _seeds_of_parameters.setdefault(own, set()).add(origin.seed)
 
 
 def find_origin(net: nn.Module) -> Origin | None:
@@ -56,17 +60,25 @@ def find_origin(net: nn.Module) -> Origin | None:
     found = _origins.get(id(net))
     if found is None or found[0]() is not net or _is_trained(net):
         return None
-    return found[1] if found[2] == _digest_parameters(net) else None
+    return found[1] if found[2] == _digest_state(net) else None
 
 
 def find_seeds(net: nn.Module) -> set[int]:
     """Return the seeds that have given a net, or the one it is a copy of, the weights it has.
 
-    Those that netlet has built nets with in this process. A net that netlet has trained has none.
+    Those that netlet has built nets with in this process. A net that netlet has trained has none,
+    nor has one whose buffers have changed since.
     """
     if _is_trained(net):
         return set()
-    return _seeds.get(f"{type(net).__qualname__} {_digest_parameters(net)}", set())
+    return _seeds.get(f"{type(net).__qualname__} {_digest_state(net)}", set())
+
+
+def find_seeds_of_parameters(net: nn.Module) -> set[int]:
+    """Return the seeds that have given a net the parameters it has, whatever its buffers are."""
+    if _is_trained(net):
+        return set()
+    return _seeds_of_parameters.get(f"{type(net).__qualname__} {_digest_parameters(net)}", set())
 
 
 def find_builder(net: nn.Module) -> Origin | None:
@@ -131,12 +143,21 @@ def _is_trained(net: nn.Module) -> bool:
 
 def _digest_parameters(net: nn.Module) -> str:
     """Return the digest of the values, since a parameter can be changed without a trace."""
+    return _digest(list_parameters(net))
+
+
+def _digest_state(net: nn.Module) -> str:
+    """Return the digest of the values of parameters and buffers."""
+    return _digest([*list_parameters(net), *list_buffers(net)])
+
+
+def _digest(tensors: Sequence[tuple[str, torch.Tensor]]) -> str:
     digest = hashlib.sha256()
-    for name, parameter in list_parameters(net):
-        digest.update(f"{name} {parameter.dtype} ".encode())
-        if not is_lazy(parameter):
-            digest.update(f"{tuple(parameter.shape)} ".encode())
-            digest.update(_read_values(parameter.detach()))
+    for name, tensor in tensors:
+        digest.update(f"{name} {tensor.dtype} ".encode())
+        if not is_lazy(tensor):
+            digest.update(f"{tuple(tensor.shape)} ".encode())
+            digest.update(_read_values(tensor.detach()))
     return digest.hexdigest()
 
 

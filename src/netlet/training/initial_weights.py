@@ -9,7 +9,13 @@ from torch.nn.modules.lazy import LazyModuleMixin
 
 from netlet.errors import NetletWarning
 from netlet.nets.compiled_nets import unwrap
-from netlet.nets.first_weights import find_builder, find_seeds, was_loaded, was_trained
+from netlet.nets.first_weights import (
+    find_builder,
+    find_seeds,
+    find_seeds_of_parameters,
+    was_loaded,
+    was_trained,
+)
 from netlet.nets.registered import list_modules
 from netlet.nets.weights import weights_digest
 from netlet.training.trainable import trace_trainable
@@ -77,6 +83,11 @@ def note_initial_weights(net: nn.Module, seed: int) -> str:
         )
         return find_initial_weights(net, seed)
     which = f"those of seed {min(seeds)}" if seeds else "not those of netlet.build"
+    if seed in find_seeds_of_parameters(net):
+        which = (
+            f"those of seed {seed}, but its buffers have changed since, as the statistics of batch "
+            "norm do when a net runs in training mode"
+        )
     warnings.warn(
         f"the weights that the net begins with are {which}, so seed={seed} alone does not "
         f"reproduce this run; to reproduce it, build the net with netlet.build({kind}, "
