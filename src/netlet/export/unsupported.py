@@ -26,6 +26,7 @@ _PLAIN_DIVISION = ("division that rounds", "division without rounding_mode")
 # Name of an operation: what it is, and what to use instead.
 _ALTERNATIVES = {
     **dict.fromkeys(("eq", "ge", "gt", "le", "lt", "ne", "where"), _COMPARISON),
+    "avg_pool3d": ("pooling over channels, as in LocalResponseNorm,", "nn.BatchNorm2d"),
     "matmul": (
         "a matrix product of feature maps, as in attention,",
         "linear layers, convolutions or element-wise products",

@@ -46,6 +46,7 @@ class Verification(Displayed):
     export: Score
     # False if the images are not like those the net was trained on: a score then means nothing.
     measures_accuracy: bool = True
+    compared: str = "logits"  # log-probabilities for a net that ends in a softmax
 
     @property
     def limit(self) -> float:
@@ -82,8 +83,8 @@ class Verification(Displayed):
             )
         return (
             f"verified on {self.image_set}: {self.same_predictions:,} of {self.images:,} "
-            f"predictions match PyTorch, logits differ by at most {self.max_logit_diff:.2g}"
-            f"{accuracy}"
+            f"predictions match PyTorch, {self.compared} differ by at most "
+            f"{self.max_logit_diff:.2g}{accuracy}"
         )
 
 
@@ -128,6 +129,7 @@ def compare_with_pytorch(
         pytorch=Score(scored.name, correct, len(scored)),
         export=Score(scored.name, kept, len(scored)),
         measures_accuracy=split.name != STAND_IN,
+        compared="log-probabilities" if softmax else "logits",
     )
 
 
