@@ -290,6 +290,16 @@ def test_a_cell_that_stands_too_low_is_named(
     assert message in fail(write_notebook(tmp_path / "a.ipynb", *cells))
 
 
+def test_a_layer_that_has_returned_is_not_blamed_for_what_follows(tmp_path: Path) -> None:
+    weight = "self.fc(torch.ones(8)).view(10, 1, 3, 3)"
+    code = CLASS.replace("x = self.more(self.conv(x))", f"x = F.conv2d(x, {weight})")
+    path = tmp_path / "net.py"
+    path.write_text(IMPORTS + code)
+    message = fail(path)
+    assert "shape '[10, 1, 3, 3]' is invalid for input of size 10" in message
+    assert "all images in one row" not in message
+
+
 def test_an_import_below_the_class_of_a_script_is_named(tmp_path: Path) -> None:
     path = tmp_path / "net.py"
     path.write_text(f"{CLASS}\n\n{IMPORTS}")

@@ -208,7 +208,7 @@ def _visit(value: Any, place: _Place, found: dict[int, _Place], seen: set[int], 
 def _remedy(tensor: torch.Tensor, as_parameter: str = "use nn.Parameter") -> str:
     """Return how to register a tensor; one of integers or truth values cannot be a parameter."""
     has_gradient = tensor.is_floating_point() or tensor.is_complex()
-    return as_parameter if has_gradient else "use register_buffer"
+    return f"{as_parameter}, or register_buffer if fixed" if has_gradient else "use register_buffer"
 
 
 def _values(value: Any) -> Any:

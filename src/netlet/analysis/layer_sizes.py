@@ -29,6 +29,8 @@ def explain_sizes(run: ModuleRun, shape: Sequence[int]) -> str:
 
 
 def _explain_sizes(run: ModuleRun) -> str:
+    if run.output is not None:  # what comes after it has failed
+        return ""
     if run.input == () and hasattr(run.module, "weight"):
         return "it gets the values of all images in one row; keep the batch apart: x.flatten(1)"
     if not run.input:

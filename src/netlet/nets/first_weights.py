@@ -156,15 +156,16 @@ def _digest(tensors: Sequence[tuple[str, torch.Tensor]]) -> str:
     for name, tensor in tensors:
         digest.update(f"{name} {tensor.dtype} ".encode())
         if not is_lazy(tensor):
-            digest.update(f"{tuple(tensor.shape)} ".encode())
             digest.update(_read_values(tensor.detach()))
     return digest.hexdigest()
 
 
 def _read_values(tensor: torch.Tensor) -> bytes:
+    """Return the shape and the values; of a tensor without such, its layout."""
     try:
         values = tensor if tensor.layout == torch.strided else tensor.to_dense()
         values = values.cpu().resolve_conj().resolve_neg().contiguous()
-        return values.view(-1).view(torch.uint8).numpy().tobytes()
-    except (RuntimeError, TypeError):  # it has no numbers, on the device meta for instance
+        content = values.view(-1).view(torch.uint8).numpy().tobytes()
+        return f"{tuple(tensor.shape)} ".encode() + content
+    except (RuntimeError, TypeError):  # it is nested or quantized, or on the device meta
         return str(tensor.layout).encode()
