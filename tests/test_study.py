@@ -210,7 +210,7 @@ def test_parallel_seeds_give_the_same_weights_as_single_runs(
         code, _, err = netlet(*arguments, *change)
         assert code == 2
         assert f"code_2-digits.npz: holds a run with a different {what}" in err
-        assert "; name another folder with --out" in err
+        assert "give the one that it has, or name another folder with --out" in err
         assert len(err.splitlines()) == 1
     shutil.copytree(folder / "seed-4", folder / "seed-9")
     code, _, err = netlet(*arguments[:5], "1", "--first-seed", "9", *arguments[8:])
@@ -220,6 +220,16 @@ def test_parallel_seeds_give_the_same_weights_as_single_runs(
         "or move it away\n"
     )
     shutil.rmtree(folder / "seed-9")
+    own = (folder / "seed-5" / "weights.safetensors").read_bytes()
+    shutil.copy(folder / "seed-4" / "weights.safetensors", folder / "seed-5")
+    code, _, err = netlet(*arguments)
+    assert code == 2
+    assert "seed-5/weights.safetensors: has weights with the digest" in err
+    assert err.endswith(
+        "; restore the file, or move studies/code_2-digits.npz/seed-5 away to train this seed "
+        "again\n"
+    )
+    (folder / "seed-5" / "weights.safetensors").write_bytes(own)
     shutil.copy(digits, "renamed.npz")
     words = ["renamed.npz" if one == digits else one for one in arguments]
     code, _, err = netlet(*words, "-o", "studies/code_2-digits.npz")

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from netlet import records
 from netlet.analysis import trace
-from netlet.errors import RecordError
+from netlet.errors import NetError, RecordError
 from netlet.experiments.config import load_experiment
 from netlet.experiments.seeds import run_folder
 from netlet.nets import build
+from netlet.nets.weights import refuse_other_weights
 from netlet.records import ExperimentConfig, Run, RunConfig, Study, find_difference
 from netlet.records.config import OTHER_SOURCE, describe_difference
 from netlet.training import load_checkpoint
@@ -51,6 +52,7 @@ def _load_finished_run(config: RunConfig, place: Path, seed: int) -> Run | None:
     if (place / records.RECORD).is_file():
         run = records.load_run(place)
         _check_same_run(config, run, place, seed)
+        _check_weights(run, place)
         return run
     if (place / records.CHECKPOINT_FILE).is_file():
         started = RunConfig.from_dict(load_checkpoint(place)[1], place / records.CHECKPOINT_FILE)
@@ -65,6 +67,19 @@ def _check_same_run(config: RunConfig, found: Run | RunConfig, place: Path, seed
             f"{place}: holds the run of seed {found.seed}; rename it to "
             f"{run_folder(place.parent, found.seed).name}, or move it away"
         )
+
+
+def _check_weights(run: Run, place: Path) -> None:
+    """Check that the weights beside a record are those of the run, if there are any."""
+    path = place / records.WEIGHTS
+    try:
+        if path.is_file():
+            refuse_other_weights(path, run.weights_digest, place / records.RECORD)
+    except NetError as error:
+        reason = str(error).partition("; ")[0]
+        raise RecordError(
+            f"{reason}; restore the file, or move {place} away to train this seed again"
+        ) from error
 
 
 def _check_same_experiment(config: RunConfig, found: ExperimentConfig, place: Path) -> None:
