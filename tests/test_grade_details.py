@@ -35,6 +35,7 @@ from netlet.classroom.roster import Claim
 from netlet.classroom.student_page import student_page
 from netlet.classroom.submitted_files import copy_submission
 from netlet.cli.grade_writer import GradeWriter
+from netlet.data import Split
 from netlet.data.disputed_labels import DISPUTED_LABELS
 from netlet.data.sources import MNIST
 from netlet.errors import GradingError, NetError
@@ -140,7 +141,38 @@ def test_more_accuracy_than_annotators_allow_is_reviewed(
         "images"
     )
     assert found.problem == (said if state == "REVIEW" else "")
-    assert suspect(Score("test", 200 - wrong, 200), *[Score("test", 200 - wrong, 200)] * 2) == ""
+    evaluation = score_logits(9 * torch.eye(10)[spots.held_out.labels], test, 10)
+    assert suspect(evaluation, evaluation, evaluation) == ""
+
+
+@pytest.mark.parametrize(
+    ("only_clean", "only_copies", "is_suspect"),
+    [
+        (1_380, 1_320, False),  # dropout that is active in evaluation
+        (290, 230, False),  # a softmax over the batch
+        (51, 0, True),  # a table of answers
+        (50, 0, False),
+        (290, 170, True),  # a table in a net that draws random numbers
+        (1_600, 1_320, True),
+    ],
+)
+def test_a_net_is_not_suspect_of_what_chance_explains(
+    only_clean: int, only_copies: int, is_suspect: bool
+) -> None:
+    """The counts are those of images that are right only among the test images, or the copies."""
+    total = 10_000
+    labels = torch.arange(total) % 10
+    split = Split("test", torch.zeros(total, 1, 1, 1, dtype=torch.uint8), labels)
+    number = torch.arange(total)
+    wrong_clean = (number < only_copies) | (number >= 8_000)
+    wrong_copies = ((number >= 4_000) & (number < 4_000 + only_clean)) | (number >= 8_000)
+    clean, copies = (
+        score_logits(torch.eye(10)[(labels + wrong) % 10], split, 10)
+        for wrong in (wrong_clean, wrong_copies)
+    )
+    said = suspect(clean, copies, copies)
+    assert said.endswith("table of answers: inspect it") == is_suspect
+    assert bool(said) == is_suspect
 
 
 @pytest.mark.parametrize(
