@@ -428,6 +428,46 @@ def test_code_that_can_hold_a_table_is_noted(tmp_path: Path) -> None:
         (tmp_path / name).write_text(random.Random(name).randbytes(10_000).hex())
     (note,) = source_size.describe_large_code(tmp_path)
     assert "bytes compressed, enough for a table of answers" in note
+    (tmp_path / "m.py").write_text(RIGHT)
+    found = grade(tmp_path, GradingSettings(budget=Budget(params_below=8_000)))
+    said = grade_files.explain_grade(found)
+    assert said in found.notes
+    assert said.endswith("enough for a table of answers; see whether it holds data")
+
+
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        ("F.dropout(out(x), 0.3)", "dropout is active in evaluation too, so results vary"),
+        ("F.softmax(out(x), dim=0)", "softmax normalizes over the images of a batch"),
+        (
+            "out(F.batch_norm(x, None, None, training=True))",
+            "batch_norm normalizes by the batch in evaluation too, so the scores of an image "
+            "depend on the other images",
+        ),
+        (
+            "F.softmax(out(F.dropout(x, 0.3)), dim=0)",
+            "dropout is active in evaluation too, so results vary; softmax normalizes over the "
+            "images of a batch",
+        ),
+    ],
+)
+def test_the_summary_says_that_scores_vary(tmp_path: Path, last: str, said: str) -> None:
+    code = f"from torch.nn import functional as F\n{RIGHT}"
+    code += f"    def forward(self, x):\n        out = super().forward\n        return {last}\n"
+    folder = submit(tmp_path, m__py=code)
+    found = grade(folder, GradingSettings(budget=Budget(params_below=8_000)))
+    assert grade_files.explain_grade(found) == said
+    (row,) = csv.DictReader(io.StringIO(grade_files.grades_to_csv([found])))
+    assert row["reason"] == said
+    assert grade_files.format_grades([found]).endswith(f"\nann: {said}")
+
+
+def test_the_summary_names_one_of_several_layers_whose_scores_vary() -> None:
+    varies = "(dropout) is active in evaluation too, so results vary"
+    notes = tuple(f"note: {name} {varies}; repair it" for name in ("a", "b", "c"))
+    said = grade_files.explain_grade(grade_of().replace(notes=("note: d is idle", *notes)))
+    assert said == f"a {varies} (and 2 more like it)"
 
 
 def test_the_time_limit_is_that_of_the_command_line() -> None:
