@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -259,6 +260,25 @@ def test_weights_that_the_code_of_the_net_refuses_cost_no_points_of_other_rules(
     found = grade(folder, GradingSettings(budget=BUDGET))
     assert (found.state, found.points) == ("NOT YET", 50)
     assert found.problem.endswith("are judged: w.pt: cannot be loaded (OSError: no)")
+
+
+@pytest.mark.parametrize("path", ["w.pt", "./w.pt", "../top/w.pt"])
+def test_code_finds_the_files_beside_it_and_writes_others(tmp_path: Path, path: str) -> None:
+    code = f"import os, torch\n{RIGHT}        self.load_state_dict(torch.load({path!r}))\n"
+    code += "        os.makedirs('logs', exist_ok=True)\n        open('logs/log', 'w').close()\n"
+    code += "    def forward(self, x):\n        open('logs/log').close()\n"
+    code += "        return super().forward(x)\n"
+    folder = tmp_path / "ann" / "top"
+    folder.mkdir(parents=True)
+    (folder / "m.py").write_text(code)
+    (folder / "w.pt").write_bytes(torch_bytes(spot_weights()))
+    before = os.getcwd()
+    found = grade(tmp_path / "ann", GradingSettings(budget=BUDGET))
+    assert (found.state, found.points, found.net) == ("PASS", 100, "top/m.py:Net")
+    assert os.getcwd() == before
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [
+        *("ann", "m.py", "scratch", "top", "w.pt")
+    ]
 
 
 @pytest.mark.parametrize(

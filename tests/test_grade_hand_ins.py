@@ -481,6 +481,31 @@ def test_a_problem_with_the_images_has_a_remedy_of_students(
     assert "--" not in said
 
 
+@pytest.mark.parametrize(
+    ("reason", "remedy"),
+    [
+        (
+            "FileNotFoundError: [Errno 2] No such file or directory: 'old/w.pt'",
+            "the submission has run/w.pt: the code runs in the folder of its own file",
+        ),
+        (
+            "FileNotFoundError: [Errno 2] No such file or directory: '/content/w.csv'",
+            "only Python files, notebooks and weights are read: write its values into the code",
+        ),
+        (
+            "URLError: <urlopen error [Errno -3] Temporary failure in name resolution>",
+            "grading has no network: hand in what the code downloads, or leave it out",
+        ),
+    ],
+)
+def test_a_problem_with_what_the_sandbox_lacks_has_a_remedy(
+    tmp_path: Path, reason: str, remedy: str
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "w.pt").touch()
+    assert shorten_problem(f"no net runs: {reason}", tmp_path) == f"no net runs: {reason}; {remedy}"
+
+
 def test_a_problem_has_no_paths_of_this_machine_and_the_limit_of_memory(tmp_path: Path) -> None:
     torch_file, own = Path(torch.__file__), Path(submitted_files.__file__)
     message = (

@@ -18,8 +18,9 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from netlet.classroom.net_search import find_net
+from netlet.classroom.net_search import FoundNet, find_net
 from netlet.classroom.plain_tensors import list_plain
+from netlet.classroom.working_folder import working_folder
 from netlet.data import Dataset, Split
 from netlet.errors import NetError, first_line
 from netlet.evaluation import compute_logits
@@ -56,9 +57,17 @@ def examine(request: dict[str, Any], exchange: Exchange) -> tuple[dict[str, Any]
     Raises:
         NetError: There is no net, or it cannot be built or run.
     """
-    folder, shape = Path(find_place(request, CODE)), tuple(request["shape"])
-    classes = request["classes"]
-    submitted = find_net(folder, request["net"], shape, classes)
+    folder = Path(find_place(request, CODE))
+    submitted = find_net(folder, request["net"], tuple(request["shape"]), request["classes"])
+    with working_folder(folder, submitted.address):
+        return _run_net(request, exchange, submitted, folder)
+
+
+def _run_net(
+    request: dict[str, Any], exchange: Exchange, submitted: FoundNet, folder: Path
+) -> tuple[dict[str, Any], bytes]:
+    """Train the net of a submission, if asked, and run it; see :func:`examine`."""
+    shape, classes = tuple(request["shape"]), request["classes"]
     address, found = submitted.address, submitted.analysis
     entry = find_experiment(address).net
     shown = os.path.relpath(address, folder)

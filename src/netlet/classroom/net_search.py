@@ -10,6 +10,7 @@ from pathlib import Path
 
 from netlet.classroom.file_kinds import HAND_IN_CODE, NO_SOURCES
 from netlet.classroom.named_net import MOST_CANDIDATES, find_named_net, list_sources
+from netlet.classroom.working_folder import working_folder
 from netlet.errors import NetError
 from netlet.experiments.sandbox import NetAnalysis, SameProcess
 from netlet.nets import complete_address
@@ -90,7 +91,7 @@ class _Search:
         Raises:
             NetError: It does not run, or has other outputs.
         """
-        analysis = SameProcess().analyze(address, self.shape, self.classes)
+        analysis = self._analyze(address)
         if analysis.outputs != self.classes:
             raise NetError(self._describe_outputs(address, analysis))
         return FoundNet(address, analysis)
@@ -144,7 +145,7 @@ class _Search:
         found: dict[str, NetAnalysis] = {}
         for address in candidates:
             try:
-                analysis = SameProcess().analyze(address, self.shape, self.classes)
+                analysis = self._analyze(address)
             except NetError as error:
                 self.failed[address] = self._shorten(drop_remedy(str(error)))
                 continue
@@ -153,6 +154,10 @@ class _Search:
             else:
                 self.problems[address] = self._describe_outputs(address, analysis)
         return found
+
+    def _analyze(self, address: str) -> NetAnalysis:
+        with working_folder(self.folder, address):
+            return SameProcess().analyze(address, self.shape, self.classes)
 
     def _list_parts(self) -> list[str]:
         """Return the addresses of nets that are not tried yet, for they are parts of others.
