@@ -262,6 +262,42 @@ def test_weights_that_the_code_of_the_net_refuses_cost_no_points_of_other_rules(
     assert found.problem.endswith("are judged: w.pt: cannot be loaded (OSError: no)")
 
 
+BLOCK = "class Block(nn.Linear):\n    pass\n"
+BLOCKS = RIGHT.replace("class Net", f"{BLOCK}class Net").replace("nn.Linear(784", "Block(784")
+BUILT = "from torch import nn\nnet = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))\n"
+IMPORTED = BLOCKS.replace(BLOCK, "from blocks import Block\n")
+
+
+@pytest.mark.parametrize(
+    ("files", "net", "same"),
+    [
+        ({"m.py": RIGHT, "m (1).py": f"# copy\n{RIGHT}"}, "m (1).py:Net", "m.py:Net"),
+        ({"m.py": RIGHT, "m.ipynb": notebook(RIGHT)}, "m.ipynb:Net", "m.py:Net"),
+        (
+            {"blocks.py": f"from torch import nn\n{BLOCK}", "m.py": IMPORTED, "train.py": BLOCKS},
+            "m.py:Net",
+            "train.py:Net",
+        ),
+        ({"m.py": BUILT, "n.py": BUILT}, "m.py:net", "n.py:net"),
+        ({"m.py": RIGHT, "n.py": RIGHT.replace("10)", "10, False)")}, "m.py:Net", ""),
+        ({"m.py": BLOCKS, "n.py": BLOCKS.replace("    pass", "    x = 1")}, "m.py:Net", ""),
+    ],
+)
+def test_nets_with_the_same_code_count_as_one(
+    tmp_path: Path, files: dict[str, str], net: str, same: str
+) -> None:
+    folder = tmp_path / "ann"
+    folder.mkdir()
+    write_submission(tmp_path, "ann", files)
+    if not same:
+        with pytest.raises(NetError, match=f"^2 nets return 10 classes: {net}, n.py:Net; name one"):
+            grade(folder, GradingSettings(budget=BUDGET))
+        return
+    found = grade(folder, GradingSettings(budget=BUDGET))
+    assert (found.state, found.net) == ("NOT YET", net)
+    assert f"{net} is graded; {same} has the same code" in grade_files.explain_grade(found)
+
+
 @pytest.mark.parametrize("path", ["w.pt", "./w.pt", "../top/w.pt"])
 def test_code_finds_the_files_beside_it_and_writes_others(tmp_path: Path, path: str) -> None:
     code = f"import os, torch\n{RIGHT}        self.load_state_dict(torch.load({path!r}))\n"

@@ -75,7 +75,7 @@ def _run_net(
     values: dict[str, Any] = {
         "net": shown,
         "analysis": analysis_to_json(found),
-        "definitions": "; ".join(filter(None, [submitted.alone, definitions])),
+        "definitions": "; ".join(filter(None, [submitted.note, definitions])),
         "epochs": [],
         "weights_note": "",
         "weights_problem": "",

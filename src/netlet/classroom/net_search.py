@@ -10,6 +10,7 @@ from pathlib import Path
 
 from netlet.classroom.file_kinds import HAND_IN_CODE, NO_SOURCES
 from netlet.classroom.named_net import MOST_CANDIDATES, find_named_net, list_sources
+from netlet.classroom.same_code import leave_out_same
 from netlet.classroom.working_folder import working_folder
 from netlet.errors import NetError
 from netlet.experiments.sandbox import NetAnalysis, SameProcess
@@ -30,12 +31,13 @@ class FoundNet:
     Attributes:
         address: Its address, absolute.
         analysis: What is known of it.
-        alone: Why it is graded without the net that it is a part of; empty if it is no part.
+        note: Why it is graded, and not the net that it is a part of or one that is the same; empty
+            if there is none.
     """
 
     address: str
     analysis: NetAnalysis
-    alone: str = ""
+    note: str = ""
 
 
 def find_net(folder: Path, pattern: str | None, shape: tuple[int, ...], classes: int) -> FoundNet:
@@ -99,6 +101,8 @@ class _Search:
     def run(self, candidates: Sequence[str]) -> FoundNet:
         """Return the only one of some nets that has the right outputs, or of their parts.
 
+        Nets that are the same count as one.
+
         Raises:
             NetError: There is none or there are several.
         """
@@ -109,14 +113,19 @@ class _Search:
                 found, why = self._try(candidates), reason
             if not found:
                 raise error
-        names = [os.path.relpath(address, self.folder) for address in found]
-        if len(found) > 1:
+        different = leave_out_same(found, self.folder, self.shape, self.classes)
+        names = [os.path.relpath(address, self.folder) for address in different]
+        if len(names) > 1:
             raise NetError(
-                f"{len(found)} nets return {self.classes} classes: {', '.join(names)}; name one in "
+                f"{len(names)} nets return {self.classes} classes: {', '.join(names)}; name one in "
                 f'claim.toml, like net = "{names[0]}", or with --net{why and f" ({why})"}'
             )
-        ((address, analysis),) = found.items()
-        return FoundNet(address, analysis, why and f"{names[0]} is graded alone: {why}")
+        ((address, copies),) = different.items()
+        notes = [f"{names[0]} is graded alone: {why}"] if why else []
+        if copies:
+            same = ", ".join(os.path.relpath(copy, self.folder) for copy in copies)
+            notes.append(f"{names[0]} is graded; {same} has the same code")
+        return FoundNet(address, found[address], "; ".join(notes))
 
     def list_candidates(self) -> list[str]:
         """Return the addresses of what may be the net."""
