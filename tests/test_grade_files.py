@@ -510,6 +510,24 @@ def test_weights_in_half_precision_are_scored(tmp_path: Path) -> None:
     assert note in grade_files.to_gradescope(found)["output"]
 
 
+def test_what_the_weights_have_beside_those_of_the_net_is_left_out(tmp_path: Path) -> None:
+    weights = {**spot_weights(), "total_ops": torch.zeros(1), "1.total_params": torch.zeros(1)}
+    write_submission(tmp_path, "ann", {"m.py": RIGHT, "w.pt": torch_bytes(weights)})
+    settings = GradingSettings(budget=BUDGET, points=20)
+    found = grade(tmp_path / "ann", settings)
+    assert (found.points, found.parameters, grade_files.explain_grade(found)) == (20, 7_850, "")
+    assert not any("total_" in note for note in found.notes)
+    write_submission(
+        tmp_path, "bob", {"m.py": RIGHT, "w.pt": torch_bytes({**weights, "2.bias": torch.ones(3)})}
+    )
+    found = grade(tmp_path / "bob", settings)
+    assert (found.points, found.parameters) == (20, 7_850)
+    assert "w.pt: the net has no 2.bias, left out" in found.notes
+    del weights["1.bias"]
+    write_submission(tmp_path, "cy", {"m.py": RIGHT, "w.pt": torch_bytes(weights)})
+    assert "another net; missing: 1.bias" in grade(tmp_path / "cy", settings).problem
+
+
 def test_copies_of_the_weights_are_one_file(tmp_path: Path) -> None:
     for name in ("b.pt", "a/b.pt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -50,9 +50,9 @@ def examine(request: dict[str, Any], exchange: Exchange) -> tuple[dict[str, Any]
         exchange: It gives the images to run on, in three parts.
 
     Returns:
-        The net's address and analysis, the epochs of each training, what was converted in the
-        weights, and why they cannot be used; and a safetensors file with the logits for the test
-        images and the weights of the net.
+        The net's address and analysis, the epochs of each training, what was converted or left out
+        in the weights, and why they cannot be used; and a safetensors file with the logits for the
+        test images and the weights of the net.
 
     Raises:
         NetError: There is no net, or it cannot be built or run.
@@ -97,7 +97,8 @@ def _run_net(
         try:
             if request["weights"]:
                 file = folder / request["weights"]
-                values["weights_note"] = load_weights(nets[0][0], file, convert=True)
+                note = load_weights(nets[0][0], file, convert=True, leave_out=True)
+                values["weights_note"] = note
         except NetError as error:  # the rules on the net are judged without them
             values["weights_problem"] = str(error)
         except Exception as error:  # of the net's own code, or a rare type of tensors
