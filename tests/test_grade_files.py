@@ -27,7 +27,7 @@ from safetensors.torch import save
 
 from netlet.analysis import check
 from netlet.budgets import Budget
-from netlet.classroom import Grade, GradingSettings, grade_files, inside
+from netlet.classroom import Grade, GradingSettings, grade_files, inside, net_search
 from netlet.classroom.examine import Examination, Examiner
 from netlet.classroom.grades import check_claim
 from netlet.classroom.named_net import find_named_net
@@ -163,7 +163,9 @@ def test_the_net_of_a_whole_that_cannot_be_used_is_graded_and_named(
             grade(folder, GradingSettings(budget=BUDGET, net="m.py:Lit"))
 
 
-def test_of_several_parts_of_a_net_that_does_not_run_one_has_to_be_named(tmp_path: Path) -> None:
+def test_of_several_parts_of_a_net_that_does_not_run_one_has_to_be_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     other = RIGHT.replace("Net", "Other")
     code = LIGHTNING.replace("Net()", "Net() or Other()").replace(RIGHT, RIGHT + other)
     folder = submit(tmp_path, m__py=code)
@@ -173,6 +175,10 @@ def test_of_several_parts_of_a_net_that_does_not_run_one_has_to_be_named(tmp_pat
     (folder / "m.py").write_text(code.replace("784, 10)", "784, 7)", 1))
     found = grade(folder, GradingSettings(budget=BUDGET))
     assert (found.state, found.net) == ("NOT YET", "m.py:Other")
+    with monkeypatch.context() as fewer:
+        fewer.setattr(net_search, "MOST_CANDIDATES", 2)  # Lit, Net
+        with pytest.raises(NetError, match=r"^no net runs: m\.py:Lit: importing it failed"):
+            grade(folder, GradingSettings(budget=BUDGET))
     (folder / "m.py").write_text(code.replace("784, 10)", "784, 7)"))
     with pytest.raises(NetError, match=r"^no net runs: m\.py:Lit: importing it failed") as raised:
         grade(folder, GradingSettings(budget=BUDGET))
