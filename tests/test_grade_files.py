@@ -354,6 +354,21 @@ def test_what_no_other_name_would_help_gets_no_advice_to_name_a_net(
             grade(tmp_path / "ann", GradingSettings(budget=BUDGET))
 
 
+def test_a_function_that_needs_arguments_is_no_example_of_a_net(tmp_path: Path) -> None:
+    code = "def conv_block(a): return a\ndef make_net(channels): return conv_block(channels)\n"
+    folder = submit(tmp_path, m__py=code)
+    with pytest.raises(NetError) as raised:
+        grade(folder, GradingSettings(budget=BUDGET))
+    assert str(raised.value) == (
+        "no net was found (m.py: all that it defines has required arguments; give defaults to "
+        "those of the net, or add a function without arguments that builds the net; it defines: "
+        "conv_block, make_net)"
+    )
+    (folder / "m.py").write_text(code.replace("make_net(channels)", "make_net(channels=8)"))
+    with pytest.raises(NetError, match=r"for example m\.py:make_net; it defines: conv_block, make"):
+        grade(folder, GradingSettings(budget=BUDGET))
+
+
 def test_a_net_that_was_named_has_the_outputs_that_one_that_was_found_needs(tmp_path: Path) -> None:
     folder = submit(tmp_path, m__py=RIGHT.replace("784, 10)", "784, 7)"))
     settings = GradingSettings(budget=Budget(params_below=8_000), net="m.py:Net")

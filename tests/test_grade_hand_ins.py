@@ -464,7 +464,9 @@ def test_a_function_that_returns_an_imported_net_is_found(tmp_path: Path, code: 
 
 def test_a_file_that_may_have_a_net_is_not_said_to_have_another_one(tmp_path: Path) -> None:
     write_submission(tmp_path, "ann", {"model.py": "def net(size): return size\n"})
-    with pytest.raises(NetError, match=r"^no net was found \(model\.py: name the net in this file"):
+    with pytest.raises(
+        NetError, match=r"^no net was found \(model\.py: all that it defines has required"
+    ):
         grade(tmp_path / "ann", GradingSettings(budget=BUDGET))
     code = "import math\ndef one(): return math.sqrt(2)\n"
     write_submission(tmp_path, "bob", {"model.py": code})

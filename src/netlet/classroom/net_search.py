@@ -15,7 +15,7 @@ from netlet.classroom.working_folder import working_folder
 from netlet.errors import NetError
 from netlet.experiments.sandbox import NetAnalysis, SameProcess
 from netlet.nets import complete_address
-from netlet.nets.addresses import find_defining_file
+from netlet.nets.addresses import ALL_NEED_ARGUMENTS, find_defining_file
 from netlet.nets.net_names import find_imported_builder, list_inner_nets, list_nets
 from netlet.nets.script import list_definitions
 from netlet.nets.sources import read_source
@@ -206,7 +206,10 @@ class _Search:
             )
         if self.unclear:
             reason = self._shorten(next(iter(self.unclear.values())))
-            return NetError(f"no net was found ({reason}); name it in claim.toml, or with --net")
+            remedy = (
+                "" if ALL_NEED_ARGUMENTS in reason else "; name it in claim.toml, or with --net"
+            )
+            return NetError(f"no net was found ({reason}){remedy}")
         reason, *more = self.broken
         others = f" (and {len(more)} more)" if more else ""
         return NetError(f"no net: {self._shorten(reason)}{others}")
