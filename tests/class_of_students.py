@@ -323,7 +323,7 @@ def submissions(secret: Path) -> dict[str, tuple[Files, str, str]]:
         "broken-no-net": ({"m.py": "x = 1\n"}, "no net"),
         "broken-forward": ({"m.py": RIGHT.replace("784", "12")}, "no net"),
         "broken-classes": ({"m.py": RIGHT.replace("10)", "11)")}, "returns 11 numbers, not 10"),
-        "broken-two": ({"m.py": RIGHT, "n.py": RIGHT}, "2 nets return 10 classes"),
+        "broken-two": ({"m.py": RIGHT, "n.py": LARGE}, "2 nets return 10 classes"),
         "broken.zip": (b"PK no zip", "zip file is damaged"),
     }
     # The rules on the net are judged, but no accuracy.

@@ -66,6 +66,20 @@ def test_a_missing_import_is_reported(tmp_path: Path, package: str, remedy: str)
         find_net(f"{path}:Net")
 
 
+def test_a_file_beside_the_code_is_named_if_it_is_looked_for_elsewhere(tmp_path: Path) -> None:
+    path = tmp_path / "reads.py"
+    path.write_text("from torch import nn\ndef net():\n    open('w.pt')\n    return nn.Flatten()\n")
+    failed = "FileNotFoundError: [Errno 2] No such file or directory: 'w.pt'"
+    for remedy in (
+        "",
+        f"; it lies beside reads.py: write Path(__file__).parent / 'w.pt', or run in {tmp_path}",
+    ):
+        with pytest.raises(NetError) as raised:
+            net_of(f"{path}:net")
+        assert str(raised.value).endswith(f"{failed}{remedy}")
+        (tmp_path / "w.pt").touch()
+
+
 def test_a_name_that_needs_the_whole_file_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     path = FIXTURES / "hidden_name.py"
     with pytest.raises(

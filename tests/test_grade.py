@@ -883,6 +883,14 @@ def test_a_claim_that_cannot_be_true_is_left_out(tmp_path: Path, text: str, like
         assert read_claim(tmp_path / "nowhere", {key: value})[0] == Claim()
 
 
+@pytest.mark.parametrize("value", ["[0.5]", "[0.5, 0.5, 0.5]"])
+def test_a_normalization_may_have_an_equal_number_for_each_channel(
+    tmp_path: Path, value: str
+) -> None:
+    (tmp_path / "claim.toml").write_text(f"mean = {value}\nstd = {value}\n")
+    assert read_claim(tmp_path, {}) == (Claim(mean=0.5, std=0.5), ClaimProblems())
+
+
 def test_whole_numbers_may_have_a_decimal_point(tmp_path: Path) -> None:
     (tmp_path / "claim.toml").write_text("epochs = 2.0\nparameters = 7850.0\naccuracy = 100\n")
     found, problems = read_claim(tmp_path, {})

@@ -35,6 +35,7 @@ from netlet.classroom.roster import Claim
 from netlet.classroom.student_page import student_page
 from netlet.classroom.submitted_files import copy_submission
 from netlet.cli.grade_writer import GradeWriter
+from netlet.data import Split
 from netlet.data.disputed_labels import DISPUTED_LABELS
 from netlet.data.sources import MNIST
 from netlet.errors import GradingError, NetError
@@ -140,7 +141,38 @@ def test_more_accuracy_than_annotators_allow_is_reviewed(
         "images"
     )
     assert found.problem == (said if state == "REVIEW" else "")
-    assert suspect(Score("test", 200 - wrong, 200), *[Score("test", 200 - wrong, 200)] * 2) == ""
+    evaluation = score_logits(9 * torch.eye(10)[spots.held_out.labels], test, 10)
+    assert suspect(evaluation, evaluation, evaluation) == ""
+
+
+@pytest.mark.parametrize(
+    ("only_clean", "only_copies", "is_suspect"),
+    [
+        (1_380, 1_320, False),  # dropout that is active in evaluation
+        (290, 230, False),  # a softmax over the batch
+        (51, 0, True),  # a table of answers
+        (50, 0, False),
+        (290, 170, True),  # a table in a net that draws random numbers
+        (1_600, 1_320, True),
+    ],
+)
+def test_a_net_is_not_suspect_of_what_chance_explains(
+    only_clean: int, only_copies: int, is_suspect: bool
+) -> None:
+    """The counts are those of images that are right only among the test images, or the copies."""
+    total = 10_000
+    labels = torch.arange(total) % 10
+    split = Split("test", torch.zeros(total, 1, 1, 1, dtype=torch.uint8), labels)
+    number = torch.arange(total)
+    wrong_clean = (number < only_copies) | (number >= 8_000)
+    wrong_copies = ((number >= 4_000) & (number < 4_000 + only_clean)) | (number >= 8_000)
+    clean, copies = (
+        score_logits(torch.eye(10)[(labels + wrong) % 10], split, 10)
+        for wrong in (wrong_clean, wrong_copies)
+    )
+    said = suspect(clean, copies, copies)
+    assert said.endswith("table of answers: inspect it") == is_suspect
+    assert bool(said) == is_suspect
 
 
 @pytest.mark.parametrize(
@@ -396,6 +428,46 @@ def test_code_that_can_hold_a_table_is_noted(tmp_path: Path) -> None:
         (tmp_path / name).write_text(random.Random(name).randbytes(10_000).hex())
     (note,) = source_size.describe_large_code(tmp_path)
     assert "bytes compressed, enough for a table of answers" in note
+    (tmp_path / "m.py").write_text(RIGHT)
+    found = grade(tmp_path, GradingSettings(budget=Budget(params_below=8_000)))
+    said = grade_files.explain_grade(found)
+    assert said in found.notes
+    assert said.endswith("enough for a table of answers; see whether it holds data")
+
+
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        ("F.dropout(out(x), 0.3)", "dropout is active in evaluation too, so results vary"),
+        ("F.softmax(out(x), dim=0)", "softmax normalizes over the images of a batch"),
+        (
+            "out(F.batch_norm(x, None, None, training=True))",
+            "batch_norm normalizes by the batch in evaluation too, so the scores of an image "
+            "depend on the other images",
+        ),
+        (
+            "F.softmax(out(F.dropout(x, 0.3)), dim=0)",
+            "dropout is active in evaluation too, so results vary; softmax normalizes over the "
+            "images of a batch",
+        ),
+    ],
+)
+def test_the_summary_says_that_scores_vary(tmp_path: Path, last: str, said: str) -> None:
+    code = f"from torch.nn import functional as F\n{RIGHT}"
+    code += f"    def forward(self, x):\n        out = super().forward\n        return {last}\n"
+    folder = submit(tmp_path, m__py=code)
+    found = grade(folder, GradingSettings(budget=Budget(params_below=8_000)))
+    assert grade_files.explain_grade(found) == said
+    (row,) = csv.DictReader(io.StringIO(grade_files.grades_to_csv([found])))
+    assert row["reason"] == said
+    assert grade_files.format_grades([found]).endswith(f"\nann: {said}")
+
+
+def test_the_summary_names_one_of_several_layers_whose_scores_vary() -> None:
+    varies = "(dropout) is active in evaluation too, so results vary"
+    notes = tuple(f"note: {name} {varies}; repair it" for name in ("a", "b", "c"))
+    said = grade_files.explain_grade(grade_of().replace(notes=("note: d is idle", *notes)))
+    assert said == f"a {varies} (and 2 more like it)"
 
 
 def test_the_time_limit_is_that_of_the_command_line() -> None:

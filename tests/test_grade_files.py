@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from safetensors.torch import save
 
 from netlet.analysis import check
 from netlet.budgets import Budget
-from netlet.classroom import Grade, GradingSettings, grade_files, inside
+from netlet.classroom import Grade, GradingSettings, grade_files, inside, net_search
 from netlet.classroom.examine import Examination, Examiner
 from netlet.classroom.grades import check_claim
 from netlet.classroom.named_net import find_named_net
@@ -162,7 +163,9 @@ def test_the_net_of_a_whole_that_cannot_be_used_is_graded_and_named(
             grade(folder, GradingSettings(budget=BUDGET, net="m.py:Lit"))
 
 
-def test_of_several_parts_of_a_net_that_does_not_run_one_has_to_be_named(tmp_path: Path) -> None:
+def test_of_several_parts_of_a_net_that_does_not_run_one_has_to_be_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     other = RIGHT.replace("Net", "Other")
     code = LIGHTNING.replace("Net()", "Net() or Other()").replace(RIGHT, RIGHT + other)
     folder = submit(tmp_path, m__py=code)
@@ -172,6 +175,10 @@ def test_of_several_parts_of_a_net_that_does_not_run_one_has_to_be_named(tmp_pat
     (folder / "m.py").write_text(code.replace("784, 10)", "784, 7)", 1))
     found = grade(folder, GradingSettings(budget=BUDGET))
     assert (found.state, found.net) == ("NOT YET", "m.py:Other")
+    with monkeypatch.context() as fewer:
+        fewer.setattr(net_search, "MOST_CANDIDATES", 2)  # Lit, Net
+        with pytest.raises(NetError, match=r"^no net runs: m\.py:Lit: importing it failed"):
+            grade(folder, GradingSettings(budget=BUDGET))
     (folder / "m.py").write_text(code.replace("784, 10)", "784, 7)"))
     with pytest.raises(NetError, match=r"^no net runs: m\.py:Lit: importing it failed") as raised:
         grade(folder, GradingSettings(budget=BUDGET))
@@ -261,6 +268,61 @@ def test_weights_that_the_code_of_the_net_refuses_cost_no_points_of_other_rules(
     assert found.problem.endswith("are judged: w.pt: cannot be loaded (OSError: no)")
 
 
+BLOCK = "class Block(nn.Linear):\n    pass\n"
+BLOCKS = RIGHT.replace("class Net", f"{BLOCK}class Net").replace("nn.Linear(784", "Block(784")
+BUILT = "from torch import nn\nnet = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))\n"
+IMPORTED = BLOCKS.replace(BLOCK, "from blocks import Block\n")
+
+
+@pytest.mark.parametrize(
+    ("files", "net", "same"),
+    [
+        ({"m.py": RIGHT, "m (1).py": f"# copy\n{RIGHT}"}, "m (1).py:Net", "m.py:Net"),
+        ({"m.py": RIGHT, "m.ipynb": notebook(RIGHT)}, "m.ipynb:Net", "m.py:Net"),
+        (
+            {"blocks.py": f"from torch import nn\n{BLOCK}", "m.py": IMPORTED, "train.py": BLOCKS},
+            "m.py:Net",
+            "train.py:Net",
+        ),
+        ({"m.py": BUILT, "n.py": BUILT}, "m.py:net", "n.py:net"),
+        ({"m.py": RIGHT, "n.py": RIGHT.replace("10)", "10, False)")}, "m.py:Net", ""),
+        ({"m.py": BLOCKS, "n.py": BLOCKS.replace("    pass", "    x = 1")}, "m.py:Net", ""),
+    ],
+)
+def test_nets_with_the_same_code_count_as_one(
+    tmp_path: Path, files: dict[str, str], net: str, same: str
+) -> None:
+    folder = tmp_path / "ann"
+    folder.mkdir()
+    write_submission(tmp_path, "ann", files)
+    if not same:
+        with pytest.raises(NetError, match=f"^2 nets return 10 classes: {net}, n.py:Net; name one"):
+            grade(folder, GradingSettings(budget=BUDGET))
+        return
+    found = grade(folder, GradingSettings(budget=BUDGET))
+    assert (found.state, found.net) == ("NOT YET", net)
+    assert f"{net} is graded; {same} has the same code" in grade_files.explain_grade(found)
+
+
+@pytest.mark.parametrize("path", ["w.pt", "./w.pt", "../top/w.pt"])
+def test_code_finds_the_files_beside_it_and_writes_others(tmp_path: Path, path: str) -> None:
+    code = f"import os, torch\n{RIGHT}        self.load_state_dict(torch.load({path!r}))\n"
+    code += "        os.makedirs('logs', exist_ok=True)\n        open('logs/log', 'w').close()\n"
+    code += "    def forward(self, x):\n        open('logs/log').close()\n"
+    code += "        return super().forward(x)\n"
+    folder = tmp_path / "ann" / "top"
+    folder.mkdir(parents=True)
+    (folder / "m.py").write_text(code)
+    (folder / "w.pt").write_bytes(torch_bytes(spot_weights()))
+    before = os.getcwd()
+    found = grade(tmp_path / "ann", GradingSettings(budget=BUDGET))
+    assert (found.state, found.points, found.net) == ("PASS", 100, "top/m.py:Net")
+    assert os.getcwd() == before
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [
+        *("ann", "m.py", "scratch", "top", "w.pt")
+    ]
+
+
 @pytest.mark.parametrize(
     ("files", "problem"),
     [
@@ -290,6 +352,21 @@ def test_what_no_other_name_would_help_gets_no_advice_to_name_a_net(
     if "runs" not in problem:
         with pytest.raises(NetError, match=r"name it in claim\.toml, or with --net"):
             grade(tmp_path / "ann", GradingSettings(budget=BUDGET))
+
+
+def test_a_function_that_needs_arguments_is_no_example_of_a_net(tmp_path: Path) -> None:
+    code = "def conv_block(a): return a\ndef make_net(channels): return conv_block(channels)\n"
+    folder = submit(tmp_path, m__py=code)
+    with pytest.raises(NetError) as raised:
+        grade(folder, GradingSettings(budget=BUDGET))
+    assert str(raised.value) == (
+        "no net was found (m.py: all that it defines has required arguments; give defaults to "
+        "those of the net, or add a function without arguments that builds the net; it defines: "
+        "conv_block, make_net)"
+    )
+    (folder / "m.py").write_text(code.replace("make_net(channels)", "make_net(channels=8)"))
+    with pytest.raises(NetError, match=r"for example m\.py:make_net; it defines: conv_block, make"):
+        grade(folder, GradingSettings(budget=BUDGET))
 
 
 def test_a_net_that_was_named_has_the_outputs_that_one_that_was_found_needs(tmp_path: Path) -> None:
@@ -452,6 +529,24 @@ def test_weights_in_half_precision_are_scored(tmp_path: Path) -> None:
     note = "w.safetensors: its weights were converted from float16 to float32"
     assert note in found.notes
     assert note in grade_files.to_gradescope(found)["output"]
+
+
+def test_what_the_weights_have_beside_those_of_the_net_is_left_out(tmp_path: Path) -> None:
+    weights = {**spot_weights(), "total_ops": torch.zeros(1), "1.total_params": torch.zeros(1)}
+    write_submission(tmp_path, "ann", {"m.py": RIGHT, "w.pt": torch_bytes(weights)})
+    settings = GradingSettings(budget=BUDGET, points=20)
+    found = grade(tmp_path / "ann", settings)
+    assert (found.points, found.parameters, grade_files.explain_grade(found)) == (20, 7_850, "")
+    assert not any("total_" in note for note in found.notes)
+    write_submission(
+        tmp_path, "bob", {"m.py": RIGHT, "w.pt": torch_bytes({**weights, "2.bias": torch.ones(3)})}
+    )
+    found = grade(tmp_path / "bob", settings)
+    assert (found.points, found.parameters) == (20, 7_850)
+    assert "w.pt: the net has no 2.bias, left out" in found.notes
+    del weights["1.bias"]
+    write_submission(tmp_path, "cy", {"m.py": RIGHT, "w.pt": torch_bytes(weights)})
+    assert "another net; missing: 1.bias" in grade(tmp_path / "cy", settings).problem
 
 
 def test_copies_of_the_weights_are_one_file(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_weights_of_another_kind_are_named_with_the_kinds_that_are_read(tmp_path
     said = copy_submission(Submission("ann", tmp_path / "ann"), tmp_path / "copy").weights
     assert said.startswith(f"m.h5 is not read; {endings}")
     (tmp_path / "ann" / "m.h5").unlink()
-    for name in ("w.pt.zip", "w.PTH.txt", "w.pth.gz"):
+    for name in ("w.pt.zip", "w.PTH.txt", "w.pth.gz", "weights", "best_Model"):
         write_submission(tmp_path, "bob" + name, {"m.py": RIGHT, name: b"x"})
         said = copy_submission(
             Submission("bob", tmp_path / ("bob" + name)), tmp_path / "copy"
@@ -138,6 +138,8 @@ def test_files_that_are_too_large_are_named_with_their_size(
     monkeypatch.setattr(submitted_files, "_MAX_BYTES", 4 << 20)
     files = {"a.py": "x" * (2 << 20), "b.py": "x" * (1 << 20), "c.py": "x" * (3 << 19)}
     assert refuse(files) == "the largest, a.py, has 2.0 MiB; hand in only the net's files"
+    files["c.py"] = "x" * (3 << 20)  # of which the first MiB is too much
+    assert refuse(files) == "the largest, c.py, has 3.0 MiB; hand in only the net's files"
 
 
 @pytest.mark.parametrize(
@@ -290,7 +292,6 @@ def test_a_tar_archive_and_a_plain_pickle_are_told_from_weights(tmp_path: Path) 
         ),
         (["a.pt", "b.pt", "notes.txt"], ", only weights (a.pt, b.pt) and notes.txt"),
         (["claim.toml", "netlet.toml", "a.csv"], ", only claim.toml, netlet.toml and a.csv"),
-        (["in.zip", ".DS_Store"], ", only in.zip"),
         (["a\nb.pdf"], ", only a\\nb.pdf"),
         ([".hidden/model.py"], ""),
     ],
@@ -312,6 +313,21 @@ def test_a_hand_in_without_code_is_told_what_is_there(
         copy_and_grade(next(tmp_path.glob("ann*")), tmp_path / "copy")
     assert str(raised.value) == (
         f"no Python file or notebook{there}; hand in the code of the net{', too' if there else ''}"
+    )
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_zip_file_in_a_zip_file_has_to_be_unpacked(tmp_path: Path, packed: bool) -> None:
+    outer = zip_of({"in.zip": zip_of({"m.py": RIGHT}), "notes.txt": ""})
+    if packed:
+        (tmp_path / "ann.zip").write_bytes(outer)
+    else:
+        write_submission(tmp_path, "ann", {"out.zip": outer})
+    (tmp_path / "copy").mkdir()
+    with pytest.raises(NetletError) as raised:
+        copy_and_grade(next(tmp_path.glob("ann*")), tmp_path / "copy")
+    assert str(raised.value) == (
+        "no Python file or notebook, only the zip file in.zip; unpack it and hand in its files"
     )
 
 
@@ -448,7 +464,9 @@ def test_a_function_that_returns_an_imported_net_is_found(tmp_path: Path, code: 
 
 def test_a_file_that_may_have_a_net_is_not_said_to_have_another_one(tmp_path: Path) -> None:
     write_submission(tmp_path, "ann", {"model.py": "def net(size): return size\n"})
-    with pytest.raises(NetError, match=r"^no net was found \(model\.py: name the net in this file"):
+    with pytest.raises(
+        NetError, match=r"^no net was found \(model\.py: all that it defines has required"
+    ):
         grade(tmp_path / "ann", GradingSettings(budget=BUDGET))
     code = "import math\ndef one(): return math.sqrt(2)\n"
     write_submission(tmp_path, "bob", {"model.py": code})
@@ -479,6 +497,31 @@ def test_a_problem_with_the_images_has_a_remedy_of_students(
     said = shorten_problem(f"no net runs: m.py:Net: {raised.value}", tmp_path)
     assert said.endswith(f"(input 1x28x28; the net is graded on images of this shape: {remedy}")
     assert "--" not in said
+
+
+@pytest.mark.parametrize(
+    ("reason", "remedy"),
+    [
+        (
+            "FileNotFoundError: [Errno 2] No such file or directory: 'old/w.pt'",
+            "the submission has run/w.pt: the code runs in the folder of its own file",
+        ),
+        (
+            "FileNotFoundError: [Errno 2] No such file or directory: '/content/w.csv'",
+            "only Python files, notebooks and weights are read: write its values into the code",
+        ),
+        (
+            "URLError: <urlopen error [Errno -3] Temporary failure in name resolution>",
+            "grading has no network: hand in what the code downloads, or leave it out",
+        ),
+    ],
+)
+def test_a_problem_with_what_the_sandbox_lacks_has_a_remedy(
+    tmp_path: Path, reason: str, remedy: str
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "w.pt").touch()
+    assert shorten_problem(f"no net runs: {reason}", tmp_path) == f"no net runs: {reason}; {remedy}"
 
 
 def test_a_problem_has_no_paths_of_this_machine_and_the_limit_of_memory(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -40,6 +40,11 @@ _INPUT = re.compile(r"\(input \d+x(\d+)x(\d+); $")
 _CHANNELS = re.compile(r"it gets 1 channel but expects (\d+)")
 _PADDING = 2  # pixels on each side, from 28x28 to 32x32
 
+_MISSING = re.compile(r"No such file or directory: ['\"]([^'\"]+)['\"]")
+_NETWORK = re.compile(
+    r"(Temporary failure in name resolution|Name or service not known|Network is unreachable"
+    r"|Failed to resolve|getaddrinfo failed|no internet connection)"
+)
 _PATH = re.compile(r"(?<![\w.])/(?:[^/\s'\"(),:;]+/)+[^/\s'\"(),:;]+")
 _INSTALLED = re.compile(r"/(?:site-packages|dist-packages|python3\.\d+)/")
 
@@ -164,6 +169,7 @@ def shorten_problem(message: str, folder: Path, limits: Limits | None = None) ->
 
     One on memory names the limit of the sandbox: a student chooses neither the batch size nor the
     device. One on the shape of the images says what to change in the net, for they are given, too.
+    One on a file that is missing, or on the network, says what the sandbox has.
 
     Args:
         message: What went wrong.
@@ -176,7 +182,8 @@ def shorten_problem(message: str, folder: Path, limits: Limits | None = None) ->
     if found and OTHER_DEVICE in rest:
         what, _, remedy = (limits or Limits()).memory_problem.partition("; ")
         message = f"{before}{what}{rest.replace(OTHER_DEVICE, remedy)}"
-    return _PATH.sub(_shorten_path, _explain_shape(message))
+    message = _explain_network(_explain_missing_file(_explain_shape(message), folder))
+    return _PATH.sub(_shorten_path, message)
 
 
 def _explain_shape(message: str) -> str:
@@ -197,6 +204,29 @@ def _explain_shape(message: str) -> str:
         f"{before}the net is graded on images of this shape: change its layers, or {remedy}"
         f"{after.removeprefix(REPEAT_CHANNELS)}"
     )
+
+
+def _explain_missing_file(message: str, folder: Path) -> str:
+    """Return a message on a file that is missing with where it is, or which files are read."""
+    match = _MISSING.search(message)
+    if match is None:
+        return message
+    name = PurePosixPath(match[1]).name
+    places = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    here = sorted(place for place in places if PurePosixPath(place).name == name)
+    remedy = (
+        f"the submission has {here[0]}: the code runs in the folder of its own file"
+        if here
+        else "only Python files, notebooks and weights are read: write its values into the code"
+    )
+    return f"{message[: match.end()]}; {remedy}{message[match.end() :]}"
+
+
+def _explain_network(message: str) -> str:
+    """Return a message on a connection that failed with the reason that grading has no network."""
+    if not _NETWORK.search(message):
+        return message
+    return f"{message}; grading has no network: hand in what the code downloads, or leave it out"
 
 
 def _shorten_path(match: re.Match[str]) -> str:

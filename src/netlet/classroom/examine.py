@@ -113,7 +113,7 @@ class Examiner:
         rules = tuple(one.result for one in judged)
         score = evaluations[-1].score if evaluations else None
         copies = [one.score for one in results.copies]
-        suspicion = self._suspect(score, *copies) if score else ""
+        suspicion = self._suspect(evaluations[-1], *results.copies) if score else ""
         points, rule_points = count_points(judged, settings, trusted=not suspicion)
         converted = str(answer.values["weights_note"])[:_MOST_LETTERS]
         missing = not evaluations and settings.budget.target is not None

@@ -45,6 +45,7 @@ _OTHER_WEIGHTS = (
     *(".h5", ".hdf5", ".keras", ".onnx", ".tflite", ".pb", ".npz", ".joblib", ".msgpack"),
     *(".tar", ".weights", ".params", ".torch", ".model", ".mlmodel"),
 )
+_OF_WEIGHTS = ("weight", "model", "checkpoint", "state_dict")  # in names without an ending
 
 
 def list_endings(endings: Iterable[str]) -> str:
@@ -115,13 +116,18 @@ def refuse_unread(name: str) -> str:
 def find_other_weights(names: Iterable[str]) -> str:
     """Return the first name of a file that may have weights and is not read; empty for none.
 
-    Programs add an ending to weights: ``weights.pt.zip``, ``weights.pth.txt``.
+    Programs add an ending to weights: ``weights.pt.zip``, ``weights.pth.txt``. Students leave it
+    out.
     """
     others = (
         name
         for name in names
         if not is_weights(name)
-        and (name.lower().endswith(_OTHER_WEIGHTS) or is_weights(PurePosixPath(name).stem))
+        and (
+            name.lower().endswith(_OTHER_WEIGHTS)
+            or is_weights(PurePosixPath(name).stem)
+            or (not find_ending(name) and any(word in name.lower() for word in _OF_WEIGHTS))
+        )
     )
     return next(map(escape_controls, others), "")
 
@@ -160,6 +166,8 @@ def describe_without_code(names: Iterable[str]) -> str:
     names = list(dict.fromkeys(map(escape_controls, names)))
     if packed := [name for name in names if is_packed(name)]:
         return f"{NO_SOURCES}, and {packed[0]} is not unpacked; hand in a .zip file"
+    if archives := [name for name in names if is_archive(name)]:
+        return f"{NO_SOURCES}, only the zip file {archives[0]}; unpack it and hand in its files"
     weights = [name for name in names if is_weights(name)]
     there = [f"weights ({_list_some(weights)})"] if weights else []
     there += ["the record of a run"] if RECORD in names else []

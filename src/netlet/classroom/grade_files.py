@@ -15,6 +15,7 @@ from netlet.budgets.points import format_points
 from netlet.classroom.copies import find_copies
 from netlet.classroom.file_kinds import GRADES_JSON, JOURNAL
 from netlet.classroom.grades import Grade, GradedBudget, Used, check_claim, format_earned
+from netlet.classroom.notes_to_inspect import find_notes_to_inspect
 from netlet.classroom.roster import find_correction
 from netlet.classroom.submissions import compose
 from netlet.files import safe_name
@@ -63,15 +64,17 @@ def format_grades(grades: Sequence[Grade]) -> str:
 def explain_grade(grade: Grade) -> str:
     """Return in one line why a submission does not pass, and what its teacher should know.
 
-    That is which points the teacher has changed, what is not as claimed, which of several
-    definitions of its net was graded, and the comment; empty if there is nothing to say.
+    That is which points the teacher has changed, what is not as claimed, what may hide data or
+    makes scores vary, which of several definitions of its net was graded, and the comment; empty
+    if there is nothing to say.
     """
     missed = [
         ": ".join(filter(None, (_state(rule), find_advice(rule))))
         for rule in grade.rules
         if rule.state not in ("PASS", "NOT YET")
     ]
-    measured = [grade.problem, *grade.warnings, *missed, *check_claim(grade), grade.definitions]
+    measured = [grade.problem, *grade.warnings, *missed, *check_claim(grade)]
+    measured += [*find_notes_to_inspect(grade.notes), grade.definitions]
     # What the teacher writes comes last, where it keeps its full stop.
     parts = [grade.describe_correction(), *measured, grade.comment]
     return _join(list(filter(None, parts)))

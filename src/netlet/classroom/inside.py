@@ -18,8 +18,9 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from netlet.classroom.net_search import find_net
+from netlet.classroom.net_search import FoundNet, find_net
 from netlet.classroom.plain_tensors import list_plain
+from netlet.classroom.working_folder import working_folder
 from netlet.data import Dataset, Split
 from netlet.errors import NetError, first_line
 from netlet.evaluation import compute_logits
@@ -49,16 +50,24 @@ def examine(request: dict[str, Any], exchange: Exchange) -> tuple[dict[str, Any]
         exchange: It gives the images to run on, in three parts.
 
     Returns:
-        The net's address and analysis, the epochs of each training, what was converted in the
-        weights, and why they cannot be used; and a safetensors file with the logits for the test
-        images and the weights of the net.
+        The net's address and analysis, the epochs of each training, what was converted or left out
+        in the weights, and why they cannot be used; and a safetensors file with the logits for the
+        test images and the weights of the net.
 
     Raises:
         NetError: There is no net, or it cannot be built or run.
     """
-    folder, shape = Path(find_place(request, CODE)), tuple(request["shape"])
-    classes = request["classes"]
-    submitted = find_net(folder, request["net"], shape, classes)
+    folder = Path(find_place(request, CODE))
+    submitted = find_net(folder, request["net"], tuple(request["shape"]), request["classes"])
+    with working_folder(folder, submitted.address):
+        return _run_net(request, exchange, submitted, folder)
+
+
+def _run_net(
+    request: dict[str, Any], exchange: Exchange, submitted: FoundNet, folder: Path
+) -> tuple[dict[str, Any], bytes]:
+    """Train the net of a submission, if asked, and run it; see :func:`examine`."""
+    shape, classes = tuple(request["shape"]), request["classes"]
     address, found = submitted.address, submitted.analysis
     entry = find_experiment(address).net
     shown = os.path.relpath(address, folder)
@@ -66,7 +75,7 @@ def examine(request: dict[str, Any], exchange: Exchange) -> tuple[dict[str, Any]
     values: dict[str, Any] = {
         "net": shown,
         "analysis": analysis_to_json(found),
-        "definitions": "; ".join(filter(None, [submitted.alone, definitions])),
+        "definitions": "; ".join(filter(None, [submitted.note, definitions])),
         "epochs": [],
         "weights_note": "",
         "weights_problem": "",
@@ -88,7 +97,8 @@ def examine(request: dict[str, Any], exchange: Exchange) -> tuple[dict[str, Any]
         try:
             if request["weights"]:
                 file = folder / request["weights"]
-                values["weights_note"] = load_weights(nets[0][0], file, convert=True)
+                note = load_weights(nets[0][0], file, convert=True, leave_out=True)
+                values["weights_note"] = note
         except NetError as error:  # the rules on the net are judged without them
             values["weights_problem"] = str(error)
         except Exception as error:  # of the net's own code, or a rare type of tensors

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from netlet import analysis
-from netlet.budgets import Budget, ModelCost, Outcome, RuleResult, Score, is_about_accuracy
+from netlet.budgets import Budget, ModelCost, Outcome, RuleResult, is_about_accuracy
 from netlet.classroom.grades import Curve, GradeState
 from netlet.display import Displayed
 from netlet.evaluation import Evaluation
@@ -17,6 +18,7 @@ from netlet.evaluation import Evaluation
 _MOST_LOST_TO_NOISE = 0.5  # of one gray level
 _MOST_LOST_TO_MOVES = 20.0  # of one pixel
 _MOST_IMAGES_LOST = 5  # where half a point is fewer images
+_DEVIATIONS = 3  # standard deviations that chance explains
 
 
 @dataclass(frozen=True)
@@ -78,34 +80,54 @@ def worst_state(rules: Sequence[RuleResult]) -> GradeState:
     return next((state for state in order if state in states), "PASS")
 
 
-def suspect(clean: Score, noisy: Score, moved: Score, *, disputed: int = 0) -> str:
+def suspect(clean: Evaluation, noisy: Evaluation, moved: Evaluation, *, disputed: int = 0) -> str:
     """Return why a person should look at a net that scores; empty if nothing is unusual.
 
+    The scores of a net vary if it draws random numbers, or if an image's logits depend on the other
+    images of its batch. By chance, about as many images are right only among the copies as only
+    among the test images. The former count bounds what chance explains of a loss: a table of
+    answers does not raise it.
+
     Args:
-        clean: The score on the test images.
+        clean: The evaluation on the test images.
         noisy: That on copies that differ by one gray level.
         moved: That on copies moved by one pixel.
         disputed: The number of test images whose label most annotators reject.
     """
-    if disputed and clean.correct > clean.total - disputed:
-        reach = 100 - 100 * disputed / clean.total
+    score = clean.score
+    if disputed and score.correct > score.total - disputed:
+        reach = 100 - 100 * disputed / score.total
         return (
-            f"the net classifies {clean.percent:.2f}% of the test images correctly, more than a "
+            f"the net classifies {score.percent:.2f}% of the test images correctly, more than a "
             f"net can reach that agrees with the annotators ({reach:.2f}%); look whether it was "
             "trained on the test images"
         )
-    lost = clean.correct - noisy.correct
-    if lost > max(_MOST_IMAGES_LOST, _MOST_LOST_TO_NOISE * clean.total / 100):
-        copies, change = noisy, "that differ by one gray level"
-    elif clean.percent - moved.percent > _MOST_LOST_TO_MOVES:
-        copies, change = moved, "moved by one pixel"
+    if _loses_more(clean, noisy, max(_MOST_IMAGES_LOST, _MOST_LOST_TO_NOISE * score.total / 100)):
+        copies, change = noisy.score, "that differ by one gray level"
+    elif _loses_more(clean, moved, _MOST_LOST_TO_MOVES * score.total / 100):
+        copies, change = moved.score, "moved by one pixel"
     else:
         return ""
     return (
-        f"the net classifies {clean.percent:.2f}% of the test images correctly, but "
+        f"the net classifies {score.percent:.2f}% of the test images correctly, but "
         f"{copies.percent:.2f}% of copies {change}; the code may have a table of answers: "
         "inspect it"
     )
+
+
+def _loses_more(clean: Evaluation, copies: Evaluation, most: float) -> bool:
+    """Return whether a net loses more images to a change than a number, and than chance explains.
+
+    Args:
+        clean: The evaluation on the test images.
+        copies: That on their copies.
+        most: The number.
+    """
+    wrong = {one.image for one in copies.mistakes}
+    right_by_chance = sum(one.image not in wrong for one in clean.mistakes)
+    # Each image is as likely to be right only here as only there.
+    explained = _DEVIATIONS * math.sqrt(2 * right_by_chance)
+    return clean.score.correct - copies.score.correct > max(most, explained)
 
 
 def make_curve(train_percents: Sequence[Any], evaluations: Sequence[Evaluation]) -> Curve:

@@ -10,10 +10,12 @@ from pathlib import Path
 
 from netlet.classroom.file_kinds import HAND_IN_CODE, NO_SOURCES
 from netlet.classroom.named_net import MOST_CANDIDATES, find_named_net, list_sources
+from netlet.classroom.same_code import leave_out_same
+from netlet.classroom.working_folder import working_folder
 from netlet.errors import NetError
 from netlet.experiments.sandbox import NetAnalysis, SameProcess
 from netlet.nets import complete_address
-from netlet.nets.addresses import find_defining_file
+from netlet.nets.addresses import ALL_NEED_ARGUMENTS, find_defining_file
 from netlet.nets.net_names import find_imported_builder, list_inner_nets, list_nets
 from netlet.nets.script import list_definitions
 from netlet.nets.sources import read_source
@@ -29,12 +31,13 @@ class FoundNet:
     Attributes:
         address: Its address, absolute.
         analysis: What is known of it.
-        alone: Why it is graded without the net that it is a part of; empty if it is no part.
+        note: Why it is graded, and not the net that it is a part of or one that is the same; empty
+            if there is none.
     """
 
     address: str
     analysis: NetAnalysis
-    alone: str = ""
+    note: str = ""
 
 
 def find_net(folder: Path, pattern: str | None, shape: tuple[int, ...], classes: int) -> FoundNet:
@@ -90,13 +93,15 @@ class _Search:
         Raises:
             NetError: It does not run, or has other outputs.
         """
-        analysis = SameProcess().analyze(address, self.shape, self.classes)
+        analysis = self._analyze(address)
         if analysis.outputs != self.classes:
             raise NetError(self._describe_outputs(address, analysis))
         return FoundNet(address, analysis)
 
     def run(self, candidates: Sequence[str]) -> FoundNet:
         """Return the only one of some nets that has the right outputs, or of their parts.
+
+        Nets that are the same count as one.
 
         Raises:
             NetError: There is none or there are several.
@@ -108,14 +113,19 @@ class _Search:
                 found, why = self._try(candidates), reason
             if not found:
                 raise error
-        names = [os.path.relpath(address, self.folder) for address in found]
-        if len(found) > 1:
+        different = leave_out_same(found, self.folder, self.shape, self.classes)
+        names = [os.path.relpath(address, self.folder) for address in different]
+        if len(names) > 1:
             raise NetError(
-                f"{len(found)} nets return {self.classes} classes: {', '.join(names)}; name one in "
+                f"{len(names)} nets return {self.classes} classes: {', '.join(names)}; name one in "
                 f'claim.toml, like net = "{names[0]}", or with --net{why and f" ({why})"}'
             )
-        ((address, analysis),) = found.items()
-        return FoundNet(address, analysis, why and f"{names[0]} is graded alone: {why}")
+        ((address, copies),) = different.items()
+        notes = [f"{names[0]} is graded alone: {why}"] if why else []
+        if copies:
+            same = ", ".join(os.path.relpath(copy, self.folder) for copy in copies)
+            notes.append(f"{names[0]} is graded; {same} has the same code")
+        return FoundNet(address, found[address], "; ".join(notes))
 
     def list_candidates(self) -> list[str]:
         """Return the addresses of what may be the net."""
@@ -144,7 +154,7 @@ class _Search:
         found: dict[str, NetAnalysis] = {}
         for address in candidates:
             try:
-                analysis = SameProcess().analyze(address, self.shape, self.classes)
+                analysis = self._analyze(address)
             except NetError as error:
                 self.failed[address] = self._shorten(drop_remedy(str(error)))
                 continue
@@ -153,6 +163,10 @@ class _Search:
             else:
                 self.problems[address] = self._describe_outputs(address, analysis)
         return found
+
+    def _analyze(self, address: str) -> NetAnalysis:
+        with working_folder(self.folder, address):
+            return SameProcess().analyze(address, self.shape, self.classes)
 
     def _list_parts(self) -> list[str]:
         """Return the addresses of nets that are not tried yet, for they are parts of others.
@@ -192,7 +206,10 @@ class _Search:
             )
         if self.unclear:
             reason = self._shorten(next(iter(self.unclear.values())))
-            return NetError(f"no net was found ({reason}); name it in claim.toml, or with --net")
+            remedy = (
+                "" if ALL_NEED_ARGUMENTS in reason else "; name it in claim.toml, or with --net"
+            )
+            return NetError(f"no net was found ({reason}){remedy}")
         reason, *more = self.broken
         others = f" (and {len(more)} more)" if more else ""
         return NetError(f"no net: {self._shorten(reason)}{others}")

@@ -283,6 +283,8 @@ def _check(key: str, value: Any) -> Any:
     """
     if _KINDS[key] is int and isinstance(value, float) and value.is_integer():
         value = int(value)  # 2.0 epochs are 2
+    if key in NORMALIZATION and isinstance(value, list) and value == value[:1] * len(value) != []:
+        value = value[0]  # as torchvision's Normalize takes it, a number for each channel
     valid = isinstance(value, _KINDS[key]) and not isinstance(value, bool)
     if valid and not isinstance(value, str):
         low, high = _RANGES.get(key, (0, 1e12 - 1))

@@ -11,6 +11,7 @@ from netlet.classroom.file_kinds import SOURCES
 # A table of answers for 10,000 images needs at least about this much after compression: a label
 # and enough of a hash to tell the image from the others, 17 bits for each.
 _TABLE_BYTES = 20_000
+ENOUGH_FOR_ANSWERS = "bytes compressed, enough for a table of answers"  # of the note
 # Parsed outside of the sandbox, where JSON takes up to twenty times as much memory.
 _MAX_PARSED_BYTES = 16 << 20
 
@@ -24,10 +25,7 @@ def describe_large_code(folder: Path) -> list[str]:
     size += len(compressor.flush())
     if size <= _TABLE_BYTES:
         return []
-    return [
-        f"the code has {size:,} bytes compressed, enough for a table of answers; see whether it "
-        "holds data"
-    ]
+    return [f"the code has {size:,} {ENOUGH_FOR_ANSWERS}; see whether it holds data"]
 
 
 def _code_of(file: Path) -> bytes:

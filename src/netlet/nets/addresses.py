@@ -24,6 +24,11 @@ from netlet.nets.script import list_definitions
 from netlet.nets.sources import read_source
 from netlet.text import quote_shell
 
+# Of a file that defines nothing that can be built by its name alone.
+ALL_NEED_ARGUMENTS = (
+    "all that it defines has required arguments; give defaults to those of the net, or add a "
+    "function without arguments that builds the net"
+)
 _FOLDERS_SEARCHED = 20  # for the code in a folder that is taken for a net
 
 
@@ -64,9 +69,10 @@ def complete_address(name: str) -> str:
         )
     listed = f"it has {len(nets)} nets: {describe_nets(source, nets)}" if nets else ""
     listed = listed or describe_content(source)
-    raise NetError(
-        f"{name}: name the net in this file, for example {name}:{(nets or defined)[0]}; {listed}"
-    )
+    usable = nets or [one for one in defined if not find_required_arguments(source.tree, one)]
+    if not usable:
+        raise NetError(f"{name}: {ALL_NEED_ARGUMENTS}; {listed}")
+    raise NetError(f"{name}: name the net in this file, for example {name}:{usable[0]}; {listed}")
 
 
 def full_address(name: str) -> str:

@@ -24,6 +24,7 @@ from netlet.nets.isolation import Isolation, UserExitError, note_user_code
 from netlet.nets.name_errors import explain_name_error
 from netlet.nets.net_code import find_code, is_file_address
 from netlet.nets.notation import is_notation, parse_notation
+from netlet.nets.notebook_files import NOTEBOOK
 from netlet.nets.registry import NETS, NetEntry, recognize_parameter
 from netlet.nets.run_source import load_from_file
 from netlet.nets.sources import locate_error
@@ -242,7 +243,23 @@ def _one_line_errors(
             or explain_building(error, target)
             or f"{type(error).__name__}: {first_line(error, otherwise='no message')}"
         )
+        if isinstance(error, FileNotFoundError):
+            reason += _remedy_for_missing_file(str(error.filename), address)
         raise NetError(_describe_failure(address, what, error, reason)) from error
+
+
+def _remedy_for_missing_file(name: str, address: str) -> str:
+    """Return what finds a file that code looks for in another folder than its own.
+
+    Args:
+        name: The path in the code.
+        address: The address of the net.
+    """
+    code = Path(address.rpartition(":")[0])
+    if not is_file_address(str(code)) or not (code.parent / name).exists():
+        return ""
+    written = "" if code.suffix == NOTEBOOK else f"write Path(__file__).parent / {name!r}, or "
+    return f"; it lies beside {code.name}: {written}run in {code.parent.resolve()}"
 
 
 def _describe_failure(address: str, what: str, error: BaseException, reason: str) -> str:

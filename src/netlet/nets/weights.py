@@ -24,6 +24,8 @@ from netlet.nets.tensor_files import (
 )
 from netlet.text import format_shape, to_unicode
 
+_COUNTS_OF_THOP = ("total_ops", "total_params")  # buffers that thop and its like add to modules
+
 
 def save_weights(net: nn.Module, path: Path, metadata: Mapping[str, str] | None = None) -> str:
     """Write a net's weights and buffers as safetensors; the file appears complete or not at all.
@@ -76,7 +78,12 @@ def _sort_header(content: bytes) -> bytes:
 
 
 def load_weights(
-    net: nn.Module, path: Path | str, *, convert: bool = False, if_other_images: str = ""
+    net: nn.Module,
+    path: Path | str,
+    *,
+    convert: bool = False,
+    leave_out: bool = False,
+    if_other_images: str = "",
 ) -> str:
     """Load the weights in a file into a net; on an error the net stays unchanged.
 
@@ -88,11 +95,13 @@ def load_weights(
             ignored, and so is what a checkpoint holds beside the weights.
         convert: Whether floating-point weights of another type, such as float16, are converted to
             the net's type; they are refused otherwise.
+        leave_out: Whether tensors that the net does not have are left out if the file has all of
+            the net's; they are refused otherwise.
         if_other_images: What to do if only the channels of the images or the number of classes
             differ, for the error message.
 
     Returns:
-        In a sentence, what was converted; empty if nothing was.
+        In a sentence, what was converted or left out; empty if nothing was.
 
     Raises:
         NetError: The file cannot be read, contains something else, would run code, has values that
@@ -105,7 +114,9 @@ def load_weights(
     for key, value in wanted.items():
         if key.endswith("num_batches_tracked"):  # missing in old files
             found.setdefault(key, value)
+    found, extra = _leave_out(found, wanted, path) if leave_out else (found, "")
     found, note = _convert(found, wanted, path) if convert else (found, "")
+    note = "; ".join(filter(None, [note, extra]))
     if problems := _find_mismatches(found, wanted):
         if all(problem.startswith("wrong type: ") for problem in problems):
             raise NetError(
@@ -119,6 +130,28 @@ def load_weights(
     net.load_state_dict(found)
     remember_loading(net)
     return note
+
+
+def _leave_out(
+    found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor], path: Path
+) -> tuple[dict[str, torch.Tensor], str]:
+    """Return the tensors that a net has, and a sentence on the others.
+
+    If some of the net's are missing or have other shapes, all are returned. The counts that thop
+    adds to a net are not worth a sentence.
+    """
+    same = {key for key, value in wanted.items() if _has_shape(found.get(key), value)}
+    if same != wanted.keys():
+        return dict(found), ""
+    others = [key for key in found if key not in wanted]
+    named = [key for key in others if key.rpartition(".")[2] not in _COUNTS_OF_THOP]
+    more = f" and {len(named) - 5} more" if len(named) > 5 else ""
+    note = f"{path.name}: the net has no {', '.join(named[:5])}{more}, left out" if named else ""
+    return {key: found[key] for key in wanted}, note
+
+
+def _has_shape(tensor: torch.Tensor | None, like: torch.Tensor) -> bool:
+    return tensor is not None and tensor.shape == like.shape
 
 
 def _convert(

@@ -1,0 +1,30 @@
+"""Which notes of a grade its teacher should look at: what may hide data or makes scores vary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from netlet.classroom.source_size import ENOUGH_FOR_ANSWERS
+
+# Of the notes on a net whose score for an image is not the same in each grading.
+_VARIES = (
+    "is active in evaluation too, so results vary",
+    "normalizes by the batch in evaluation too",
+    "normalizes over the images of a batch",
+)
+
+
+def find_notes_to_inspect(notes: Sequence[str]) -> list[str]:
+    """Return the notes that tell a teacher what to look at, without the remedies of a student.
+
+    Args:
+        notes: All notes of a grade.
+    """
+    found = [note for note in notes if ENOUGH_FOR_ANSWERS in note]
+    for kind in _VARIES:
+        alike = [note for note in notes if kind in note]
+        if alike:
+            first = alike[0].removeprefix("note: ").partition("; ")[0]
+            more = f" (and {len(alike) - 1} more like it)" if len(alike) > 1 else ""
+            found.append(f"{first}{more}")
+    return found
