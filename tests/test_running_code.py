@@ -19,9 +19,10 @@ from torch.optim.swa_utils import AveragedModel
 from netlet import build
 from netlet.errors import NetError
 from netlet.nets import find_net
-from netlet.nets.built_nets import describe_constant
+from netlet.nets.built_nets import describe_constant, unwrap_builder
 from netlet.nets.first_weights import remember_training
 from netlet.nets.running_code import find_running_code
+from netlet.nets.used_functions import find_used
 
 Run = Callable[[str], types.ModuleType]
 NET = """
@@ -688,3 +689,60 @@ def test_what_a_loaded_net_imports_is_compared_also_after_another_load(
     Path("lib", "acts.py").write_text("def act(x):\n    return x.tanh()\n")
     with pytest.raises(NetError, match=r"acts\.py: has another act than the one"):
         find_running_code(net, "a.py:Net")
+
+
+ODD = """
+import functools
+from torch import nn
+class AttrDict(dict):
+    __getattr__ = dict.__getitem__
+class Proxy:
+    def _refuse(self, *args):
+        raise RuntimeError("not loaded")
+    __getattr__ = __eq__ = __hash__ = __len__ = __iter__ = __bool__ = __repr__ = _refuse
+    __class__ = property(_refuse)
+    def __call__(self, x):
+        return x
+class Names(dict):
+    values = items = __iter__ = __len__ = Proxy._refuse
+class Kind(type):
+    def __getattribute__(cls, name):
+        raise RuntimeError("not asked")
+class Odd(metaclass=Kind):
+    pass
+config, proxy, names, shared = AttrDict(width=16), Proxy(), Names(one=len), functools.partial(Proxy())
+class Net(nn.Module):
+    config, proxy, names, odd = config, proxy, names, Odd
+    def __init__(self):
+        super().__init__()
+        self.fc, self.shared = nn.Linear(784, 10), (Odd, names, shared)
+    def forward(self, x):
+        return self.fc(proxy(x).flatten(1)) * config.width
+class Maker:
+    __getattr__ = Proxy._refuse
+    def __init__(self, of):
+        self.__wrapped__ = of
+    def __call__(self):
+        return self.__wrapped__()
+make = Maker(Net)
+"""
+
+
+def test_objects_that_raise_whatever_they_are_asked_are_only_looked_at(
+    run: Run, module: Run
+) -> None:
+    for made, place in (run(ODD), "a.ipynb"), (module(ODD), "mine.py"):
+        write_notebook(Path("a.ipynb"), ODD)
+        assert unwrap_builder(made.make) is made.Net
+        assert unwrap_builder(made.proxy) is None
+        for net in build(made.Net, 0), made.Net(), build(lambda: made.make(), 0):  # noqa: B023
+            assert find_running_code(net, f"{place}:Net")
+
+
+def test_a_dict_that_another_thread_changes_is_read_as_a_copy(run: Run) -> None:
+    kernel = run("held = {'a': len, 'b': abs}\ndef use():\n    return held\n")
+    used = find_used(kernel.use)
+    assert next(used) in (len, abs)
+    del kernel.held["a"]
+    kernel.held.update(b=max, c=min)
+    assert sum(one in (len, abs) for one in used) == 1

@@ -6,11 +6,11 @@ import ast
 from collections.abc import Iterator, Mapping
 from types import FunctionType
 
-from netlet.nets.used_functions import is_of_library
+from netlet.nets.stored_values import is_a
+from netlet.nets.used_functions import FunctionNode, is_of_library
 
 _CHANGE = {"append", "extend", "insert", "remove", "pop", "popitem", "clear", "sort", "reverse"}
 _CHANGE |= {"add", "discard", "update", "setdefault", "shuffle", "__setitem__"}
-_Function = ast.FunctionDef | ast.AsyncFunctionDef
 _Alias = tuple[str, ast.expr]  # another name of what an expression stands for
 
 
@@ -22,19 +22,19 @@ def list_changed(tree: ast.Module, namespace: Mapping[str, object]) -> set[str]:
         namespace: The names in its module.
     """
     changed, aliases = set[str](), list[_Alias]()
-    functions = {node.name: node for node in ast.walk(tree) if isinstance(node, _Function)}
+    functions = {node.name: node for node in ast.walk(tree) if isinstance(node, FunctionNode)}
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef):
-            inside = {one.name: one for one in node.body if isinstance(one, _Function)}
+            inside = {one.name: one for one in node.body if isinstance(one, FunctionNode)}
             if "__init__" in inside:
                 functions[node.name] = inside["__init__"]
-    imported = {name for name, value in namespace.items() if isinstance(value, FunctionType)}
+    imported = {name for name, value in dict(namespace).items() if is_a(value, FunctionType)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute | ast.Subscript) and not isinstance(node.ctx, ast.Load):
             changed |= _roots(node.value)
         elif isinstance(node, ast.Assign):
             aliases += [(_name(target), node.value) for target in node.targets]
-        elif isinstance(node, _Function):
+        elif isinstance(node, FunctionNode):
             aliases += list_defaults(node.args)
         elif isinstance(node, ast.Call):
             called = _name(node.func).removeprefix(".")
