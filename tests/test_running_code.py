@@ -101,7 +101,7 @@ def test_a_net_that_runs_with_another_constant_than_it_was_saved_with_is_refused
         find_running_code(net, "a.ipynb:Net")
     assert str(error.value) == (
         f"a.ipynb: n is not {now} there, as it is here; save the notebook, run all of it again, "
-        "and train; if other code sets n again, rename one of the two"
+        "and train; if other code sets n, too, set it by one assignment only"
     )
 
 
@@ -148,7 +148,7 @@ def test_constants_are_those_of_the_module_of_the_function_that_builds(
         find_running_code(build(kernel.make, 0), "mine.py:make")
     assert str(error.value) == (
         "mine.py: WIDTH is not 11 there, as it is here; start Python, or the kernel of the "
-        "notebook, again and train; if other code sets WIDTH again, rename one of the two"
+        "notebook, again and train; if other code sets WIDTH, too, set it by one assignment only"
     )
 
 
@@ -211,6 +211,19 @@ def test_a_list_that_is_changed_is_not_compared(run: Run, change: str) -> None:
     run("n.append(1)")
     write_notebook(Path("a.ipynb"), text)
     assert find_running_code(net, "a.ipynb:Net")
+
+
+def test_what_a_star_import_may_have_set_again_is_not_compared(module: Run) -> None:
+    Path("mine_settings.py").write_text("n = 0.2\ndef get(n=2): return n\n")
+    text = "n = 0.1\ndef get(n=1): return n\nfrom mine_settings import *\nm = 1\n"
+    text += NET.format(built="n", called="m + 0 * get()")
+    made = module(text)
+    sys.modules.pop("mine_settings")
+    assert made.n == 0.2
+    assert find_running_code(build(made.Net, 0), "mine.py:Net")
+    made.m = 3  # set after the import
+    with pytest.raises(NetError, match="m is not 3 there"):
+        find_running_code(build(made.Net, 0), "mine.py:Net")
 
 
 def test_constants_that_are_assigned_together_are_compared(run: Run) -> None:

@@ -148,7 +148,7 @@ def _compare_values(
         when = "as it is here" if is_now else "as it was when the net was built"
         raise NetError(
             f"{place}: {variable} is not {_shorten(value)} there, {when}; {remedy}; if other code "
-            f"sets {variable} again, rename one of the two"
+            f"sets {variable}, too, set it by one assignment only"
         )
     defined = list_defined(selection.tree).values()
     used = names_used_by_all(node for nodes in defined for node in nodes) - {selection.name}

@@ -175,7 +175,9 @@ def read_defaults(
             known = {one: text for one, text in now.items() if one not in own}
             functions, place = node.body, f"{node.name}."
         elif not isinstance(node, FunctionNode):
-            others |= {*names_bound(node)}
+            bound = {*names_bound(node)}
+            others |= bound
+            others |= {name for name, _ in found} if "*" in bound else set()
         for function in functions:
             if isinstance(function, FunctionNode):
                 for parameter, default in list_defaults(function.args):
@@ -211,7 +213,7 @@ def _describe_now(namespace: Mapping[str, object], name: str) -> str | None:
 def _list_constants(tree: ast.Module, changed: set[str]) -> dict[str, list[str]]:
     """Return the variables that are only ever set to constants, with the texts of these.
 
-    Lists and dicts that are changed are left out.
+    Lists and dicts that are changed are left out, and what ``from module import *`` may set again.
     """
     found: dict[str, list[str]] = {}
     others = {
@@ -221,7 +223,9 @@ def _list_constants(tree: ast.Module, changed: set[str]) -> dict[str, list[str]]
         constants = dict(_read_assignment(node))
         for name, text in constants.items():
             found.setdefault(name, []).append(text)
-        others |= {*names_bound(node)} - constants.keys()
+        bound = {*names_bound(node)}
+        others |= bound - constants.keys()
+        others |= found.keys() if "*" in bound else set()
     return {
         name: texts
         for name, texts in found.items()
