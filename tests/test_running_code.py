@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import linecache
 import os
 import sys
+import time
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,8 +21,9 @@ from torch.optim.swa_utils import AveragedModel
 from netlet import build
 from netlet.errors import NetError
 from netlet.nets import find_net
-from netlet.nets.built_nets import describe_constant, unwrap_builder
+from netlet.nets.built_nets import describe_constant, evaluate_constant, unwrap_builder
 from netlet.nets.first_weights import remember_training
+from netlet.nets.name_errors import SELECTED
 from netlet.nets.running_code import find_running_code
 from netlet.nets.used_functions import find_used
 
@@ -226,6 +229,13 @@ def test_what_a_star_import_may_have_set_again_is_not_compared(module: Run) -> N
         find_running_code(build(made.Net, 0), "mine.py:Net")
 
 
+def test_a_tuple_with_a_list_that_is_changed_is_not_compared(run: Run) -> None:
+    text = "n = ([0.1, 0],)\nn[0].append(1)\n" + NET.format(built="n[0][0]", called="1")
+    net = build(run(text).Net, 0)
+    write_notebook(Path("a.ipynb"), text)
+    assert find_running_code(net, "a.ipynb:Net")
+
+
 def test_constants_that_are_assigned_together_are_compared(run: Run) -> None:
     text = "n, m = 0.1, 1\n" + NET.format(built="n", called="m")
     net = build(run(text).Net, 0)
@@ -243,11 +253,46 @@ def test_the_texts_of_constants_differ_as_the_constants_do() -> None:
     values = [1, 1.0, True, "1", None, (1,), [1], {1}, frozenset({1}), {1: 1}, Level(1), 0.0, -0.0]
     assert len({describe_constant(value) for value in values}) == len(values)
     assert describe_constant({3, 1, 2}) == describe_constant({1, 2, 3}) == "{1, 2, 3}"
+    start = time.process_time()
+    with pytest.raises(ValueError, match="large"):
+        describe_constant([[[0] * 900] * 900] * 900)
+    assert time.process_time() - start < 0.3
     endless: list[object] = []
     endless.append(endless)
     for value in endless, [object()], torch.zeros(1), "x" * 20_000, [0] * 2_000:
         with pytest.raises(ValueError, match=r"large|long"):
             describe_constant(value)
+
+
+def test_arithmetic_is_done_with_numbers_that_are_not_large() -> None:
+    def evaluate(text: str) -> object:
+        return evaluate_constant(ast.parse(text, mode="eval").body)
+
+    assert evaluate("[2 ** 64 - 1, -7 // 2]") == [2**64 - 1, -4]
+    for text in (
+        "10 ** 10 ** 9",
+        "2 ** 65",
+        "2 ** -65",
+        "(2 ** 64 + 1) * 2",
+        "[1] * 10 ** 9",
+        "1 / 0",
+    ):
+        with pytest.raises(ValueError, match=r"large|no arithmetic"):
+            evaluate(text)
+
+
+def test_constants_are_not_those_of_what_netlet_has_loaded_from_the_file(
+    module: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "from torch import nn\nn = 10\ndef make():\n    return nn.Linear(784, n)\n"
+    loaded = types.ModuleType(f"{SELECTED}1")
+    loaded.__file__ = str(Path("mine.py").resolve())
+    exec(text, vars(loaded))
+    monkeypatch.setitem(sys.modules, loaded.__name__, loaded)
+    made = module(text)
+    made.n = 11
+    with pytest.raises(NetError, match="n is not 11 there"):
+        find_running_code(made.make(), "mine.py:make")
 
 
 def test_a_block_that_is_defined_again_after_the_net_was_built_is_accepted(run: Run) -> None:
