@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from types import GetSetDescriptorType, MemberDescriptorType, ModuleType
+from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, ModuleType
 from typing import Any, TypeGuard, TypeVar
 
 _T = TypeVar("_T")
@@ -51,6 +51,8 @@ def read_names(value: object) -> Mapping[str, Any]:
     found: object = None
     if is_a(value, type):
         found = dict(_get_class_names(value))
+    elif is_a(value, FunctionType):
+        found = value.__dict__
     elif is_a(value, ModuleType):
         found = _get_module_names(value)
     else:

@@ -7,7 +7,7 @@ import contextlib
 import dis
 import sysconfig
 from collections.abc import Iterable, Iterator
-from functools import cache, lru_cache, partial
+from functools import cache, cached_property, lru_cache, partial
 from pathlib import Path
 from types import CodeType, FunctionType, MethodType, ModuleType
 
@@ -26,7 +26,8 @@ FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 _OWN_PACKAGE = __name__.partition(".")[0]
 _READ_GLOBALS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
 _READ_ATTRIBUTES = {"LOAD_ATTR", "LOAD_METHOD"}
-_OF_MEMBER = "fget", "__func__", "func"  # of properties, of static and class methods, cached ones
+_MEMBERS = {property: "fget", staticmethod: "__func__", classmethod: "__func__"}
+_MEMBERS |= {cached_property: "func"}  # where they keep their functions
 _MOST_HELD = 1_000  # functions that a list or dict holds
 
 
@@ -124,10 +125,11 @@ def list_functions(value: object) -> Iterator[FunctionType]:
     """Yield a function and what its decorators have made of it, or those of a class."""
     if is_a(value, type):
         for member in read_names(value).values():
-            inside = (read_attribute(member, name) for name in _OF_MEMBER)
-            for one in [member] if is_a(member, FunctionType) else inside:
-                if is_a(one, FunctionType):
-                    yield from list_functions(one)
+            for kind, name in _MEMBERS.items():
+                if is_a(member, kind):
+                    member = read_attribute(member, name)
+            if is_a(member, FunctionType):
+                yield from list_functions(member)
         return
     while is_a(value, partial):
         value = read_attribute(value, "func")
