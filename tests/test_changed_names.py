@@ -104,6 +104,7 @@ def test_a_list_that_code_changes_is_found(code: str) -> None:
         "m = [*range(3)]\nm.sort()",
         "m = n[0]\nprint(m)",
         "for block in n: print(block['stride'])",
+        "for block in n: m.append(block)",
         "m, k = n, [1]\nk.sort()",
         "k = len(n)\nk += 1",
         "k[n[0]] = 1",

@@ -9,13 +9,13 @@ from types import FunctionType
 from netlet.nets.stored_values import is_a, read_names
 from netlet.nets.used_functions import FunctionNode, is_of_library
 
-# Functions and methods that change a list, a set or a dict, and those that return parts of one.
-_CHANGE = {"append", "extend", "insert", "remove", "pop", "popitem", "clear", "sort", "reverse"}
-_CHANGE |= {"add", "discard", "update", "setdefault", "shuffle", "difference_update"}
-_CHANGE |= {"intersection_update", "symmetric_difference_update", "setitem", "delitem", "iadd"}
-_CHANGE |= {"__setitem__", "__delitem__", "__iadd__", "__ior__"}
-_CHANGE |= {"heapify", "heappush", "heappop", "heapreplace", "heappushpop"}
-_CHANGE |= {"insort", "insort_left", "insort_right"}
+# Methods that change a list, a set or a dict, functions that change what is passed to them first,
+# and functions that return parts of it.
+_METHODS = {"append", "extend", "insert", "remove", "pop", "popitem", "clear", "sort", "reverse"}
+_METHODS |= {"add", "discard", "update", "setdefault", "difference_update", "intersection_update"}
+_METHODS |= {"symmetric_difference_update", "__setitem__", "__delitem__", "__iadd__", "__ior__"}
+_FUNCTIONS = {"heapify", "heappush", "heappop", "heapreplace", "heappushpop", "shuffle"}
+_FUNCTIONS |= {"insort", "insort_left", "insort_right", "setitem", "delitem", "iadd"}
 _PASS_ON = {
     "list",
     "tuple",
@@ -116,7 +116,7 @@ class _Changes:
         """Note what a node by itself changes or names."""
         match node:
             case ast.Attribute() | ast.Subscript():
-                if not isinstance(node.ctx, ast.Load) or _find_name(node) in _CHANGE:
+                if not isinstance(node.ctx, ast.Load) or _find_name(node) in _METHODS:
                     self.changed |= _list_places(node.value)
             case ast.AugAssign():
                 self.changed |= _list_places(node.target)
@@ -179,7 +179,7 @@ class _Changes:
         passed = [*node.args, *(one.value for one in node.keywords)]
         called = _find_name(node.func)
         # As in "partial(heappush, items)", too.
-        changes = not _CHANGE.isdisjoint(map(_find_name, (node.func, *node.args)))
+        changes = any(map(_changes_argument, (node.func, *node.args)))
         if changes or (called not in self._functions and self._is_of_user(node.func)):
             self.changed = self.changed.union(*map(_list_places, passed))
         # Of a dataclass, for example.
@@ -197,6 +197,17 @@ class _Changes:
             value = names.get(_find_name(one))
             names = read_names(value)
         return is_a(value, FunctionType) and not is_of_library(value)
+
+
+def _changes_argument(function: ast.expr) -> bool:
+    """Return whether a function changes what is passed to it, like ``list.append``."""
+    if isinstance(function, ast.Attribute) and _find_name(function.value) in (
+        "list",
+        "dict",
+        "set",
+    ):
+        return function.attr in _METHODS
+    return _find_name(function) in _FUNCTIONS
 
 
 def _list_arguments(call: ast.Call, arguments: ast.arguments) -> Iterator[tuple[str, ast.expr]]:
