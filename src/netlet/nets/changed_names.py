@@ -68,7 +68,7 @@ def list_changed(tree: ast.Module, namespace: Mapping[str, object]) -> set[str]:
     found = _Changes(tree, namespace)
     for node in ast.walk(tree):
         found.read(node)
-    return {place for place in found.follow_aliases() if not place.startswith(".")}
+    return {place for place in found.follow_aliases() if place.isidentifier()}
 
 
 def list_defaults(arguments: ast.arguments) -> Iterator[tuple[str, ast.expr]]:
@@ -84,8 +84,8 @@ class _Changes:
     """What the statements of a file change, and by which names.
 
     Attributes:
-        changed: The places whose objects are changed: names, and attributes of anything, as in
-            ``.attribute``.
+        changed: The places whose objects are changed: names, attributes of anything, as in
+            ``.attribute``, and what was put into a list there, as in ``name[]``.
         aliases: What else the object in a place, or a part of it, may be called.
     """
 
@@ -128,7 +128,7 @@ class _Changes:
             case ast.NamedExpr():
                 self._bind(node.target, node.value)
             case ast.For() | ast.AsyncFor() | ast.comprehension():
-                self._bind(node.target, node.iter)
+                self._bind(node.target, ast.Subscript(node.iter, ast.Slice(), ast.Load()))
             case ast.withitem(optional_vars=ast.expr() as target):
                 self._bind(target, node.context_expr)
             case ast.Match():
@@ -182,6 +182,9 @@ class _Changes:
         changes = any(map(_changes_argument, (node.func, *node.args)))
         if changes or (called not in self._functions and self._is_of_user(node.func)):
             self.changed = self.changed.union(*map(_list_places, passed))
+        elif called in _METHODS and isinstance(node.func, ast.Attribute):
+            into = f"{_find_place(node.func.value)}[]"
+            self._name((into, one) for one in passed)
         # Of a dataclass, for example.
         self._name((f".{one.arg}", one.value) for one in node.keywords if one.arg)
         for arguments in self._functions.get(called, ()):
@@ -231,8 +234,12 @@ def _list_places(node: ast.expr) -> set[str]:
         one = todo.pop()
         if isinstance(one, ast.Name | ast.Attribute):
             found.add(_find_place(one))
-        if isinstance(one, ast.Call) and _find_name(one.func) in _PASS_ON:
-            todo += one.args
+        if isinstance(one, ast.Subscript):
+            found.add(f"{_find_place(one)}[]")
+        if isinstance(one, ast.Call):
+            todo += one.args if _find_name(one.func) in _PASS_ON else []
+            of = one.func.value if isinstance(one.func, ast.Attribute) else one
+            found.add(f"{_find_place(of)}[]")
         for name in _PARTS.get(type(one), ()):
             part = getattr(one, name)
             todo += part if isinstance(part, list) else [part]
