@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import functools
 import gc
 import importlib
@@ -23,7 +24,7 @@ from netlet import build
 from netlet.errors import NetError
 from netlet.nets import imported_code, used_functions
 from netlet.nets.first_weights import remember_training
-from netlet.nets.imported_code import find_edited
+from netlet.nets.imported_code import find_edited, find_edited_since, list_imported
 from netlet.nets.running_code import find_running_code
 from netlet.nets.used_functions import is_of_library
 
@@ -190,6 +191,11 @@ ACT = "def act(x):\n    return x.relu()\n"
         (ACT + "SAME = functools.partial(act)\n" + NET_WITH.format("SAME(x)"), "act"),
         (ACT + NET_WITH.replace("x)", "x, do=act)").format("do(x)"), "act"),
         (
+            "class Act:\n    @functools.cached_property\n    def act(self):\n"
+            "        return torch.relu\n" + NET_WITH.format("Act().act(x)"),
+            "Act.act",
+        ),
+        (
             "class Act:\n    def __call__(self, x):\n        return x.relu()\nACT = Act()\n"
             + NET_WITH.format("ACT(x)"),
             "Act.__call__",
@@ -232,6 +238,7 @@ def test_an_edited_function_that_only_the_names_of_attributes_have_is_not_used(
         ("imported_helpers.act(x)", True),
         ("(lambda one: one.act(x))(imported_helpers)", True),
         ("[imported_helpers.act(one) for one in (x,)][0]", True),
+        ("imported_helpers.shrink((lambda one: one.act(x))(imported_helpers))", True),
     ],
 )
 def test_an_attribute_of_a_tensor_is_no_function_of_a_module(
@@ -260,6 +267,31 @@ def test_a_lambda_is_compared_with_the_one_of_its_name(
     assert find_edited(net) is None
     edit_module("relu", "tanh")
     assert find_edited(net) == (Path("imported_module.py").resolve(), "act")
+
+
+def test_a_lambda_of_another_file_is_not_compared_with_one_of_the_name_here(
+    module: Callable[[str], types.ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "imported_helpers", raising=False)
+    Path("imported_helpers.py").write_text("act = lambda x: x.relu()\nother = lambda x: x.tanh()\n")
+    net = module(f"from imported_helpers import act as other\n{NET_WITH.format('other(x)')}").Net()
+    assert find_edited(net) is None
+
+
+def test_functions_of_one_name_are_not_compared_with_those_of_before(
+    module: Callable[[str], types.ModuleType],
+) -> None:
+    code = "f, g = (lambda x: x), (lambda x: -x)\ndef make(x):\n    return f(x) if x else g(x)\n"
+    made = module(code)
+    before = list_imported(made.make)
+    assert [name for _, name in before] == ["make"]
+    assert find_edited_since(before, made.make) is None
+    # Instructions that do nothing move the places that others jump to.
+    moved = {
+        place: code.replace(co_code=bytes([dis.opmap["NOP"], 0]) + code.co_code)
+        for place, code in before.items()
+    }
+    assert find_edited_since(moved, made.make) is None
 
 
 def test_a_function_is_looked_at_once_in_a_net_of_many_parts(

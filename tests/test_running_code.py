@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import linecache
 import os
 import sys
+import time
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,9 +21,11 @@ from torch.optim.swa_utils import AveragedModel
 from netlet import build
 from netlet.errors import NetError
 from netlet.nets import find_net
-from netlet.nets.built_nets import describe_constant
+from netlet.nets.built_nets import describe_constant, evaluate_constant, unwrap_builder
 from netlet.nets.first_weights import remember_training
+from netlet.nets.name_errors import SELECTED
 from netlet.nets.running_code import find_running_code
+from netlet.nets.used_functions import find_used
 
 Run = Callable[[str], types.ModuleType]
 NET = """
@@ -100,7 +104,7 @@ def test_a_net_that_runs_with_another_constant_than_it_was_saved_with_is_refused
         find_running_code(net, "a.ipynb:Net")
     assert str(error.value) == (
         f"a.ipynb: n is not {now} there, as it is here; save the notebook, run all of it again, "
-        "and train; if other code sets n again, rename one of the two"
+        "and train; if other code sets n, too, set it by one assignment only"
     )
 
 
@@ -147,7 +151,7 @@ def test_constants_are_those_of_the_module_of_the_function_that_builds(
         find_running_code(build(kernel.make, 0), "mine.py:make")
     assert str(error.value) == (
         "mine.py: WIDTH is not 11 there, as it is here; start Python, or the kernel of the "
-        "notebook, again and train; if other code sets WIDTH again, rename one of the two"
+        "notebook, again and train; if other code sets WIDTH, too, set it by one assignment only"
     )
 
 
@@ -212,6 +216,26 @@ def test_a_list_that_is_changed_is_not_compared(run: Run, change: str) -> None:
     assert find_running_code(net, "a.ipynb:Net")
 
 
+def test_what_a_star_import_may_have_set_again_is_not_compared(module: Run) -> None:
+    Path("mine_settings.py").write_text("n = 0.2\ndef get(n=2): return n\n")
+    text = "n = 0.1\ndef get(n=1): return n\nfrom mine_settings import *\nm = 1\n"
+    text += NET.format(built="n", called="m + 0 * get()")
+    made = module(text)
+    sys.modules.pop("mine_settings")
+    assert made.n == 0.2
+    assert find_running_code(build(made.Net, 0), "mine.py:Net")
+    made.m = 3  # set after the import
+    with pytest.raises(NetError, match="m is not 3 there"):
+        find_running_code(build(made.Net, 0), "mine.py:Net")
+
+
+def test_a_tuple_with_a_list_that_is_changed_is_not_compared(run: Run) -> None:
+    text = "n = ([0.1, 0],)\nn[0].append(1)\n" + NET.format(built="n[0][0]", called="1")
+    net = build(run(text).Net, 0)
+    write_notebook(Path("a.ipynb"), text)
+    assert find_running_code(net, "a.ipynb:Net")
+
+
 def test_constants_that_are_assigned_together_are_compared(run: Run) -> None:
     text = "n, m = 0.1, 1\n" + NET.format(built="n", called="m")
     net = build(run(text).Net, 0)
@@ -229,11 +253,46 @@ def test_the_texts_of_constants_differ_as_the_constants_do() -> None:
     values = [1, 1.0, True, "1", None, (1,), [1], {1}, frozenset({1}), {1: 1}, Level(1), 0.0, -0.0]
     assert len({describe_constant(value) for value in values}) == len(values)
     assert describe_constant({3, 1, 2}) == describe_constant({1, 2, 3}) == "{1, 2, 3}"
+    start = time.process_time()
+    with pytest.raises(ValueError, match="large"):
+        describe_constant([[[0] * 900] * 900] * 900)
+    assert time.process_time() - start < 0.3
     endless: list[object] = []
     endless.append(endless)
     for value in endless, [object()], torch.zeros(1), "x" * 20_000, [0] * 2_000:
         with pytest.raises(ValueError, match=r"large|long"):
             describe_constant(value)
+
+
+def test_arithmetic_is_done_with_numbers_that_are_not_large() -> None:
+    def evaluate(text: str) -> object:
+        return evaluate_constant(ast.parse(text, mode="eval").body)
+
+    assert evaluate("[2 ** 64 - 1, -7 // 2]") == [2**64 - 1, -4]
+    for text in (
+        "2 ** 65",
+        "10 ** 10 ** 9",
+        "2 ** -65",
+        "(2 ** 64 + 1) * 2",
+        "[1] * 10 ** 9",
+        "1 / 0",
+    ):
+        with pytest.raises(ValueError, match=r"large|no arithmetic"):
+            evaluate(text)
+
+
+def test_constants_are_not_those_of_what_netlet_has_loaded_from_the_file(
+    module: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "from torch import nn\nn = 10\ndef make():\n    return nn.Linear(784, n)\n"
+    loaded = types.ModuleType(f"{SELECTED}1")
+    loaded.__file__ = str(Path("mine.py").resolve())
+    exec(text, vars(loaded))
+    monkeypatch.setitem(sys.modules, loaded.__name__, loaded)
+    made = module(text)
+    made.n = 11
+    with pytest.raises(NetError, match="n is not 11 there"):
+        find_running_code(made.make(), "mine.py:make")
 
 
 def test_a_block_that_is_defined_again_after_the_net_was_built_is_accepted(run: Run) -> None:
@@ -688,3 +747,60 @@ def test_what_a_loaded_net_imports_is_compared_also_after_another_load(
     Path("lib", "acts.py").write_text("def act(x):\n    return x.tanh()\n")
     with pytest.raises(NetError, match=r"acts\.py: has another act than the one"):
         find_running_code(net, "a.py:Net")
+
+
+ODD = """
+import functools
+from torch import nn
+class AttrDict(dict):
+    __getattr__ = dict.__getitem__
+class Proxy:
+    def _refuse(self, *args):
+        raise RuntimeError("not loaded")
+    __getattr__ = __eq__ = __hash__ = __len__ = __iter__ = __bool__ = __repr__ = _refuse
+    __class__ = property(_refuse)
+    def __call__(self, x):
+        return x
+class Names(dict):
+    values = items = __iter__ = __len__ = Proxy._refuse
+class Kind(type):
+    def __getattribute__(cls, name):
+        raise RuntimeError("not asked")
+class Odd(metaclass=Kind):
+    pass
+config, proxy, names, shared = AttrDict(width=16), Proxy(), Names(one=len), functools.partial(Proxy())
+class Net(nn.Module):
+    config, proxy, names, odd = config, proxy, names, Odd
+    def __init__(self):
+        super().__init__()
+        self.fc, self.shared = nn.Linear(784, 10), (Odd, names, shared)
+    def forward(self, x):
+        return self.fc(proxy(x).flatten(1)) * config.width
+class Maker:
+    __getattr__ = Proxy._refuse
+    def __init__(self, of):
+        self.__wrapped__ = of
+    def __call__(self):
+        return self.__wrapped__()
+make = Maker(Net)
+"""
+
+
+def test_objects_that_raise_whatever_they_are_asked_are_only_looked_at(
+    run: Run, module: Run
+) -> None:
+    for made, place in (run(ODD), "a.ipynb"), (module(ODD), "mine.py"):
+        write_notebook(Path("a.ipynb"), ODD)
+        assert unwrap_builder(made.make) is made.Net
+        assert unwrap_builder(made.proxy) is None
+        for net in build(made.Net, 0), made.Net(), build(lambda: made.make(), 0):  # noqa: B023
+            assert find_running_code(net, f"{place}:Net")
+
+
+def test_a_dict_that_another_thread_changes_is_read_as_a_copy(run: Run) -> None:
+    kernel = run("held = {'a': len, 'b': abs}\ndef use():\n    return held\n")
+    used = find_used(kernel.use)
+    assert next(used) in (len, abs)
+    del kernel.held["a"]
+    kernel.held.update(b=max, c=min)
+    assert sum(one in (len, abs) for one in used) == 1

@@ -5,11 +5,10 @@ from __future__ import annotations
 import ast
 import contextlib
 import copy
-import inspect
 import operator
 import sys
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from types import FunctionType
@@ -18,10 +17,19 @@ from typing import Any
 from torch import nn
 
 from netlet.nets.imported_code import ImportedCode, list_imported
+from netlet.nets.stored_values import (
+    is_a,
+    list_held,
+    list_wrapped,
+    read_attribute,
+    read_class_name,
+    read_module,
+    read_names,
+)
 
 _OWN_PACKAGE = __name__.partition(".")[0]
-_SCALARS = bool | int | float | complex | str | bytes | None
-_BRACKETS = {
+_SCALARS: Sequence[Any] = bool, int, float, complex, str, bytes, type(None)
+_BRACKETS: Mapping[Any, tuple[str, str]] = {
     list: ("[", "]"),
     tuple: ("(", ")"),
     set: ("{", "}"),
@@ -39,6 +47,7 @@ _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
 }
 _LARGEST = 2**64  # of the numbers that arithmetic is done with
 _MOST_ITEMS, _MOST_CHARACTERS, _DEEPEST = 1_000, 10_000, 8  # of a constant
+_MOST_VALUES = _MOST_CHARACTERS // 3 + 1  # each takes a character and a separator of two
 
 
 @dataclass(frozen=True)
@@ -83,11 +92,11 @@ def find_building(net: nn.Module) -> Building | None:
 def prepare_building(builder: object) -> Building:
     """Return how a net will come about that a builder is about to build."""
     found = unwrap_builder(builder)
-    if found is None or str(found.__module__).partition(".")[0] == _OWN_PACKAGE:
+    if found is None or read_module(found).partition(".")[0] == _OWN_PACKAGE:
         return Building(found)
     definitions, constants = dict[str, object](), dict[str, str]()
-    for name, value in list(find_namespace(found).items()):
-        if isinstance(value, FunctionType | type):
+    for name, value in dict(find_namespace(found)).items():  # which another thread may change
+        if is_a(value, FunctionType) or is_a(value, type):
             definitions[name] = value
         else:
             with contextlib.suppress(Exception):  # not a constant; its class is anybody's
@@ -100,57 +109,60 @@ def unwrap_builder(builder: Any) -> Callable[..., Any] | None:
 
     None if it is something else, which might keep the nets that it has built.
     """
-    while isinstance(builder, partial):
-        builder = builder.func
-    found = getattr(builder, "__func__", builder)
-    with contextlib.suppress(ValueError):  # the chain of decorators has no end
-        found = inspect.unwrap(found)
-    return found if isinstance(found, type | FunctionType) else None
+    while is_a(builder, partial):
+        builder = read_attribute(builder, "func")
+    function = read_attribute(builder, "__func__")  # of a method
+    found: Any = list_wrapped(builder if function is None else function)[-1]
+    return found if is_a(found, type) or is_a(found, FunctionType) else None
 
 
 def find_namespace(builder: object) -> Mapping[str, object]:
     """Return the names in the module of a class or function."""
-    if isinstance(builder, FunctionType):
+    if is_a(builder, FunctionType):
         return builder.__globals__
-    module = sys.modules.get(str(getattr(builder, "__module__", "")))
-    return vars(module) if module else {}
+    return read_names(sys.modules.get(read_module(builder)))
 
 
-def describe_constant(value: object, depth: int = 0) -> str:
+def describe_constant(value: object) -> str:
     """Return the text of a constant, in which 1, 1.0 and True differ and sets have an order.
 
     Args:
         value: A number, a text, None, or a list, tuple, set or dict of constants.
-        depth: In how many others it is.
 
     Raises:
         ValueError: It is something else, or large.
     """
+    return _describe(value, 0, iter(range(_MOST_VALUES)))
+
+
+def _describe(value: object, depth: int, left: Iterator[int]) -> str:
+    """Return the text of a constant that is inside others, while some values are left."""
+    if next(left, None) is None:
+        raise ValueError("a large constant")
     exact = type(value)
-    if isinstance(value, _SCALARS):
-        if isinstance(value, str | bytes) and len(value) > _MOST_CHARACTERS:
+    if scalar := next((kind for kind in _SCALARS if is_a(value, kind)), None):
+        if scalar in (str, bytes) and scalar.__len__(value) > _MOST_CHARACTERS:
             raise ValueError("a long text")
-        text = repr(value)
-        return (
-            text
-            if exact in (bool, int, float, complex, str, bytes, type(None))
-            else (f"{exact.__name__}({text})")
-        )
-    kind = next((kind for kind in _BRACKETS if isinstance(value, kind)), None)
-    if kind is None or depth > _DEEPEST or len(value) > _MOST_ITEMS:  # type: ignore[arg-type]
+        text = scalar.__repr__(value)
+        return text if exact is scalar else f"{read_class_name(exact)}({text})"
+    kind = next((kind for kind in _BRACKETS if is_a(value, kind)), None)
+    if kind is None or depth > _DEEPEST or kind.__len__(value) > _MOST_ITEMS:
         raise ValueError("not a constant, or a large one")
-    items = [describe_constant(one, depth + 1) for one in value]  # type: ignore[attr-defined]
-    if isinstance(value, dict):
-        values = [describe_constant(one, depth + 1) for one in value.values()]
-        items = [f"{key}: {one}" for key, one in zip(items, values, strict=True)]
-    elif isinstance(value, set | frozenset):
+    if is_a(value, dict):
+        pairs = dict.copy(value)
+        keys = [_describe(one, depth + 1, left) for one in pairs]
+        values = [_describe(one, depth + 1, left) for one in pairs.values()]
+        items = [f"{key}: {one}" for key, one in zip(keys, values, strict=True)]
+    else:
+        items = [_describe(one, depth + 1, left) for one in list_held(value, _MOST_ITEMS)]
+    if kind in (set, frozenset):
         items.sort()
-    left, right = _BRACKETS[kind]
+    left_bracket, right_bracket = _BRACKETS[kind]
     end = "," if kind is tuple and len(items) == 1 else ""
-    text = f"{left}{', '.join(items)}{end}{right}"
+    text = f"{left_bracket}{', '.join(items)}{end}{right_bracket}"
     if len(text) > _MOST_CHARACTERS:
         raise ValueError("a large constant")
-    return text if exact in (list, tuple, set, dict) else f"{exact.__name__}({text})"
+    return text if exact in (list, tuple, set, dict) else f"{read_class_name(exact)}({text})"
 
 
 def evaluate_constant(node: ast.expr) -> object:

@@ -8,11 +8,11 @@ import enum
 import linecache
 import os
 from collections.abc import Iterator, Mapping
-from types import ModuleType
 
 from netlet.nets.built_nets import describe_constant, evaluate_constant, find_namespace
 from netlet.nets.notebook_files import NOTEBOOK
 from netlet.nets.script import list_statements, list_values
+from netlet.nets.stored_values import is_a, list_bases, read_attribute, read_class_name, read_names
 from netlet.nets.used_functions import list_functions
 
 Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
@@ -64,7 +64,7 @@ def find_ran(value: object, name: str) -> list[Definition]:
                 lines = range(_first_line(node), (node.end_lineno or 0) + 1)
                 if code.co_firstlineno in lines:
                     return [node]
-    if not isinstance(value, type) or "__file__" in find_namespace(value):
+    if not is_a(value, type) or "__file__" in find_namespace(value):
         return []
     if any(one.__code__.co_qualname.startswith(f"{name}.") for one in functions):
         return []  # its cell is not known
@@ -117,7 +117,7 @@ def _list_all(tree: ast.Module, name: str) -> Iterator[Definition]:
 
 def _list_cells(name: str) -> Iterator[ast.Module]:
     """Yield the cells that have run with a name in them."""
-    for file, entry in list(linecache.cache.items()):
+    for file, entry in linecache.cache.copy().items():
         # Files have a time, and what netlet has loaded from a notebook the name of that.
         if len(entry) < 3 or entry[1] is not None or NOTEBOOK in file:
             continue
@@ -139,16 +139,18 @@ def _list_magics(tree: ast.Module) -> Iterator[ast.Module]:
 
 def _is_like(cls: type, node: ast.ClassDef) -> bool:
     """Return whether a class has the bases and the constants of a definition, as far as known."""
-    above = {kind.__name__ for kind in cls.__mro__}
+    above = {read_class_name(kind) for kind in list_bases(cls)}
     for base in node.bases:
         value = _look_up(base, find_namespace(cls))
-        if isinstance(value, type) and value.__name__ not in above:
+        if is_a(value, type) and read_class_name(value) not in above:
             return False
-    own = vars(cls) | dict(getattr(cls, "_field_defaults", {}))
+    own = dict(read_names(cls))
+    fields = own.get("_field_defaults")  # of a NamedTuple
+    own |= fields if is_a(fields, dict) else {}
     for name, values in list_values(ast.Module(node.body, [])).items():
         with contextlib.suppress(Exception):  # not a constant; its class is anybody's
             value = own[name]
-            value = value.value if isinstance(value, enum.Enum) else value
+            value = read_attribute(value, "_value_") if is_a(value, enum.Enum) else value
             if describe_constant(value) != describe_constant(evaluate_constant(values[-1])):
                 return False
     return True
@@ -159,8 +161,7 @@ def _look_up(node: ast.expr, namespace: Mapping[str, object]) -> object:
     if isinstance(node, ast.Subscript):
         return _look_up(node.value, namespace)
     if isinstance(node, ast.Attribute):
-        module = _look_up(node.value, namespace)
-        return vars(module).get(node.attr) if isinstance(module, ModuleType) else None
+        return read_names(_look_up(node.value, namespace)).get(node.attr)
     return namespace.get(node.id) if isinstance(node, ast.Name) else None
 
 

@@ -16,11 +16,14 @@ from types import CodeType, FunctionType, MethodType
 
 from torch import nn
 
-from netlet.nets.registered import list_attributes
+from netlet.nets.registered import list_attributes, list_modules
 from netlet.nets.script import list_values
+from netlet.nets.stored_values import is_a
 from netlet.nets.used_functions import (
+    FunctionNode,
     list_code,
     name_lambdas,
+    read_global,
     walk_functions,
 )
 
@@ -28,7 +31,6 @@ _MARGIN_S = 2.0  # since some file systems round times
 _RELOADED = "__autoreload_class__"  # in a class of this name, IPython compiles a method again
 # Instructions that differ by whether Python knows that a name is imported.
 _ONLY_OF_CALLS = ("CACHE", "EXTENDED_ARG", "NOP", "PRECALL", "PUSH_NULL")
-_Function = ast.FunctionDef | ast.AsyncFunctionDef
 ImportedCode = Mapping[tuple[Path, str], CodeType]
 
 
@@ -48,9 +50,10 @@ def find_edited(net: nn.Module, builder: object = None) -> tuple[Path, str] | No
     lambdas: dict[FunctionType, str] = {}
     readers = cache(_read_functions), cache(_read_reloaded)
     read_lambdas = cache(_read_lambdas)
-    parts = [*net.modules()]
-    held = {value: None for part in parts for value in (type(part), *_attributes(part))}
-    for function in walk_functions((builder, *held)):
+    parts = [part for _, part in list_modules(net)]
+    kinds = {id(type(part)): type(part) for part in parts}
+    held = [value for part in parts for value in _attributes(part)]
+    for function in walk_functions((builder, *kinds.values(), *held)):
         lambdas |= name_lambdas(function)
         code = function.__code__
         path, name = _find_file(function), _find_name(function)
@@ -99,19 +102,20 @@ def find_edited_since(before: ImportedCode, builder: object) -> tuple[Path, str]
 def _attributes(part: nn.Module) -> list[object]:
     """Return the functions that a part of a net holds."""
     kinds = FunctionType, MethodType, partial
-    return [value for value in list_attributes(part).values() if isinstance(value, kinds)]
+    values = list_attributes(part).values()
+    return [value for value in values if any(is_a(value, kind) for kind in kinds)]
 
 
 def _find_file(function: FunctionType) -> Path | None:
     """Return the file that Python itself has read a function from; None if there is none."""
     # Other loaders may change the code, as that of pytest does.
-    if type(function.__globals__.get("__loader__")) is not SourceFileLoader:
+    if type(read_global(function, "__loader__")) is not SourceFileLoader:
         return None
     code = function.__code__
     # For properties, IPython notes no file.
     is_reloaded = code.co_qualname.startswith(f"{_RELOADED}.")
-    place = Path(str(function.__globals__.get("__file__")) if is_reloaded else code.co_filename)
-    return place if place.is_file() else None
+    place = read_global(function, "__file__") if is_reloaded else code.co_filename
+    return Path(place) if is_a(place, str) and os.path.isfile(place) else None
 
 
 def _find_name(function: FunctionType) -> str:
@@ -190,7 +194,7 @@ def _read_lambdas(path: Path) -> dict[str, set[int]]:
     }
 
 
-def _list_definitions(path: Path) -> Iterator[tuple[_Function, str]]:
+def _list_definitions(path: Path) -> Iterator[tuple[FunctionNode, str]]:
     """Yield the functions of a file that are not in other ones, and the names of their classes."""
     try:
         todo: list[tuple[ast.AST, str]] = [(ast.parse(path.read_bytes()), "")]
@@ -198,7 +202,7 @@ def _list_definitions(path: Path) -> Iterator[tuple[_Function, str]]:
         return
     while todo:
         node, outer = todo.pop()
-        if isinstance(node, _Function):
+        if isinstance(node, FunctionNode):
             yield node, outer
             continue
         if isinstance(node, ast.ClassDef):

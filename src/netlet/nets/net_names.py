@@ -9,8 +9,8 @@ from torch import nn
 
 from netlet.nets.registry import recognize_parameter
 from netlet.nets.script import is_main_guard, names_used_by_all
+from netlet.nets.used_functions import FunctionNode
 
-_Function = ast.FunctionDef | ast.AsyncFunctionDef
 # Methods of a module that return it, like net.to(device), and functions that wrap one.
 _RETURN_SELF = {
     "to",
@@ -69,10 +69,10 @@ def _find_nets(tree: ast.Module) -> tuple[dict[str, ast.AST], dict[str, ast.Clas
     built = [name for name in modules if not _required(_constructor(name, classes))]
     found: dict[str, ast.AST] = {name: classes[name] for name in built}
     kinds = {name for name in modules if name not in built}
-    functions = [statement for statement in statements if isinstance(statement, _Function)]
+    functions = [statement for statement in statements if isinstance(statement, FunctionNode)]
     kinds |= {one.name for one in functions if _required(one) and _returns_net(one, kinds)}
     for statement in statements:
-        if isinstance(statement, _Function) and _is_builder(statement, kinds):
+        if isinstance(statement, FunctionNode) and _is_builder(statement, kinds):
             found[statement.name] = statement
         elif isinstance(statement, ast.Assign) and _makes_net(statement.value, kinds):
             found |= {t.id: statement for t in statement.targets if isinstance(t, ast.Name)}
@@ -139,7 +139,8 @@ def _is_module(name: str, classes: dict[str, ast.ClassDef], seen: frozenset[str]
         return True
     if any(_is_torch_module(base) and not base.endswith(_MODULE) for base in bases):
         return True
-    return bool(bases) and any(isinstance(s, _Function) and s.name == "forward" for s in node.body)
+    methods = [one.name for one in node.body if isinstance(one, FunctionNode)]
+    return bool(bases) and "forward" in methods
 
 
 def _is_meant_as_net(node: ast.ClassDef) -> bool:
@@ -153,20 +154,20 @@ def _is_torch_module(name: str) -> bool:
     return (known or name.endswith(_MODULE)) and not name.endswith("Loss")
 
 
-def _constructor(name: str, classes: dict[str, ast.ClassDef]) -> _Function | None:
+def _constructor(name: str, classes: dict[str, ast.ClassDef]) -> FunctionNode | None:
     """Return the ``__init__`` of a class; None if it is not in the file."""
     seen: set[str] = set()
     while name in classes and name not in seen:
         seen.add(name)
         for statement in classes[name].body:
-            if isinstance(statement, _Function) and statement.name == "__init__":
+            if isinstance(statement, FunctionNode) and statement.name == "__init__":
                 return statement
         bases = [_last_name(base) for base in classes[name].bases]
         name = next((base for base in bases if base in classes), "")
     return None
 
 
-def _required(function: _Function | None) -> list[str]:
+def _required(function: FunctionNode | None) -> list[str]:
     """Return the required arguments of a function that netlet has no value for."""
     if function is None:
         return []
@@ -190,7 +191,7 @@ def find_required_arguments(tree: ast.Module, name: str) -> list[str]:
     Returns:
         Their names; none if the text does not show them, as of what a decorator returns.
     """
-    definitions = {s.name: s for s in tree.body if isinstance(s, ast.ClassDef | _Function)}
+    definitions = {s.name: s for s in tree.body if isinstance(s, ast.ClassDef | FunctionNode)}
     found = definitions.get(name)
     is_set = any(
         isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store)
@@ -204,12 +205,12 @@ def find_required_arguments(tree: ast.Module, name: str) -> list[str]:
     return _required(found)
 
 
-def _is_builder(function: _Function, kinds: set[str]) -> bool:
+def _is_builder(function: FunctionNode, kinds: set[str]) -> bool:
     """Return whether a function without required arguments returns a new module."""
     return not _required(function) and _returns_net(function, kinds)
 
 
-def _returns_net(function: _Function, kinds: set[str]) -> bool:
+def _returns_net(function: FunctionNode, kinds: set[str]) -> bool:
     """Return whether a function returns a new module, as far as its text shows."""
     made = {
         target.id

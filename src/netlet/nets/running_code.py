@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -25,6 +27,7 @@ from netlet.nets.name_errors import SELECTED
 from netlet.nets.net_code import NetCode, find_code, is_file_address
 from netlet.nets.notebook_files import NOTEBOOK
 from netlet.nets.other_nets import refuse_other_address, refuse_other_net, unwrap_net
+from netlet.nets.registered import list_modules
 from netlet.nets.running_constants import (
     ReadNames,
     find_other_constant,
@@ -34,6 +37,7 @@ from netlet.nets.running_constants import (
 )
 from netlet.nets.script import binds_name, names_used_by_all
 from netlet.nets.sources import read_source
+from netlet.nets.stored_values import is_a, list_bases, read_class_name, read_module, read_names
 from netlet.nets.user_imports import is_installed
 from netlet.text import relative_path
 
@@ -113,7 +117,8 @@ def _compare_definitions(
         NetError: It has not.
     """
     defaults = read_defaults(selection.tree, source.tree, home)
-    classes = {cls: None for part in net.modules() for cls in type(part).__mro__}
+    parts = [part for _, part in list_modules(net)]
+    classes = {id(cls): cls for part in parts for cls in list_bases(type(part))}.values()
     for name, saved in list_defined(selection.tree).items():
         for value in _find_values(classes, building, home, read, name):
             _refuse_other_definition(value, name, saved, place, selection, building)
@@ -143,7 +148,7 @@ def _compare_values(
         when = "as it is here" if is_now else "as it was when the net was built"
         raise NetError(
             f"{place}: {variable} is not {_shorten(value)} there, {when}; {remedy}; if other code "
-            f"sets {variable} again, rename one of the two"
+            f"sets {variable}, too, set it by one assignment only"
         )
     defined = list_defined(selection.tree).values()
     used = names_used_by_all(node for nodes in defined for node in nodes) - {selection.name}
@@ -157,7 +162,7 @@ def _find_remedy(source: Source) -> str:
 
 
 def _is_of_torch(net: nn.Module) -> bool:
-    return type(net).__module__.startswith("torch.")
+    return read_module(type(net)).startswith("torch.")
 
 
 def _find_home(net: nn.Module, builder: object, path: Path) -> Mapping[str, object]:
@@ -166,12 +171,12 @@ def _find_home(net: nn.Module, builder: object, path: Path) -> Mapping[str, obje
     if builder is not None:
         own.append(find_namespace(builder))
     # Of what netlet has loaded, only some statements have run.
-    named = [one for name, one in list(sys.modules.items()) if not name.startswith(SELECTED)]
-    modules = [getattr(one, "__dict__", {}) for one in named]
-    for names in (*own, *modules):
+    named = [one for name, one in sys.modules.copy().items() if not name.startswith(SELECTED)]
+    for names in (*own, *map(read_names, named)):
         file = names.get("__file__")
-        is_named = isinstance(file, str) and Path(file).name == path.name
-        if is_named and Path(str(file)).resolve() == path.resolve():
+        if not is_a(file, str) or Path(file).name != path.name:
+            continue
+        if os.path.realpath(file) == os.path.realpath(path):
             return names
     kernels = [names for names in own if "__file__" not in names]
     if path.suffix != NOTEBOOK:
@@ -195,8 +200,9 @@ def _compare_with_module(net: nn.Module, builder: object, path: Path, address: s
     except UNREADABLE:
         # A module may also define names in ways that its text does not show.
         known = split_number(name)[0]
-        if binds_name(known, source.tree) or hasattr(sys.modules.get(place), known):
-            return
+        with contextlib.suppress(Exception):  # what its __getattr__ raises
+            if binds_name(known, source.tree) or hasattr(sys.modules.get(place), known):
+                return
         raise
     refuse_other_net(net, builder, source, selection)
 
@@ -207,7 +213,7 @@ def _refuse_edited_since_loading(net: nn.Module) -> None:
     Raises:
         NetError: One does not.
     """
-    for part in net.modules():
+    for _, part in list_modules(net):
         building = find_building(part)
         if building is None or building.loaded is None:
             continue
@@ -231,7 +237,8 @@ def _find_values(
     name: str,
 ) -> list[object]:
     """Return the classes or the function of a name that a net consists of, or was built with."""
-    if own := [cls for cls in classes if cls.__name__ == name and find_namespace(cls) is home]:
+    named = [cls for cls in classes if read_class_name(cls) == name]
+    if own := [cls for cls in named if find_namespace(cls) is home]:
         return [*own]
     definitions = home
     if building and name not in read.called and find_namespace(building.builder) is home:

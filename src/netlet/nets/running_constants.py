@@ -19,16 +19,17 @@ from netlet.nets.built_nets import (
 from netlet.nets.changed_names import list_changed, list_defaults
 from netlet.nets.definitions import Selection
 from netlet.nets.other_nets import find_definitions
+from netlet.nets.registered import list_modules
 from netlet.nets.script import names_bound
+from netlet.nets.stored_values import is_a, list_bases
 from netlet.nets.used_functions import (
+    FunctionNode,
     find_used,
     is_of_library,
     list_all_functions,
     list_functions,
     list_names,
 )
-
-_Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 @dataclass(frozen=True)
@@ -52,13 +53,13 @@ def list_read_names(net: nn.Module, builder: object, namespace: Mapping[str, obj
         builder: The class or function that has built it, if that is known.
         namespace: The names of the module.
     """
-    classes = {cls for part in net.modules() for cls in type(part).__mro__}
+    classes = {id(cls): cls for _, part in list_modules(net) for cls in list_bases(type(part))}
     members: dict[str, list[FunctionType]] = {}
-    for cls in classes:
+    for cls in classes.values():
         for function in list_functions(cls):
             members.setdefault(function.__name__, []).append(function)
     built = [*members.get("__init__", ()), *members.get("__new__", ())]
-    if not isinstance(builder, type):
+    if not is_a(builder, type):
         built += list_functions(builder)
 
     def follow(todo: list[FunctionType]) -> set[str]:
@@ -73,7 +74,7 @@ def list_read_names(net: nn.Module, builder: object, namespace: Mapping[str, obj
                 found |= read
             todo += [one for name in names for one in members.get(name, ())]
             # Of the net's own classes, the methods that are called are followed by their names.
-            used = (v for v in find_used(function) if not (isinstance(v, type) and v in classes))
+            used = (one for one in find_used(function) if id(one) not in classes)
             todo += [one for value in used for one in list_all_functions(value)]
         return found
 
@@ -173,10 +174,12 @@ def read_defaults(
             own = {one for statement in node.body for one in names_bound(statement)}
             known = {one: text for one, text in now.items() if one not in own}
             functions, place = node.body, f"{node.name}."
-        elif not isinstance(node, _Function):
-            others |= {*names_bound(node)}
+        elif not isinstance(node, FunctionNode):
+            bound = {*names_bound(node)}
+            others |= bound
+            others |= {name for name, _ in found} if "*" in bound else set()
         for function in functions:
-            if isinstance(function, _Function):
+            if isinstance(function, FunctionNode):
                 for parameter, default in list_defaults(function.args):
                     key = f"{place}{function.name}", parameter
                     found.setdefault(key, []).append(_describe_default(default, known))
@@ -210,7 +213,7 @@ def _describe_now(namespace: Mapping[str, object], name: str) -> str | None:
 def _list_constants(tree: ast.Module, changed: set[str]) -> dict[str, list[str]]:
     """Return the variables that are only ever set to constants, with the texts of these.
 
-    Lists and dicts that are changed are left out.
+    Lists and dicts that are changed are left out, and what ``from module import *`` may set again.
     """
     found: dict[str, list[str]] = {}
     others = {
@@ -220,7 +223,9 @@ def _list_constants(tree: ast.Module, changed: set[str]) -> dict[str, list[str]]
         constants = dict(_read_assignment(node))
         for name, text in constants.items():
             found.setdefault(name, []).append(text)
-        others |= {*names_bound(node)} - constants.keys()
+        bound = {*names_bound(node)}
+        others |= bound - constants.keys()
+        others |= found.keys() if "*" in bound else set()
     return {
         name: texts
         for name, texts in found.items()

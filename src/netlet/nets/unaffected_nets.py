@@ -16,6 +16,7 @@ from netlet.nets.sources import read_source
 
 _REMEDY = "; or name another net of this file: "
 _MOST_NAMES = 3
+_UNREADABLE = NetError, OSError, SyntaxError, ValueError, RecursionError
 
 
 def suggest_unaffected(address: str, error: BaseException) -> str:
@@ -29,7 +30,7 @@ def suggest_unaffected(address: str, error: BaseException) -> str:
     if not is_file_address(place):
         return ""
     found: list[str] = []
-    with contextlib.suppress(NetError, OSError, SyntaxError, ValueError, RecursionError):
+    with contextlib.suppress(*_UNREADABLE):
         source = read_source(Path(place))
         files = {cell.filename for cell in source.cells}
         frames = traceback.walk_tb(error.__traceback__)
@@ -42,8 +43,11 @@ def suggest_unaffected(address: str, error: BaseException) -> str:
 
 
 def _depends_on(source: Source, name: str, filename: str, line: int) -> bool:
-    """Return whether a net needs the statement in a line of a file or cell."""
-    selection = select_net(source, name)
+    """Return whether a net needs the statement in a line of a file or cell, or may need it."""
+    try:
+        selection = select_net(source, name)
+    except _UNREADABLE:
+        return True
     used = drop_unused_imports(selection.tree.body, selection.name)
     return any(
         node is not None

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import dis
-import inspect
 import sysconfig
 from collections.abc import Iterable, Iterator
-from functools import cache, lru_cache, partial
-from itertools import islice
+from functools import cache, cached_property, lru_cache, partial
 from pathlib import Path
 from types import CodeType, FunctionType, MethodType, ModuleType
 
+from netlet.nets.stored_values import (
+    is_a,
+    list_bases,
+    list_held,
+    list_wrapped,
+    read_attribute,
+    read_module,
+    read_names,
+)
 from netlet.nets.user_imports import is_installed
 
+FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 _OWN_PACKAGE = __name__.partition(".")[0]
 _READ_GLOBALS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
 _READ_ATTRIBUTES = {"LOAD_ATTR", "LOAD_METHOD"}
+_MEMBERS = {property: "fget", staticmethod: "__func__", classmethod: "__func__"}
+_MEMBERS |= {cached_property: "func"}  # where they keep their functions
 _MOST_HELD = 1_000  # functions that a list or dict holds
 
 
@@ -40,20 +51,21 @@ def find_used(function: FunctionType) -> Iterator[object]:
     for cell in function.__closure__ or ():
         with contextlib.suppress(ValueError):  # it is empty
             yield cell.cell_contents
-    todo = [function.__globals__[name] for name in sorted(read) if name in function.__globals__]
+    todo = [read_global(function, name) for name in sorted(read)]
     inside = _list_attributes(function)
-    modules: list[ModuleType] = []
+    modules = set[int]()
     while todo:
         value = todo.pop()
-        if isinstance(value, dict):
-            yield from islice(value.values(), _MOST_HELD)
-        elif isinstance(value, list | tuple | set):
-            yield from islice(value, _MOST_HELD)
-        elif isinstance(value, ModuleType) and value not in modules:
-            modules.append(value)
-            used = inside.get(id(value), names)
-            todo += [vars(value)[name] for name in sorted(used) if name in vars(value)]
+        yield from list_held(value, _MOST_HELD)
+        if is_a(value, ModuleType) and id(value) not in modules:
+            modules.add(id(value))
+            todo += [read_names(value).get(one) for one in sorted(inside.get(id(value), names))]
         yield value
+
+
+def read_global(function: FunctionType, name: str) -> object:
+    """Return what a name means in the module of a function; None if nothing."""
+    return dict.get(function.__globals__, name)
 
 
 def _list_attributes(function: FunctionType) -> dict[int, set[str]]:
@@ -68,15 +80,15 @@ def _list_attributes(function: FunctionType) -> dict[int, set[str]]:
         for i, step in enumerate(steps):
             if step.opname not in _READ_GLOBALS:
                 continue
-            value = function.__globals__.get(str(step.argval))
+            value = read_global(function, str(step.argval))
             for after in steps[i + 1 :]:
-                if not isinstance(value, ModuleType):
+                if not is_a(value, ModuleType):
                     break
                 if after.opname not in _READ_ATTRIBUTES:
                     others.add(id(value))
                     break
                 found.setdefault(id(value), set()).add(str(after.argval))
-                value = vars(value).get(str(after.argval))
+                value = read_names(value).get(str(after.argval))
     return {module: names for module, names in found.items() if module not in others}
 
 
@@ -84,8 +96,8 @@ def name_lambdas(function: FunctionType) -> dict[FunctionType, str]:
     """Return the names by which a function reads lambdas of its module."""
     found: dict[FunctionType, str] = {}
     for name in list_names(function.__code__)[0]:
-        value = function.__globals__.get(name)
-        if not isinstance(value, FunctionType) or value.__globals__ is not function.__globals__:
+        value = read_global(function, name)
+        if not is_a(value, FunctionType) or value.__globals__ is not function.__globals__:
             continue
         if value.__code__.co_name == "<lambda>":
             found[value] = name
@@ -111,43 +123,36 @@ def list_names(code: CodeType) -> tuple[set[str], set[str]]:
 
 def list_functions(value: object) -> Iterator[FunctionType]:
     """Yield a function and what its decorators have made of it, or those of a class."""
-    if isinstance(value, type):
-        for member in vars(value).values():
-            member = getattr(member, "fget", None) or getattr(member, "__func__", member)
-            if isinstance(member, FunctionType):
+    if is_a(value, type):
+        for member in read_names(value).values():
+            for kind, name in _MEMBERS.items():
+                if is_a(member, kind):
+                    member = read_attribute(member, name)
+            if is_a(member, FunctionType):
                 yield from list_functions(member)
         return
-    while isinstance(value, partial):
-        value = value.func
-    if isinstance(value, MethodType):
+    while is_a(value, partial):
+        value = read_attribute(value, "func")
+    if is_a(value, MethodType):
         value = value.__func__
     if callable(value):
-        chain: list[object] = []
-
-        def keep(one: object) -> bool:
-            chain.append(one)
-            return False
-
-        with contextlib.suppress(ValueError):  # the chain has no end
-            keep(inspect.unwrap(value, stop=keep))
-        yield from (one for one in reversed(chain) if isinstance(one, FunctionType))
+        yield from (one for one in reversed(list_wrapped(value)) if is_a(one, FunctionType))
 
 
 def list_all_functions(value: object) -> Iterator[FunctionType]:
     """Yield a function as :func:`list_functions` does, or those of a class and of its bases."""
     if not callable(value):
         return
-    kind = value if isinstance(value, type) else type(value)
-    for one in (value, *kind.__mro__):
+    for one in (value, *list_bases(value if is_a(value, type) else type(value))):
         yield from list_functions(one)
 
 
 def is_of_library(function: FunctionType) -> bool:
     """Return whether a function is netlet's, Python's, or that of an installed package."""
-    if str(function.__module__).partition(".")[0] == _OWN_PACKAGE:
+    if read_module(function).partition(".")[0] == _OWN_PACKAGE:
         return True
-    places = function.__code__.co_filename, function.__globals__.get("__file__")
-    return any(_is_of_library(place) for place in places if isinstance(place, str))
+    places = function.__code__.co_filename, read_global(function, "__file__")
+    return any(_is_of_library(str.__str__(place)) for place in places if is_a(place, str))
 
 
 @lru_cache(1_000)
