@@ -126,7 +126,7 @@ def _describe(
         return HiddenWeights("Python numbers in forward", numbers, "use nn.Parameter")
     remedy = "use nn.Parameter" if source.tensor is None else _remedy(source.tensor)
     if source.kind == "random":
-        remedy = f"create their layer in __init__, or {remedy}"
+        remedy = "create their layer in __init__, or use nn.Parameter"
         return HiddenWeights(f"random numbers made in forward{where}", numbers, remedy)
     if place is not None:
         return HiddenWeights(place.name, numbers, place.remedy)
