@@ -25,6 +25,7 @@ from netlet.nets.name_errors import SELECTED
 from netlet.nets.net_code import NetCode, find_code, is_file_address
 from netlet.nets.notebook_files import NOTEBOOK
 from netlet.nets.other_nets import refuse_other_address, refuse_other_net, unwrap_net
+from netlet.nets.patched_classes import list_added
 from netlet.nets.running_constants import (
     ReadNames,
     find_other_constant,
@@ -114,8 +115,12 @@ def _compare_definitions(
     """
     defaults = read_defaults(selection.tree, source.tree, home)
     classes = {cls: None for part in net.modules() for cls in type(part).__mro__}
+    added = list_added(selection.tree.body)
     for name, saved in list_defined(selection.tree).items():
-        for value in _find_values(classes, building, home, read, name):
+        values = _find_values(classes, building, home, read, name)
+        if name in added:  # its name may mean the method of another class by now
+            values = [vars(cls).get(name) for cls in classes if cls.__name__ in added[name]]
+        for value in values:
             _refuse_other_definition(value, name, saved, place, selection, building)
             if default := find_other_default(value, defaults):
                 raise NetError(

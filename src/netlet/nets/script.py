@@ -10,6 +10,8 @@ import ast
 import copy
 from collections.abc import Iterable, Iterator, Sequence
 
+from netlet.nets.patched_classes import list_patched
+
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 # Methods that modify the object they are called on in a way that matters to a net. Others, such as
@@ -41,7 +43,8 @@ def select_statements(name: str, tree: ast.Module) -> ast.Module | None:
     """Return the statements of a module that a name depends on, in their order.
 
     These are the statements that bind the name, those that modify the object (``Net.forward =
-    ...``, ``layers.append(...)``), those that bind or modify what these use, and so on. Changes of
+    ...``, ``layers.append(...)``, and see ``patched_classes.py``), those that bind or modify what
+    these use, and so on. Changes of
     ``sys.path`` and star imports are always kept. The block under ``if __name__ == "__main__"`` is
     left out.
 
@@ -63,7 +66,7 @@ def select_statements(name: str, tree: ast.Module) -> ast.Module | None:
     }
     if not any(name in names or "*" in names for names in binds):
         return None
-    modifies = [names_modified(statement) for statement in body]
+    modifies = list_modified(body)
     binds = _leave_out_users(name, body, binds, uses, modifies)
     always = {i for i, statement in enumerate(body) if _is_always_kept(statement)}
     needed, kept = {name}, set[int]()
@@ -291,6 +294,12 @@ def names_modified(statement: ast.AST) -> set[str]:
         ):
             names.add(_root_name(node.func))
     return names
+
+
+def list_modified(body: Sequence[ast.stmt]) -> list[set[str]]:
+    """Return for each statement of a file the names whose objects it modifies in any way."""
+    pairs = zip(body, list_patched(body), strict=True)
+    return [names_modified(statement) | patched for statement, patched in pairs]
 
 
 def _root_name(node: ast.expr) -> str:
