@@ -29,10 +29,10 @@ for WIDTH in (20, 30):
 """
 
 
-def load(tmp_path: Path, text: str) -> int:
+def load(tmp_path: Path, text: str, name: str = "Net") -> int:
     """Return the width of the net in a file."""
     (tmp_path / "mine.py").write_text(f"from torch import nn\n{text}")
-    net = build(find_net(f"{tmp_path / 'mine.py'}:Net").builder, 0)
+    net = build(find_net(f"{tmp_path / 'mine.py'}:{name}").builder, 0)
     return int(net.get_submodule("f").out_features)  # type: ignore[arg-type]
 
 
@@ -51,6 +51,45 @@ def test_a_loop_that_uses_the_net_does_not_set_what_the_net_is_made_of(
 def test_a_training_that_a_net_depends_on_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NetError, match=r"line 12: this trains a net, but a net is only loaded"):
         load(tmp_path, f"{NET}{FIT}")
+
+
+LOOP = "import netlet\nfor WIDTH in (20, 30):\n    net = Net()\n    netlet.fit(net, 1, 2)\n"
+
+
+@pytest.mark.parametrize("name", ["Net", "net"])
+@pytest.mark.parametrize(
+    "loop", [LOOP, LOOP.replace("for WIDTH in (20, 30):", "if Net:\n    WIDTH = 20")]
+)
+def test_a_training_whose_values_are_set_again_is_left_out(
+    tmp_path: Path, name: str, loop: str
+) -> None:
+    assert load(tmp_path, f"{NET}{loop}WIDTH = 8\nnet = Net()\n", name) == 8
+    for last in (
+        "WIDTH += 8\nnet = Net()\n",
+        "WIDTH = WIDTH + 8\nnet = Net()\n",
+        "if True:\n    WIDTH = 8\n",
+        "half = WIDTH // 2\nWIDTH = 8\nNet.half = half\nnet = Net()\n",
+        "def make(): return Net()\nNet.like = make()\nWIDTH = 8\nnet = Net()\n",
+    ):
+        with pytest.raises(NetError, match="this trains a net"):
+            load(tmp_path, NET + loop + last, name)
+
+
+def test_a_loop_that_a_default_or_a_class_reads_counts(tmp_path: Path) -> None:
+    reads = "class Net(nn.Module):\n    scale = WIDTH\n    def __init__(self, width=WIDTH):"
+    net = NET.replace("class Net(nn.Module):\n    def __init__(self):", reads)
+    net = net.replace("784, WIDTH", "784, width")
+    loop = "for WIDTH in (20, 30):\n    pass\n"
+    assert load(tmp_path, f"WIDTH = 10\n{loop}{net}WIDTH = 8\n") == 30
+    # What is set when they are defined already is none of the net, and no training is run.
+    assert load(tmp_path, f"WIDTH = 10\n{net}{LOOP.replace('Net()', 'nn.ReLU()')}") == 10
+    code = find_code(f"{tmp_path}/mine.py:Net")
+    assert load(tmp_path, f"WIDTH = 10\n{net}import netlet\nWIDTH = 12\nwide = Net(WIDTH)\n") == 10
+    assert find_code(f"{tmp_path}/mine.py:Net") == code
+    load(tmp_path, f"WIDTH = 10\n{net}WIDTH = 12\nNet.half = lambda: WIDTH\n")
+    read_later = find_code(f"{tmp_path}/mine.py:Net")
+    load(tmp_path, f"WIDTH = 10\n{net}Net.half = lambda: WIDTH\n")
+    assert find_code(f"{tmp_path}/mine.py:Net") != read_later
 
 
 def test_a_counter_of_nets_is_a_value_that_the_net_needs(tmp_path: Path) -> None:

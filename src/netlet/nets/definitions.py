@@ -15,15 +15,14 @@ from dataclasses import dataclass
 
 from netlet.errors import DefinitionsWarning, NetError, did_you_mean
 from netlet.nets.cells import Cell, Source
+from netlet.nets.needed_statements import list_modified, select_statements
 from netlet.nets.net_names import list_nets
 from netlet.nets.patched_classes import list_patched
 from netlet.nets.script import (
     list_definitions,
-    list_modified,
     names_bound,
     names_used,
     names_used_at_once,
-    select_statements,
 )
 
 _NUMBERED = re.compile(r"(?P<name>.*)\[(?P<number>\d{1,9})\]", re.DOTALL)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 _Definition = _Function | ast.ClassDef
 _SET = {"setattr", "delattr"}
-_TRAIN = {"backward", "fit", "step", "zero_grad"}  # methods that training code calls
+_TRAIN = {"backward", "fit", "run_study", "step", "zero_grad"}  # what training code calls
 _DO_NOT_SET = {"register", "parametrize"}  # of functools.singledispatch and others, and of pytest
 
 
@@ -55,7 +55,7 @@ def _find_patched(node: ast.stmt, functions: Mapping[str, _Function]) -> set[str
             found |= _find_passed(called, function, _find_set(function))
         called = called.func
     found.discard("")
-    return set() if found and _trains(node, functions) else found
+    return set() if found and trains(node, functions) else found
 
 
 def _find_in_decorator(call: ast.Call, functions: Mapping[str, _Function]) -> set[str]:
@@ -108,15 +108,14 @@ def _find_set(function: _Function, *, passed_on: bool = False) -> set[str]:
     return found & parameters - called
 
 
-def _trains(statement: ast.stmt, functions: Mapping[str, _Function]) -> bool:
+def trains(statement: ast.stmt, functions: Mapping[str, _Function]) -> bool:
     """Return whether a statement calls what trains, itself or in functions that it uses."""
     todo, seen = list[ast.AST]([statement]), set[str]()
     while todo:
         for node in ast.walk(todo.pop()):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-                if node.func.attr in _TRAIN:
-                    return True
-            elif isinstance(node, ast.Name) and node.id in functions.keys() - seen:
+            if isinstance(node, ast.Call) and _last_name(node.func) in _TRAIN - functions.keys():
+                return True
+            if isinstance(node, ast.Name) and node.id in functions.keys() - seen:
                 seen.add(node.id)
                 todo.append(functions[node.id])
     return False
