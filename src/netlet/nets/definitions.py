@@ -113,6 +113,12 @@ def select_net(source: Source, attribute: str) -> Selection:
 
 def _no_such_name(source: Source, name: str) -> NetError:
     known = [*list_nets(source.tree), *list_definitions(source.tree)]
+    owner, _, method = name.partition(".")
+    if owner in known and method.isidentifier():
+        return NetError(
+            f"no {name!r} in {source.path}: it is not a name of the file; write a function, "
+            f"def {method}(): return {name}(), and name {method}"
+        )
     return NetError(
         f"no {name!r} in {source.path}; {did_you_mean(name, known)}{describe_content(source)}"
     )

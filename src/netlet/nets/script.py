@@ -43,12 +43,16 @@ def binds_name(name: str, tree: ast.Module) -> bool:
     return bool({name, "*"} & (bound | declared))
 
 
-def list_definitions(tree: ast.Module) -> list[str]:
-    """Return the names of a module's public classes and functions, in their order."""
+def list_definitions(tree: ast.Module, *, private: bool = False) -> list[str]:
+    """Return the names of a module's public classes and functions, in their order.
+
+    Args:
+        tree: The module.
+        private: Return those that begin with an underscore instead.
+    """
     kinds = (ast.ClassDef, ast.FunctionDef)
-    return [
-        node.name for node in tree.body if isinstance(node, kinds) and not node.name.startswith("_")
-    ]
+    names = [node.name for node in tree.body if isinstance(node, kinds)]
+    return [name for name in names if name.startswith("_") == private]
 
 
 def list_values(tree: ast.Module) -> dict[str, list[ast.expr]]:
