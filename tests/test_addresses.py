@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from helpers import Netlet
+from helpers import Netlet, write_notebook
 
 from netlet.errors import NetError
 from netlet.experiments import find_experiment
@@ -97,6 +97,35 @@ def test_an_expression_that_is_nested_too_deep_is_an_error_of_the_net(tmp_path: 
     path.write_text(f"{HEAD}TABLE = {' + '.join(['1'] * 5_000)}\n{ONE}")
     with pytest.raises(NetError, match=r"deep\.py:Net: importing it failed: RecursionError: "):
         find_net(f"{path}:Net")
+
+
+def test_a_file_with_private_names_only_says_that_these_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("from torch import nn\nclass _Net(nn.Flatten): pass\n")
+    with pytest.raises(NetError, match=r"an underscore are not taken .*, for example .*py:_Net$"):
+        complete_address(str(tmp_path / "mine.py"))
+    assert find_net(f"{tmp_path / 'mine.py'}:_Net")
+
+
+def test_a_method_that_makes_a_net_is_told_what_to_write(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("from torch import nn\nclass Net(nn.Flatten): pass\n")
+    with pytest.raises(
+        NetError, match=r"write a function, def small\(\): return Net.small\(\), an"
+    ):
+        find_net(f"{tmp_path / 'mine.py'}:Net.small")
+
+
+def test_the_net_of_a_notebook_may_be_in_a_file_that_a_cell_writes(tmp_path: Path) -> None:
+    model = "%%writefile model.py\nfrom torch import nn\nclass Part(nn.Flatten): pass\n"
+    model += (
+        "class Net(nn.Sequential):\n    def __init__(self):\n        super().__init__(Part())\n"
+    )
+    book = str(tmp_path / "a.ipynb")
+    write_notebook(Path(book), model, "from model import Net as Mine, Part")
+    assert complete_address(book) == f"{book}:Mine"
+    assert find_net(book)
+    write_notebook(Path(book), model, "import torch")
+    with pytest.raises(NetError, match="defines no class or function"):
+        complete_address(book)
 
 
 def test_commands_take_a_file_alone(netlet: Netlet) -> None:

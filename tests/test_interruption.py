@@ -770,6 +770,10 @@ def test_one_cell_begins_a_run_continues_it_and_reads_it_when_it_is_finished(
     Path("flat.py").write_text(FLAT.replace("nn.Flatten(), ", "nn.Flatten(), nn.Identity(), "))
     with pytest.raises(TrainingError, match=r"was another one \(other code of the net"):
         fit(netlet.build(find_net("flat.py:Flat").builder, 0), blob_data, FAST, **words)
+    changed = Path("flat.py").read_text()
+    Path("flat.py").write_text(FLAT + changed[changed.index("class Flat") :])
+    with pytest.raises(TrainingError, match=r"; the run's is flat.py:Flat\[1\]\); name another"):
+        fit(netlet.build(find_net("flat.py:Flat").builder, 0), blob_data, FAST, **words)
 
 
 def test_another_net_of_the_same_code_does_not_go_on_with_a_run(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import pytest
+import torch
+from helpers import write_notebook
 
 from netlet.errors import NetError
-from netlet.nets import build, find_net
+from netlet.nets import build, find_code, find_net
+from netlet.nets.addresses import list_addresses
 
 NET = """
 class Net(nn.Module):
@@ -25,10 +29,10 @@ for WIDTH in (20, 30):
 """
 
 
-def load(tmp_path: Path, text: str) -> int:
+def load(tmp_path: Path, text: str, name: str = "Net") -> int:
     """Return the width of the net in a file."""
     (tmp_path / "mine.py").write_text(f"from torch import nn\n{text}")
-    net = build(find_net(f"{tmp_path / 'mine.py'}:Net").builder, 0)
+    net = build(find_net(f"{tmp_path / 'mine.py'}:{name}").builder, 0)
     return int(net.get_submodule("f").out_features)  # type: ignore[arg-type]
 
 
@@ -49,9 +53,130 @@ def test_a_training_that_a_net_depends_on_is_refused(tmp_path: Path) -> None:
         load(tmp_path, f"{NET}{FIT}")
 
 
+LOOP = "import netlet\nfor WIDTH in (20, 30):\n    net = Net()\n    netlet.fit(net, 1, 2)\n"
+
+
+@pytest.mark.parametrize("name", ["Net", "net"])
+@pytest.mark.parametrize(
+    "loop", [LOOP, LOOP.replace("for WIDTH in (20, 30):", "if Net:\n    WIDTH = 20")]
+)
+def test_a_training_whose_values_are_set_again_is_left_out(
+    tmp_path: Path, name: str, loop: str
+) -> None:
+    assert load(tmp_path, f"{NET}{loop}WIDTH = 8\nnet = Net()\n", name) == 8
+    for last in (
+        "WIDTH += 8\nnet = Net()\n",
+        "WIDTH = WIDTH + 8\nnet = Net()\n",
+        "if True:\n    WIDTH = 8\n",
+        "half = WIDTH // 2\nWIDTH = 8\nNet.half = half\nnet = Net()\n",
+        "def make(): return Net()\nNet.like = make()\nWIDTH = 8\nnet = Net()\n",
+    ):
+        with pytest.raises(NetError, match="this trains a net"):
+            load(tmp_path, NET + loop + last, name)
+
+
+def test_a_loop_that_a_default_or_a_class_reads_counts(tmp_path: Path) -> None:
+    reads = "class Net(nn.Module):\n    scale = WIDTH\n    def __init__(self, width=WIDTH):"
+    net = NET.replace("class Net(nn.Module):\n    def __init__(self):", reads)
+    net = net.replace("784, WIDTH", "784, width")
+    loop = "for WIDTH in (20, 30):\n    pass\n"
+    assert load(tmp_path, f"WIDTH = 10\n{loop}{net}WIDTH = 8\n") == 30
+    # What is set when they are defined already is none of the net, and no training is run.
+    assert load(tmp_path, f"WIDTH = 10\n{net}{LOOP.replace('Net()', 'nn.ReLU()')}") == 10
+    code = find_code(f"{tmp_path}/mine.py:Net")
+    assert load(tmp_path, f"WIDTH = 10\n{net}import netlet\nWIDTH = 12\nwide = Net(WIDTH)\n") == 10
+    assert find_code(f"{tmp_path}/mine.py:Net") == code
+    load(tmp_path, f"WIDTH = 10\n{net}WIDTH = 12\nNet.half = lambda: WIDTH\n")
+    read_later = find_code(f"{tmp_path}/mine.py:Net")
+    load(tmp_path, f"WIDTH = 10\n{net}Net.half = lambda: WIDTH\n")
+    assert find_code(f"{tmp_path}/mine.py:Net") != read_later
+
+
 def test_a_counter_of_nets_is_a_value_that_the_net_needs(tmp_path: Path) -> None:
     counting = NET.replace(
         "        super().__init__()\n",
         "        super().__init__()\n        global COUNT\n        COUNT += 1\n",
     )
     assert load(tmp_path, f"COUNT, WIDTH = 0, 10\n{counting}") == 10
+
+
+ADD = """
+import torch
+def add_to_class(Class):
+    def wrapper(obj):
+        setattr(Class, obj.__name__, obj)
+    return wrapper
+def patch(function):
+    setattr(function.__annotations__["self"], function.__name__, function)
+"""
+TWICE = "forward(self{}, x):\n    return 2 * self.f(x.flatten(1))\n"
+TRAIN = """
+def train(model):
+    model.best = open("TRAINED", "w")
+    for batch in ():
+        model(batch).sum().backward()
+def build_twice(cls):
+    cls.net = cls()
+    open("TRAINED", "w")
+def run_all(model):
+    model.runs = train(model)
+"""
+USES = "net = Net()\ntrain(net)\ntrain(Net)\nrun_all(Net)\nbuild_twice(Net)\nprint(Net)\n"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        f"@add_to_class(Net)\ndef {TWICE.format('')}",
+        f"@add_to_class(Class=Net)\n@torch.no_grad()\ndef {TWICE.format('')}",
+        f"@patch\ndef {TWICE.format(': Net')}",
+        f"def {TWICE.format('')}setattr(Net, 'forward', forward)\n",
+        f"def {TWICE.format('')}for f in (forward,):\n    setattr(Net, f.__name__, f)\n",
+        f"def {TWICE.format('')}add_to_class(Net)(forward)\n",
+        f"def {TWICE.format('')}def register(cls):\n    cls.forward = forward\nregister(Net)\n",
+    ],
+)
+@pytest.mark.parametrize(("name", "has_forward"), [("Net", True), ("net", False)])
+def test_a_method_that_is_put_on_a_class_is_one_of_the_net(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, name: str, has_forward: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    of_class = NET if has_forward else NET[: NET.index("    def forward")]
+    text = f"from torch import nn\nWIDTH = 10\n{ADD}{of_class}{TRAIN}{change}{USES}"
+    Path("mine.py").write_text(text)
+    net = build(find_net(f"mine.py:{name}").builder, 0)
+    image = torch.ones(1, 1, 28, 28)
+    assert torch.equal(net(image), 2 * net.get_submodule("f")(image.flatten(1)))
+    assert not Path("TRAINED").exists()
+    before, after = find_code("mine.py:Net"), text.replace("2 * self.f", "3 * self.f")
+    Path("mine.py").write_text(after)
+    assert before != find_code("mine.py:Net")
+
+
+def test_a_method_of_another_class_or_definition_is_none_of_the_net(tmp_path: Path) -> None:
+    one = f"@add_to_class(Net)\ndef {TWICE.format('')}"
+    other = one.replace("(Net)", "(Other)").replace("2 *", "3 *")
+    again = NET.replace("x.flatten(1)", "x.flatten(1) + 1")
+    cells = ["from torch import nn\nWIDTH = 10", ADD, NET, one, again, "class Other: pass", other]
+    write_notebook(tmp_path / "a.ipynb", *cells)
+    last, code = find_net(f"{tmp_path}/a.ipynb:Net"), find_code(f"{tmp_path}/a.ipynb:Net[1]")
+    assert "flatten(1) + 1" in inspect.getsource(last.builder().forward)
+    write_notebook(tmp_path / "a.ipynb", *cells[:4])
+    assert find_code(f"{tmp_path}/a.ipynb:Net") == code
+    write_notebook(tmp_path / "a.ipynb", *cells[:3], *cells[4:])
+    assert find_code(f"{tmp_path}/a.ipynb:Net[1]") != code
+    write_notebook(tmp_path / "a.ipynb", *cells[:2], again)
+    code = find_code(f"{tmp_path}/a.ipynb:Net")
+    assert (last.code and last.code.digest) == (code and code.digest)
+
+
+def test_a_class_whose_forward_a_decorator_adds_is_a_net(tmp_path: Path) -> None:
+    of_class = NET[: NET.index("    def forward")]
+    add = f"@add_to_class(Net)\ndef {TWICE.format('')}"
+    block = NET.replace("class Net", "class Block").replace("__(self)", "__(self, width)")
+    text = f"from torch import nn\nWIDTH = 10\n{ADD}{block}{of_class}{add}loss = nn.Sequential()\n"
+    (tmp_path / "mine.py").write_text(text)
+    assert list_addresses("mine.py") == []
+    assert list_addresses(str(tmp_path / "mine.py")) == [
+        f"{tmp_path / 'mine.py'}:{name}" for name in ("Net", "loss")
+    ]

@@ -19,7 +19,7 @@ from netlet.errors import NetError
 from netlet.experiments import load_experiment
 from netlet.nets import find_code, find_net
 from netlet.nets.code_imports import Imports
-from netlet.nets.origins import find_net_of_run
+from netlet.nets.origins import find_net_of_run, refuse_changed_code
 from netlet.records import RunConfig, find_difference
 from netlet.text import relative_path
 from netlet.training import load_checkpoint
@@ -165,7 +165,9 @@ def test_a_change_of_what_the_net_needs_is_refused_and_of_the_rest_is_not(
     model.write_text(OTHER)
     code, _, err = evaluate(netlet, run, data)
     assert code == 2
-    assert f"{run}: one/model.py, or a file that it imports, has changed since the run" in err
+    assert (
+        f"{run}: one/model.py, or one/blocks.py, which it imports, has changed since the run" in err
+    )
     assert (
         "restore it, or use the net as it is now with the run's weights: one/model.py:Net "
         f"--weights {run / records.WEIGHTS}" in err
@@ -201,8 +203,35 @@ def test_a_run_records_the_cell_and_the_code_of_a_notebook_but_not_its_outputs(
     write_notebook(book, OTHER)
     code, _, err = evaluate(netlet, run, data)
     assert code == 2
-    assert "run: cell 2 of book.ipynb, or a file that it imports, has changed since the run" in err
+    assert (
+        "run: cell 2 of book.ipynb, or another cell that the net needs, or blocks.py, which it "
+        "imports, has changed since the run" in err
+    )
     assert "with the run's weights: 'book.ipynb:Net[1]' --weights run" in err
+
+
+def test_a_later_definition_leaves_a_run_the_one_that_it_was_trained_with(
+    data: str, netlet: Netlet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_net(str(tmp_path))
+    book, run = tmp_path / "book.ipynb", Path("run")
+    write_notebook(book, NET)
+    code, _, err = netlet("train", "book.ipynb:Net", "--dataset", data, "-o", "run", *FAST)
+    assert code in (0, 1), err
+    write_notebook(book, NET, "Net()", OTHER)
+    code, _, err = evaluate(netlet, run, data)
+    use = f"'book.ipynb:Net[1]' --weights run/{records.WEIGHTS}"
+    assert (code, err.splitlines()[-1]) == (
+        2,
+        "netlet: run: book.ipynb:Net is another net now, and the run's is book.ipynb:Net[1]; use "
+        f"that with the run's weights: {use}",
+    )
+    command = ["evaluate", "book.ipynb:Net[1]", "--weights", f"run/{records.WEIGHTS}"]
+    assert netlet(*command, "--dataset", data)[0] == 0
+    digest = records.load_run("run").source_digest
+    with pytest.raises(NetError, match=r"and the run's is book.ipynb:Net\[1\]; restore it, or"):
+        refuse_changed_code("run", "book.ipynb:Net", digest)
 
 
 def test_a_run_of_an_earlier_version_says_no_source_and_is_used_as_before(
@@ -235,7 +264,7 @@ def test_a_run_is_not_resumed_with_another_net(
     write_net("one", OTHER)
     code, _, err = netlet("train", "one/model.py", "--resume", "run")
     assert code == 2
-    assert "one/model.py, or a file that it imports, has changed since the run" in err
+    assert "one/model.py, or one/blocks.py, which it imports, has changed since the run" in err
     assert "restore it, or start a new run" in err
     with pytest.raises(NetError, match="has changed since the run"):
         load_experiment(config, trust=True)

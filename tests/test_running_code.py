@@ -135,6 +135,22 @@ def test_what_a_constant_was_computed_from_may_be_set_again(run: Run) -> None:
         find_running_code(net, "a.ipynb:Net")
 
 
+def test_methods_that_decorators_add_are_those_of_their_classes(run: Run) -> None:
+    add = "def add(cls):\n    def put(f):\n        cls.forward = f\n        return f\n    return put\n"
+    own = NET.format(built="0.5", called="1")
+    of_class = own[: own.index("    def forward")]
+    method = "@add({})\ndef forward(self, x):\n    return self.fc(x.flatten(1)) * {}\n"
+    cells = [add, of_class, method.format("Net", 2), of_class.replace("class Net", "class Other")]
+    cells += [method.format("Other", 3)]
+    kernels = [run(cell) for cell in cells]
+    net = kernels[-1].Net()
+    write_notebook(Path("a.ipynb"), *cells)
+    assert find_running_code(net, "a.ipynb:Net")
+    run(method.format("Net", 4))  # and not saved
+    with pytest.raises(NetError, match=r"has another forward than the one that runs here"):
+        find_running_code(net, "a.ipynb:Net")
+
+
 @pytest.mark.parametrize("name", ["mine.py:make", "mine:make"])
 def test_constants_are_those_of_the_module_of_the_function_that_builds(
     run: Run, module: Run, name: str

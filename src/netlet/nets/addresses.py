@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import itertools
 import os
 from pathlib import Path
 
 from netlet.errors import NetError, first_line
+from netlet.nets.cells import Source
 from netlet.nets.code_imports import UNREADABLE
 from netlet.nets.definitions import (
     Selection,
@@ -22,6 +24,7 @@ from netlet.nets.net_code import FILES, is_file_address
 from netlet.nets.net_names import find_required_arguments, list_nets
 from netlet.nets.script import list_definitions
 from netlet.nets.sources import read_source
+from netlet.nets.written_modules import name_modules
 from netlet.text import quote_shell
 
 # Of a file that defines nothing that can be built by its name alone.
@@ -54,7 +57,7 @@ def complete_address(name: str) -> str:
         raise NetError(f"{name}: no such file; check its path, as in {name}:Name")
     try:
         source = read_source(Path(name))
-        nets, defined = list_nets(source.tree), list_definitions(source.tree)
+        nets, defined = _list_nets(source), list_definitions(source.tree)
     except (SyntaxError, ValueError) as error:
         reason = first_line(error)
         raise NetError(f"{name}: is not valid Python ({reason}); repair it") from error
@@ -64,6 +67,11 @@ def complete_address(name: str) -> str:
         return f"{name}:{nets[0]}"
     if not nets and not defined:
         broken = "; ".join(["", *describe_broken_cells(source)])
+        if private := list_definitions(source.tree, private=True):
+            raise NetError(
+                f"{name}: names that begin with an underscore are not taken for nets; name the "
+                f"net, for example {name}:{private[0]}{broken}"
+            )
         raise NetError(
             f"{name}: defines no class or function; add one that is or builds a net{broken}"
         )
@@ -145,8 +153,19 @@ def refuse_required_arguments(address: str, path: Path) -> None:
 def list_addresses(file: str) -> list[str]:
     """Return the addresses of the nets in a file; none if it cannot be read. No code is run."""
     with contextlib.suppress(NetError, OSError, SyntaxError, ValueError, RecursionError):
-        return [f"{file}:{name}" for name in list_nets(read_source(Path(file)).tree)]
+        return [f"{file}:{name}" for name in _list_nets(read_source(Path(file)))]
     return []
+
+
+def _list_nets(source: Source) -> list[str]:
+    """Return the nets of a file; without any, those that it imports from files its cells write."""
+    found, modules = list_nets(source.tree), name_modules(source.written)
+    for node in () if found else source.body:
+        if isinstance(node, ast.ImportFrom) and not node.level and node.module in modules:
+            with contextlib.suppress(*UNREADABLE):
+                there = list_nets(ast.parse(modules[node.module]))
+                found += [one.asname or one.name for one in node.names if one.name in there]
+    return found
 
 
 def note_other_definitions(address: str) -> None:

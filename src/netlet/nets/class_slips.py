@@ -17,6 +17,7 @@ from types import FunctionType, ModuleType
 from torch import nn
 
 from netlet.errors import NetError, did_you_mean
+from netlet.nets.patched_classes import list_added
 from netlet.nets.sources import find_source, read_source
 from netlet.text import count_slips
 
@@ -98,12 +99,13 @@ def explain_missing_forward(cls: type) -> str:
 
 
 def _defines(file: str, name: str) -> bool:
-    """Return whether a file has a function outside of classes."""
+    """Return whether a file has a function outside of classes that no decorator puts on one."""
     try:
         source = find_source(file) or read_source(Path(file))
     except (NetError, OSError, SyntaxError, ValueError):  # code of no file
         return False
-    return any(isinstance(one, ast.FunctionDef) and one.name == name for one in source.body)
+    is_there = any(isinstance(one, ast.FunctionDef) and one.name == name for one in source.body)
+    return is_there and name not in list_added(source.body)
 
 
 def find_class_as_layer(module: nn.Module) -> tuple[str, str]:

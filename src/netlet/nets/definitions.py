@@ -15,14 +15,14 @@ from dataclasses import dataclass
 
 from netlet.errors import DefinitionsWarning, NetError, did_you_mean
 from netlet.nets.cells import Cell, Source
+from netlet.nets.needed_statements import list_modified, select_statements
 from netlet.nets.net_names import list_nets
+from netlet.nets.patched_classes import list_patched
 from netlet.nets.script import (
     list_definitions,
     names_bound,
-    names_modified,
     names_used,
     names_used_at_once,
-    select_statements,
 )
 
 _NUMBERED = re.compile(r"(?P<name>.*)\[(?P<number>\d{1,9})\]", re.DOTALL)
@@ -113,6 +113,12 @@ def select_net(source: Source, attribute: str) -> Selection:
 
 def _no_such_name(source: Source, name: str) -> NetError:
     known = [*list_nets(source.tree), *list_definitions(source.tree)]
+    owner, _, method = name.partition(".")
+    if owner in known and method.isidentifier():
+        return NetError(
+            f"no {name!r} in {source.path}: it is not a name of the file; write a function, "
+            f"def {method}(): return {name}(), and name {method}"
+        )
     return NetError(
         f"no {name!r} in {source.path}; {did_you_mean(name, known)}{describe_content(source)}"
     )
@@ -215,6 +221,8 @@ def _select(
     end = _end_of_use(source.body, name, start, following)
     before = list(source.body[:end])
     others = {id(source.body[i]) for i in own if i != start}
+    patched = list_patched(source.body[:start])  # earlier definitions
+    others |= {id(node) for node, names in zip(before, patched, strict=False) if name in names}
     kept = [statement for statement in before if id(statement) not in others]
     selected = _with_later_names(source, name, kept, end)
     above = set(map(id, source.body[: start + 1]))
@@ -229,8 +237,10 @@ def _end_of_use(body: Sequence[ast.stmt], name: str, start: int, following: int)
     users = {name}
     while more := {f for f, used in functions.items() if used & users} - users:
         users |= more
+    patched = list_patched(body)
     for i in range(following - 1, start, -1):
-        if not isinstance(body[i], _DEFINITIONS) and names_used(body[i]) & users:
+        uses = set[str]() if isinstance(body[i], _DEFINITIONS) else names_used(body[i])
+        if (uses | patched[i]) & users:
             return i + 1
     return following
 
@@ -239,8 +249,10 @@ def _with_later_names(source: Source, name: str, body: Sequence[ast.stmt], end: 
     """Select from some statements, and from later ones those that define what these lack."""
     bound = {bound for statement in source.body[:end] for bound in names_bound(statement)} | {name}
     later = []
-    for statement in source.body[end:]:
-        names = {*names_bound(statement), *names_modified(statement)}
+    for statement, modified in zip(
+        source.body[end:], list_modified(source.body)[end:], strict=True
+    ):
+        names = {*names_bound(statement), *modified}
         if names and not names & bound:
             later.append(statement)
     selected = select_statements(name, ast.Module([*body, *later], []))

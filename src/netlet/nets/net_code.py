@@ -17,7 +17,7 @@ from pathlib import Path
 from netlet.display import Displayed
 from netlet.nets.cells import Source
 from netlet.nets.code_imports import MAX_FILES, UNREADABLE, Imports, find_module, read_code
-from netlet.nets.definitions import select_net
+from netlet.nets.definitions import select_net, split_number
 from netlet.nets.notebook_files import NOTEBOOK
 from netlet.nets.sources import read_source
 from netlet.nets.user_imports import folders_above, is_installed
@@ -65,6 +65,27 @@ def find_code(address: str) -> NetCode | None:
         return _code_in_module(place)
     except UNREADABLE:  # loading the net says what is wrong
         return None
+
+
+def find_definition(address: str, digest: str) -> str:
+    """Return the address of another definition of a net, like ``Net[1]``, whose code has a digest.
+
+    Args:
+        address: The address of the net.
+        digest: The digest of the code.
+
+    Returns:
+        It; empty if the file has none.
+    """
+    place, _, attribute = address.rpartition(":")
+    with contextlib.suppress(*UNREADABLE):
+        if is_file_address(place):
+            name = split_number(attribute)[0]
+            count = len(select_net(read_source(Path(place)), name).definitions)
+            for numbered in (f"{place}:{name}[{i}]" for i in range(count, 0, -1)):
+                if (code := find_code(numbered)) and code.digest == digest:
+                    return numbered
+    return ""
 
 
 def list_code_files(address: str) -> list[Path]:

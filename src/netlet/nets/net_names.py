@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 
 from torch import nn
 
+from netlet.nets.patched_classes import list_added
 from netlet.nets.registry import recognize_parameter
 from netlet.nets.script import is_main_guard, names_used_by_all
 from netlet.nets.used_functions import FunctionNode
@@ -65,7 +66,8 @@ def _find_nets(tree: ast.Module) -> tuple[dict[str, ast.AST], dict[str, ast.Clas
     """Return the public names that stand for a net or a part of one, and all classes of modules."""
     statements = list(_statements(tree.body))
     classes = {s.name: s for s in statements if isinstance(s, ast.ClassDef)}
-    modules = _list_module_classes(classes)
+    with_forward = list_added(tree.body).get("forward", set())  # by a decorator
+    modules = _list_module_classes(classes, with_forward)
     built = [name for name in modules if not _required(_constructor(name, classes))]
     found: dict[str, ast.AST] = {name: classes[name] for name in built}
     kinds = {name for name in modules if name not in built}
@@ -122,12 +124,15 @@ def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
             yield from _statements([*statement.body, *statement.orelse, *statement.finalbody])
 
 
-def _list_module_classes(classes: dict[str, ast.ClassDef]) -> list[str]:
+def _list_module_classes(
+    classes: dict[str, ast.ClassDef], with_forward: Collection[str]
+) -> list[str]:
     """Return the classes that are modules with a ``forward``, as far as the text shows."""
     return [
         name
-        for name in classes
-        if not name.endswith("Loss") and _is_module(name, classes, frozenset())
+        for name, node in classes.items()
+        if not name.endswith("Loss")
+        and (_is_module(name, classes, frozenset()) or (name in with_forward and node.bases))
     ]
 
 

@@ -14,12 +14,15 @@ from torch import nn
 
 from netlet.errors import NetError
 from netlet.nets.addresses import is_user_code
-from netlet.nets.net_code import find_code, is_file_address
+from netlet.nets.net_code import find_code, find_definition, is_file_address, list_needed_files
 from netlet.nets.notation import is_notation
+from netlet.nets.notebook_files import NOTEBOOK
 from netlet.nets.one_line import find_net_by_name
 from netlet.nets.registry import NETS, NetEntry
 from netlet.records import WEIGHTS, Run, RunConfig
 from netlet.text import quote_shell, relative_path
+
+_MOST_SHOWN = 3  # files
 
 
 def find_net_of_run(run: Run, folder: str, *, trusted: bool) -> NetEntry:
@@ -46,9 +49,14 @@ def find_net_of_run(run: Run, folder: str, *, trusted: bool) -> NetEntry:
             if Path(found.path) != Path(run.source_path):
                 home = relative_path(Path(run.source_path).parent)
                 remedy = f"run the command in {home}, or use this net with the run's weights"
+            if same := find_definition(shown, run.source_digest):
+                raise NetError(
+                    f"{folder}: {shown} is another net now, and the run's is {same}; use that with "
+                    f"the run's weights: {quote_shell(same)} --weights {weights}"
+                )
             remedy += f": {quote_shell(shown)} --weights {weights}"
             began = _Origin(run.source_path, run.source_digest, run.source_cell)
-            raise _refuse(folder, began, found.path, remedy)
+            raise _refuse(folder, began, address, found.path, remedy)
         if found is None and _is_gone(address):
             there = relative_path(run.source_path)
             raise NetError(
@@ -105,7 +113,9 @@ def refuse_changed_code(who: str, net: str, digest: str) -> None:
         place = net.rpartition(":")[0]
         began = place if is_file_address(place) else found.path
         remedy = "restore it, or start a new run"
-        raise _refuse(who, _Origin(began, digest), found.path, remedy)
+        if same := find_definition(net, digest):
+            raise NetError(f"{who}: {net} is another net now, and the run's is {same}; {remedy}")
+        raise _refuse(who, _Origin(began, digest), net, found.path, remedy)
 
 
 def find_changed_code(net: str, digest: str) -> str:
@@ -154,15 +164,26 @@ class _Origin:
         return f"cell {self.cell} of " * bool(self.cell) + relative_path(self.path)
 
 
-def _refuse(who: str, began: _Origin, found: str, remedy: str) -> NetError:
+def _refuse(who: str, began: _Origin, net: str, found: str, remedy: str) -> NetError:
     """Return the error that names the source of a run and the one that is there now."""
     one, other = relative_path(began.path), relative_path(found)
     if one == other:
         return NetError(
-            f"{who}: {began}, or a file that it imports, has changed since the run (its digest was "
-            f"{began.digest[:12]}); {remedy}"
+            f"{who}: {began}{_describe_needed(net, found)} has changed since the run (its digest "
+            f"was {began.digest[:12]}); {remedy}"
         )
     return NetError(
         f"{who}: its net came from {began} (digest {began.digest[:12]}), but {other} is another "
         f"net of the same name; {remedy}"
     )
+
+
+def _describe_needed(net: str, path: str) -> str:
+    """Return what else than the place of a net may have changed: other cells, imported files."""
+    files = [relative_path(file) for file in list_needed_files(net) if file != Path(path)]
+    needed = ["another cell that the net needs"] if path.endswith(NOTEBOOK) else []
+    if len(files) > _MOST_SHOWN:
+        needed.append(f"one of the {len(files)} files that it imports")
+    elif files:
+        needed.append(f"{' or '.join(files)}, which it imports")
+    return f", or {', or '.join(needed)}," if needed else ""

@@ -27,6 +27,7 @@ from netlet.nets.name_errors import SELECTED
 from netlet.nets.net_code import NetCode, find_code, is_file_address
 from netlet.nets.notebook_files import NOTEBOOK
 from netlet.nets.other_nets import refuse_other_address, refuse_other_net, unwrap_net
+from netlet.nets.patched_classes import list_added
 from netlet.nets.registered import list_modules
 from netlet.nets.running_constants import (
     ReadNames,
@@ -119,8 +120,13 @@ def _compare_definitions(
     defaults = read_defaults(selection.tree, source.tree, home)
     parts = [part for _, part in list_modules(net)]
     classes = {id(cls): cls for part in parts for cls in list_bases(type(part))}.values()
+    added = list_added(selection.tree.body)
     for name, saved in list_defined(selection.tree).items():
-        for value in _find_values(classes, building, home, read, name):
+        values = _find_values(classes, building, home, read, name)
+        if name in added:  # its name may mean the method of another class by now
+            changed = [cls for cls in classes if read_class_name(cls) in added[name]]
+            values = [read_names(cls).get(name) for cls in changed]
+        for value in values:
             _refuse_other_definition(value, name, saved, place, selection, building)
             if default := find_other_default(value, defaults):
                 raise NetError(

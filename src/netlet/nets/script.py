@@ -1,8 +1,4 @@
-"""Select from a user's script only the statements that a net needs.
-
-Scripts and exported notebooks train, print and download in the file that defines their nets. Only
-imports, definitions and values that the net depends on are run.
-"""
+"""Which names the statements of a script bind, read and modify."""
 
 from __future__ import annotations
 
@@ -37,71 +33,6 @@ _MUTATING_METHODS = {
 _BINDING_CALLS = {"exec", "globals", "locals", "vars"}
 
 
-def select_statements(name: str, tree: ast.Module) -> ast.Module | None:
-    """Return the statements of a module that a name depends on, in their order.
-
-    These are the statements that bind the name, those that modify the object (``Net.forward =
-    ...``, ``layers.append(...)``), those that bind or modify what these use, and so on. Changes of
-    ``sys.path`` and star imports are always kept. The block under ``if __name__ == "__main__"`` is
-    left out.
-
-    Args:
-        name: The name of the net.
-        tree: The module.
-
-    Returns:
-        A smaller module, or None if no statement binds the name, not even a star import.
-    """
-    body = [statement for statement in tree.body if not is_main_guard(statement)]
-    binds = [set(names_bound(statement)) for statement in body]
-    uses = [names_used(statement) for statement in body]
-    imported = {
-        name
-        for statement in body
-        if isinstance(statement, ast.Import | ast.ImportFrom)
-        for name in names_bound(statement)
-    }
-    if not any(name in names or "*" in names for names in binds):
-        return None
-    modifies = [names_modified(statement) for statement in body]
-    binds = _leave_out_users(name, body, binds, uses, modifies)
-    always = {i for i, statement in enumerate(body) if _is_always_kept(statement)}
-    needed, kept = {name}, set[int]()
-    while True:
-        # Imported modules are left out: numpy.random.seed(1), say, does not modify the net.
-        values = needed - imported
-        more = {
-            i
-            for i in range(len(body))
-            if i not in kept and (i in always or binds[i] & needed or modifies[i] & values)
-        }
-        if not more:
-            return ast.Module([body[i] for i in sorted(kept)], tree.type_ignores)
-        kept |= more
-        needed.update(*(uses[i] for i in more))
-
-
-def _leave_out_users(
-    name: str,
-    body: Sequence[ast.stmt],
-    binds: Sequence[set[str]],
-    uses: Sequence[set[str]],
-    modifies: Sequence[set[str]],
-) -> list[set[str]]:
-    """Return what each statement binds that the net may depend on.
-
-    A statement that uses the net, such as a loop that trains it with several values, does not
-    count for names that an earlier one has bound.
-    """
-    found, before = list[set[str]](), set[str]()
-    for i, statement in enumerate(body):
-        defines = isinstance(statement, ast.FunctionDef | ast.ClassDef)
-        uses_it = name in before and name in uses[i] and name not in binds[i] | modifies[i]
-        found.append(binds[i] - before if uses_it and not defines else binds[i])
-        before |= binds[i]
-    return found
-
-
 def binds_name(name: str, tree: ast.Module) -> bool:
     """Return whether a statement of a module may bind a name, wherever it stands."""
     nodes = list(ast.walk(tree))
@@ -112,12 +43,16 @@ def binds_name(name: str, tree: ast.Module) -> bool:
     return bool({name, "*"} & (bound | declared))
 
 
-def list_definitions(tree: ast.Module) -> list[str]:
-    """Return the names of a module's public classes and functions, in their order."""
+def list_definitions(tree: ast.Module, *, private: bool = False) -> list[str]:
+    """Return the names of a module's public classes and functions, in their order.
+
+    Args:
+        tree: The module.
+        private: Return those that begin with an underscore instead.
+    """
     kinds = (ast.ClassDef, ast.FunctionDef)
-    return [
-        node.name for node in tree.body if isinstance(node, kinds) and not node.name.startswith("_")
-    ]
+    names = [node.name for node in tree.body if isinstance(node, kinds)]
+    return [name for name in names if name.startswith("_") == private]
 
 
 def list_values(tree: ast.Module) -> dict[str, list[ast.expr]]:
@@ -202,6 +137,15 @@ def names_used_at_once(node: ast.AST) -> set[str]:
     return in_class | names_used_by_all(header)
 
 
+def names_used_later(node: ast.AST) -> set[str]:
+    """Return the module-level names that a statement may read after it has run.
+
+    They are those that its functions read when they are called.
+    """
+    functions = (one for one in ast.walk(node) if isinstance(one, _FUNCTIONS))
+    return set().union(*map(_names_used_by_body, functions))
+
+
 def drop_unused_imports(body: Sequence[ast.stmt], name: str) -> list[ast.stmt | None]:
     """Take those names out of the imports of selected statements that nothing uses.
 
@@ -223,7 +167,7 @@ def drop_unused_imports(body: Sequence[ast.stmt], name: str) -> list[ast.stmt | 
 def _with_used_names(node: ast.stmt, used: set[str]) -> ast.stmt | None:
     if not isinstance(node, ast.Import | ast.ImportFrom):
         return node
-    if isinstance(node, ast.ImportFrom) and _is_always_kept(node):
+    if isinstance(node, ast.ImportFrom) and is_always_kept(node):
         return node
     always = {"sys"} if isinstance(node, ast.Import) else set()
     names = [alias for alias in node.names if alias.name in always or _bound_by(alias) in used]
@@ -299,7 +243,8 @@ def _root_name(node: ast.expr) -> str:
     return node.id if isinstance(node, ast.Name) else ""
 
 
-def _is_always_kept(node: ast.AST) -> bool:
+def is_always_kept(node: ast.AST) -> bool:
+    """Return whether a statement is run for every net: what it binds or changes is not shown."""
     if isinstance(node, ast.ImportFrom):
         return node.module == "__future__" or any(alias.name == "*" for alias in node.names)
     if isinstance(node, ast.Import):

@@ -47,7 +47,7 @@ def find_net(name: str, *, trusted: bool = True) -> NetEntry:
     Args:
         name: A registered net; notation (see ``notation.py``); a class, function or module
             instance in a file or an importable module; or a file with a single net. Of a file, only
-            the statements that the net depends on are run (see ``script.py``).
+            the statements that the net depends on are run (see ``needed_statements.py``).
         trusted: Whether the user named it. A name that only a record or a ladder holds is data,
             and no code is run for it.
 

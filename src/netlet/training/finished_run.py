@@ -16,7 +16,7 @@ from netlet.nets import is_user_code
 from netlet.nets.addresses import refuse_required_arguments
 from netlet.nets.copying import copy_net
 from netlet.nets.first_weights import find_catalog_name, remember_training
-from netlet.nets.net_code import NetCode
+from netlet.nets.net_code import NetCode, find_definition
 from netlet.nets.notation import is_notation
 from netlet.nets.registry import NETS
 from netlet.nets.running_code import find_running_code
@@ -25,7 +25,12 @@ from netlet.recipes import Recipe
 from netlet.records import Run
 from netlet.training.initial_weights import find_initial_weights, knows_initial_weights
 from netlet.training.run_record import digest_traced_net
-from netlet.training.setting import describe_change, describe_setting, setting_of_run
+from netlet.training.setting import (
+    OTHER_CODE,
+    describe_change,
+    describe_setting,
+    setting_of_run,
+)
 from netlet.training.trainable import trace_trainable
 
 
@@ -91,7 +96,9 @@ def read_finished(
         "initial_weights_digest": began,
     }
     if changed := describe_change(setting_of_run(run), now):
-        raise _refuse(folder, changed)
+        is_other = changed == OTHER_CODE
+        its_own = find_definition(net_name or "", run.source_digest) if is_other else ""
+        raise _refuse(folder, f"{changed}; the run's is {its_own}" if its_own else changed)
     copy = copy_net(net)
     load_weights(copy, folder / records.WEIGHTS)
     if weights_digest(copy) != run.weights_digest:
@@ -151,5 +158,5 @@ def _names_catalog(name: str) -> bool:
 def _refuse(folder: Path, changed: str) -> TrainingError:
     return TrainingError(
         f"{folder}: the run is finished and was another one ({changed}); name another folder, or "
-        "remove this one"
+        "go back to what the run was trained with"
     )

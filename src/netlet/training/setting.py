@@ -12,6 +12,8 @@ from netlet.errors import TrainingError
 from netlet.recipes import Recipe
 from netlet.records import Run, describe_changed_recipe, net_digest, to_json_value
 
+OTHER_CODE = "other code of the net"
+
 
 def describe_setting(
     recipe: Recipe, data: Dataset, *, seed: int, budget: Budget | None
@@ -96,7 +98,7 @@ def describe_change(there: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 def _describe_changed_code(there: str, now: str) -> str:
     if there and now:
-        return "other code of the net"
+        return OTHER_CODE
     return "net_name there, none now" if there else "no net_name there, one now"
 
 

@@ -1,0 +1,172 @@
+"""Select from a user's script only the statements that a net needs.
+
+Scripts and exported notebooks train, print and download in the file that defines their nets. Only
+imports, definitions and values that the net depends on are run.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Sequence
+
+from netlet.nets.patched_classes import list_patched, trains
+from netlet.nets.script import (
+    is_always_kept,
+    is_main_guard,
+    names_bound,
+    names_modified,
+    names_used,
+    names_used_at_once,
+    names_used_later,
+    walk_outside_functions,
+)
+
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
+_Definition = _Function | ast.ClassDef
+_Import = ast.Import | ast.ImportFrom
+_Loop = ast.For | ast.AsyncFor | ast.While
+
+
+def select_statements(name: str, tree: ast.Module) -> ast.Module | None:
+    """Return the statements of a module that a name depends on, in their order.
+
+    These are the statements that bind the name, those that modify the object (``Net.forward =
+    ...``, ``layers.append(...)``, and see ``patched_classes.py``), those that bind or modify what
+    these use, and so on. Changes of ``sys.path`` and star imports are always kept. The block under
+    ``if __name__ == "__main__"`` is left out, and so is what :class:`_Script` says.
+
+    Args:
+        name: The name of the net.
+        tree: The module.
+
+    Returns:
+        A smaller module, or None if no statement binds the name, not even a star import.
+    """
+    body = [statement for statement in tree.body if not is_main_guard(statement)]
+    script = _Script(name, body)
+    if not any(name in names or "*" in names for names in script.binds):
+        return None
+    kept = {i for i, statement in enumerate(body) if is_always_kept(statement)}
+    while more := script.list_needed(kept):
+        kept |= more
+    return ast.Module([body[i] for i in sorted(kept)], tree.type_ignores)
+
+
+class _Script:
+    """What the statements of a script do with names.
+
+    What a statement does to a name does not count
+
+    - if it is a loop or trains, and a plain assignment below it replaces the name before the net
+      reads it;
+    - if it assigns the name below the definitions that read it, and these read it only when they
+      are defined, as default arguments and the statements of a class do;
+    - if it uses the net and an earlier statement has bound the name.
+    """
+
+    def __init__(self, name: str, body: Sequence[ast.stmt]) -> None:
+        self._name, self._body = name, body
+        self._uses = [names_used(statement) for statement in body]
+        self._modifies = list_modified(body)
+        binds = [set(names_bound(statement)) for statement in body]
+        self.binds = _leave_out_users(name, body, binds, self._uses, self._modifies)
+        self._imported = set[str]().union(
+            *(names_bound(statement) for statement in body if isinstance(statement, _Import))
+        )
+        self._at_once = [names_used_at_once(statement) for statement in body]
+        self._functions = {node.name: node for node in body if isinstance(node, _Function)}
+
+    def list_needed(self, kept: set[int]) -> set[int]:
+        """Return the other statements that the net needs, if it needs those with some indices."""
+        needed = {self._name}.union(*(self._uses[i] for i in kept))
+        # Imported modules are left out: numpy.random.seed(1), say, does not modify the net.
+        values = needed - self._imported
+        read = {self._name}.union(*(self._read_later(i) for i in kept))
+        found = set[int]()
+        for i in set(range(len(self._body))) - kept:
+            names = (self.binds[i] & needed) | (self._modifies[i] & values)
+            late = names - read - self._modifies[i]
+            if not isinstance(self._body[i], _Definition | _Import):
+                names -= {one for one in late if not self._is_read_after(i, one, kept)}
+            if any(not self._is_replaced(i, one, kept) for one in names):
+                found.add(i)
+        return found
+
+    def _read_later(self, place: int) -> set[str]:
+        """Return what a statement reads; of a definition, what it reads when it is called."""
+        node = self._body[place]
+        return names_used_later(node) if isinstance(node, _Definition) else self._uses[place]
+
+    def _is_read_after(self, place: int, name: str, kept: set[int]) -> bool:
+        return any(name in self._at_once[i] for i in kept if i > place)
+
+    def _is_replaced(self, place: int, name: str, kept: set[int]) -> bool:
+        """Return whether what a statement does to a name does not reach the net."""
+        node, below = self._body[place], range(place + 1, len(self._body))
+        end = next((i for i in below if name in self.binds[i] & _names_set(self._body[i])), None)
+        if end is None or isinstance(node, _Definition | _Import) or name in _names_augmented(node):
+            return False
+        if not isinstance(node, _Loop) and not trains(node, self._functions):
+            return False
+        # What has read the name before may have the object that the statement changes.
+        start = 0 if name in self._modifies[place] else place
+        return not any(
+            name in self._read_now(i, kept) for i in kept if start <= i <= end and i != place
+        )
+
+    def _read_now(self, place: int, kept: set[int]) -> set[str]:
+        """Return the names that a statement reads when it runs, in the functions that it calls."""
+        node, found = self._body[place], set(self._at_once[place])
+        calls = getattr(node, "decorator_list", []) or any(
+            isinstance(one, ast.Call) for one in walk_outside_functions(node)
+        )
+        while calls:
+            used = (self._uses[i] for i in kept if self.binds[i] & found)
+            more = set[str]().union(*used) - found
+            if not more:
+                break
+            found |= more
+        return found
+
+
+def list_modified(body: Sequence[ast.stmt]) -> list[set[str]]:
+    """Return for each statement of a file the names whose objects it modifies in any way."""
+    pairs = zip(body, list_patched(body), strict=True)
+    return [names_modified(statement) | patched for statement, patched in pairs]
+
+
+def _leave_out_users(
+    name: str,
+    body: Sequence[ast.stmt],
+    binds: Sequence[set[str]],
+    uses: Sequence[set[str]],
+    modifies: Sequence[set[str]],
+) -> list[set[str]]:
+    """Return what each statement binds that the net may depend on.
+
+    A statement that uses the net, such as a loop that trains it with several values, does not
+    count for names that an earlier one has bound.
+    """
+    found, before = list[set[str]](), set[str]()
+    for i, statement in enumerate(body):
+        defines = isinstance(statement, ast.FunctionDef | ast.ClassDef)
+        uses_it = name in before and name in uses[i] and name not in binds[i] | modifies[i]
+        found.append(binds[i] - before if uses_it and not defines else binds[i])
+        before |= binds[i]
+    return found
+
+
+def _names_set(node: ast.stmt) -> set[str]:
+    """Return the names that a statement always sets to something else, without reading them."""
+    targets: Iterable[ast.AST] = [node] if isinstance(node, _Definition | _Import) else []
+    if isinstance(node, ast.Assign):
+        targets = node.targets
+    elif isinstance(node, ast.AnnAssign) and node.value is not None:
+        targets = [node.target]
+    return {name for one in targets for name in names_bound(one)} - names_used_at_once(node)
+
+
+def _names_augmented(node: ast.stmt) -> set[str]:
+    """Return the names of ``name += ...``, which may change an object that others have."""
+    targets = (one.target for one in ast.walk(node) if isinstance(one, ast.AugAssign))
+    return {one.id for one in targets if isinstance(one, ast.Name)}
