@@ -15,10 +15,18 @@ from typing import Any
 import torch
 from torch import nn
 
+from netlet.analysis.argument_uses import INDEXING, WEIGHT_ARGUMENTS, is_no_weight
 from netlet.analysis.labels import Label, Source, capacity, join_labels, label_stored
 from netlet.analysis.outside_values import OutsideValues, in_module
 from netlet.analysis.unseen_writes import UnseenWrites
-from netlet.graph.aten_names import GENERATED, POINTWISE, RANDOM, SHAPE_ONLY, VALUE_DEPENDENT
+from netlet.graph.aten_names import (
+    GENERATED,
+    POINTWISE,
+    RANDOM,
+    SHAPE_ONLY,
+    VALUE_DEPENDENT,
+    VIEWS,
+)
 from netlet.graph.call import bind_arguments, written_tensors
 from netlet.graph.tensors import list_tensors, storage_address
 from netlet.nets.registered import count_numbers, list_buffers, list_parameters
@@ -26,27 +34,10 @@ from netlet.nets.registered import count_numbers, list_buffers, list_parameters
 # So many unregistered numbers are constants such as means and deviations, unless they are weights
 # of a convolution or a dense layer.
 FEW_NUMBERS = 8
-# The arguments that may hold weights, the most likely one last.
-_WEIGHT_ARGUMENTS = {
-    **dict.fromkeys(("convolution", "_convolution", "linear"), ("bias", "weight")),
-    **dict.fromkeys(("mm", "bmm"), ("self", "mat2")),
-    "mv": ("self", "vec"),
-    "dot": ("self", "tensor"),
-    "matmul": ("self", "other"),
-    "addmm": ("self", "mat1", "mat2"),
-    "baddbmm": ("self", "batch1", "batch2"),
-    "addmv": ("self", "mat", "vec"),
-    "embedding": ("weight",),
-}
-_INDEXING = {"index", "index_select", "gather", "take", "take_along_dim", "embedding", "scatter"}
-_INDEXING |= {"index_put", "_unsafe_index", "masked_fill", "where", "masked_scatter", "index_add"}
-_INDEXING |= {"_pack_padded_sequence"}
 # Whose operations hide nothing; the profiler's read and write no tensors.
 _SEEN = ("aten", "prims", "prim", "profiler")
 # Their results may have more of the memory than their arguments.
 _MEMORY_VIEWS = ("as_strided", "set", "resize")
-# A buffer that is added is a position or a mask; one that is multiplied is a weight.
-_ADDING = {"add", "sub", "rsub", "cat", "stack", "copy", "eq", "ne", "lt", "le", "gt", "ge"}
 
 
 @dataclass(frozen=True)
@@ -117,27 +108,32 @@ class Provenance:
         counting = id(tensor) in self._counting or id(tensor._base) in self._counting
         return seen | ({version + 1 for version in seen} if counting else set())
 
-    def prepare(self, args: Any, kwargs: Any, place: str) -> None:
+    def prepare(self, func: Any, args: Any, kwargs: Any, place: str) -> None:
         """Look at what an operation is about to read, which may have changed unseen.
 
         Args:
+            func: The operation, an ``OpOverload``.
             args: Its arguments.
             kwargs: Its keyword arguments.
             place: The module that runs.
         """
         with torch._C.DisableTorchFunction():
             for tensor in list_tensors((args, kwargs)):
-                self._notice_other_numbers(tensor, place)
+                self._notice_other_tensor(tensor)
+                if _name(func) not in VIEWS:  # which read no numbers
+                    self._notice_other_numbers(tensor, place)
 
-    def _notice_other_numbers(self, tensor: torch.Tensor, place: str) -> None:
+    def _notice_other_tensor(self, tensor: torch.Tensor) -> None:
         storage = storage_address(tensor)
         if self._storages.get(id(tensor), storage) != storage:  # by ``tensor.data = other``
             # The alias differs from a parameter, which would not count as hidden.
             label = self._label(tensor.detach())
             self._set(tensor, label)
+
+    def _notice_other_numbers(self, tensor: torch.Tensor, place: str) -> None:
         if self._label(tensor).active or not self._unseen_writes.found_in(tensor):
             return
-        if storage in self._registered_in:
+        if storage_address(tensor) in self._registered_in:
             text = f"a weight is written to where no operation is seen{in_module(place)}"
             self.outside.reasons[text] = None
         else:
@@ -157,7 +153,7 @@ class Provenance:
             self._observe(func, args, kwargs, out, place)
 
     def _observe(self, func: Any, args: Any, kwargs: Any, out: Any, place: str) -> None:
-        name = func._schema.name.partition("::")[2].removesuffix("_")
+        name = _name(func)
         arguments = bind_arguments(func, args, kwargs)
         inputs = list(list_tensors(arguments))
         written = written_tensors(func, arguments)
@@ -187,7 +183,7 @@ class Provenance:
             self._set(tensor, self._after_view(name, tensor, inputs, label))
         if func._schema.is_mutable:
             self._mark_written(written, label)
-        for tensor in (*inputs, *list_tensors(out)):
+        for tensor in () if name in VIEWS else (*inputs, *list_tensors(out)):
             if not self._label(tensor).active:
                 self._unseen_writes.remember(tensor)
 
@@ -197,7 +193,7 @@ class Provenance:
         Returns:
             The label of its result.
         """
-        slots = _WEIGHT_ARGUMENTS.get(name, ())
+        slots = WEIGHT_ARGUMENTS.get(name, ())
         shapes = [t.shape for t in list_tensors(arguments) if self._label(t).active]
         carried: dict[Source, int] = {}
         for at, argument in arguments.items():
@@ -209,7 +205,7 @@ class Provenance:
                         self._report(label.sources, place, name, as_weight=True)
                     elif not slots:
                         carried.update(label.sources)
-                elif name in _INDEXING and not tensor.is_floating_point():
+                elif name in INDEXING and not tensor.is_floating_point():
                     carried.update(label.sources)
                 else:
                     noise = name in POINTWISE and tensor.shape in shapes
@@ -217,7 +213,7 @@ class Provenance:
                         source: numbers
                         for source, numbers in label.sources.items()
                         if not (source.kind == "random" and noise)
-                        and not (source.kind == "buffer" and _is_no_weight(name, at, tensor))
+                        and not (source.kind == "buffer" and is_no_weight(name, at, tensor))
                     }
                     self._report(used, place, name, as_weight=at in slots)
         return Label(active=True, sources=carried)
@@ -292,8 +288,11 @@ class Provenance:
         storage = storage_address(out)
         if name in _MEMORY_VIEWS and storage is not None:
             made = storage in self._by_storage and storage not in self._foreign
-            if not made or self._unseen_writes.found_in(out):
+            if not made:
                 return label_stored(out)  # such as the content of a file
+            if self._unseen_writes.found_in(out):
+                self._mark_written(inputs[:1], label_stored(out))
+                self._unseen_writes.remember(out)
             label = join_labels([label, self._by_storage[storage]])
         size = capacity(out)
         sources = {s: min(n, size) for s, n in label.sources.items()}
@@ -328,11 +327,8 @@ class Provenance:
                 self._by_storage[storage] = join_labels([old, label])
 
 
-def _is_no_weight(operation: str, argument: str, buffer: torch.Tensor) -> bool:
-    """Return whether an operation uses a buffer as statistics, a position, a mask or an index."""
-    statistics = argument in ("running_mean", "running_var")
-    mask = operation in _ADDING | _INDEXING or "scaled_dot_product" in operation
-    return statistics or mask or not (buffer.is_floating_point() or buffer.is_complex())
+def _name(func: Any) -> str:
+    return str(func._schema.name).partition("::")[2].removesuffix("_")
 
 
 def _version(tensor: torch.Tensor) -> int:

@@ -214,8 +214,10 @@ class _ValueObserver(Observer):
         self.provenance = provenance
         self.taken: str | None = None
 
-    def dispatching(self, args: tuple[Any, ...], kwargs: dict[str, Any], run: ModuleRun) -> None:
-        self.provenance.prepare(args, kwargs, shown_name(run))
+    def dispatching(
+        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], run: ModuleRun
+    ) -> None:
+        self.provenance.prepare(func, args, kwargs, shown_name(run))
 
     def dispatched(
         self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any, run: ModuleRun
