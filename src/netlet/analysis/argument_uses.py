@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 # The arguments that may hold weights, the most likely one last.
@@ -28,3 +30,19 @@ def is_no_weight(operation: str, argument: str, buffer: torch.Tensor) -> bool:
     statistics = argument in ("running_mean", "running_var")
     mask = operation in _ADDING | INDEXING or "scaled_dot_product" in operation
     return statistics or mask or not (buffer.is_floating_point() or buffer.is_complex())
+
+
+def is_noise(random: torch.Tensor, shapes: Sequence[torch.Size], images: int) -> bool:
+    """Return whether there is a random number for each value from the input, or for each image.
+
+    Args:
+        random: The random numbers.
+        shapes: Of the values that they are combined with.
+        images: In the batch.
+    """
+    for_each_image = random.shape[:1] == (images,)
+    return any(
+        shape == random.shape
+        or (for_each_image and shape[:1] == (images,) and len(shape) == random.dim())
+        for shape in shapes
+    )

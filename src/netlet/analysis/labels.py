@@ -38,9 +38,17 @@ class Label:
     sources: Mapping[Source, int] = field(default_factory=dict)
 
 
-def label_stored(tensor: torch.Tensor) -> Label:
-    """Return the label of numbers that nothing accounts for."""
+def label_stored(tensor: torch.Tensor, images: int = 0) -> Label:
+    """Return the label of numbers that nothing accounts for.
+
+    Args:
+        tensor: It has them.
+        images: How many run. A tensor with a row for each counts as one row, so that a result of
+            what nothing sees does not grow with the batch.
+    """
     numbers = capacity(tensor)
+    if torch._C.TensorBase.size(tensor)[:1] == (images,):  # also of a lazy layer
+        numbers //= images
     return Label(sources={Source("stored", tensor, numbers): numbers} if numbers else {})
 
 

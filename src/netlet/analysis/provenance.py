@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from netlet.analysis.argument_uses import INDEXING, WEIGHT_ARGUMENTS, is_no_weight
+from netlet.analysis.argument_uses import INDEXING, WEIGHT_ARGUMENTS, is_no_weight, is_noise
 from netlet.analysis.labels import Label, Source, capacity, join_labels, label_stored
 from netlet.analysis.outside_values import OutsideValues, in_module
 from netlet.analysis.unseen_writes import UnseenWrites
@@ -62,6 +62,7 @@ class Provenance:
         self.readings: list[Reading] = []
         self.outside = OutsideValues()
         self._net = net
+        self._images = 0
         self._labels: dict[int, Label] = {}
         self._by_storage: dict[int, Label] = {}
         self._kept: list[Any] = []  # keeps tensors alive, so that no id or address is used again
@@ -77,6 +78,7 @@ class Provenance:
 
     def start(self, x: torch.Tensor) -> None:
         """Register the input."""
+        self._images = len(x)
         self._set(x, Label(active=True))
 
     def finish(self, output: torch.Tensor | None) -> None:
@@ -137,7 +139,7 @@ class Provenance:
             text = f"a weight is written to where no operation is seen{in_module(place)}"
             self.outside.reasons[text] = None
         else:
-            self._mark_written([tensor], label_stored(tensor.detach()))
+            self._mark_written([tensor], label_stored(tensor.detach(), self._images))
 
     def observe(self, func: Any, args: Any, kwargs: Any, out: Any, place: str) -> None:
         """Follow one operation.
@@ -172,11 +174,13 @@ class Provenance:
         elif name in RANDOM:
             made = next(list_tensors(out), None)
             count = 0 if made is None else count_numbers([made])
+            if made is not None and self._images in made.shape:
+                count //= self._images  # some are for each image
             label = Label(sources={Source("random", made, count): count} if count > 1 else {})
         elif name in SHAPE_ONLY | GENERATED:
             label = Label()
         elif not inputs and (made := next(list_tensors(out), None)) is not None:
-            label = label_stored(made)  # read from a file
+            label = label_stored(made, self._images)  # read from a file
         else:
             label = join_labels(labels)
         for tensor in list_tensors(out):
@@ -208,7 +212,7 @@ class Provenance:
                 elif name in INDEXING and not tensor.is_floating_point():
                     carried.update(label.sources)
                 else:
-                    noise = name in POINTWISE and tensor.shape in shapes
+                    noise = name in POINTWISE and is_noise(tensor, shapes, self._images)
                     used = {
                         source: numbers
                         for source, numbers in label.sources.items()
@@ -244,7 +248,7 @@ class Provenance:
         if storage is not None and (known := self._by_storage.get(storage)) is not None:
             self._set(tensor, known)
             return known
-        label = label_stored(tensor)
+        label = label_stored(tensor, self._images)
         if capacity(tensor) == 1 and tensor.device.type == "cpu" and tensor.layout == torch.strided:
             self.outside.note_number(tensor)
             label = Label()
@@ -289,9 +293,9 @@ class Provenance:
         if name in _MEMORY_VIEWS and storage is not None:
             made = storage in self._by_storage and storage not in self._foreign
             if not made:
-                return label_stored(out)  # such as the content of a file
+                return label_stored(out, self._images)  # such as the content of a file
             if self._unseen_writes.found_in(out):
-                self._mark_written(inputs[:1], label_stored(out))
+                self._mark_written(inputs[:1], label_stored(out, self._images))
                 self._unseen_writes.remember(out)
             label = join_labels([label, self._by_storage[storage]])
         size = capacity(out)
