@@ -8,20 +8,19 @@ is the input, a parameter, a buffer, computed from these, generated (``arange``,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
-from netlet.analysis.argument_uses import INDEXING, WEIGHT_ARGUMENTS, is_no_weight, is_noise
-from netlet.analysis.labels import Label, Source, capacity, join_labels, label_stored
+from netlet.analysis.argument_uses import drop_masks
+from netlet.analysis.labels import Label, Source, capacity, count_stored, join_labels, label_stored
 from netlet.analysis.outside_values import OutsideValues, in_module
+from netlet.analysis.readings import Reading, Readings
 from netlet.analysis.unseen_writes import UnseenWrites
 from netlet.graph.aten_names import (
     GENERATED,
-    POINTWISE,
     RANDOM,
     SHAPE_ONLY,
     VALUE_DEPENDENT,
@@ -31,24 +30,10 @@ from netlet.graph.call import bind_arguments, written_tensors
 from netlet.graph.tensors import list_tensors, storage_address
 from netlet.nets.registered import count_numbers, list_buffers, list_parameters
 
-# So many unregistered numbers are constants such as means and deviations, unless they are weights
-# of a convolution or a dense layer.
-FEW_NUMBERS = 8
 # Whose operations hide nothing; the profiler's read and write no tensors.
 _SEEN = ("aten", "prims", "prim", "profiler")
 # Their results may have more of the memory than their arguments.
 _MEMORY_VIEWS = ("as_strided", "set", "resize")
-
-
-@dataclass(frozen=True)
-class Reading:
-    """A source that an operation used together with values computed from the input."""
-
-    source: Source
-    numbers: int  # of the source, as far as they can have reached the operation
-    place: str  # the module that ran
-    operation: str
-    as_weight: bool
 
 
 class Provenance:
@@ -56,12 +41,14 @@ class Provenance:
 
     Args:
         net: Before it runs.
+        earlier: The provenance of a run before, whose constants the net may have kept.
     """
 
-    def __init__(self, net: nn.Module) -> None:
-        self.readings: list[Reading] = []
+    def __init__(self, net: nn.Module, earlier: Provenance | None = None) -> None:
+        self._readings = Readings(self._label)
         self.outside = OutsideValues()
-        self._net = net
+        self.net = net
+        self._earlier = earlier
         self._images = 0
         self._labels: dict[int, Label] = {}
         self._by_storage: dict[int, Label] = {}
@@ -76,9 +63,14 @@ class Provenance:
         self._register(list_parameters(net), "parameter")
         self._register(list_buffers(net), "buffer")
 
+    @property
+    def readings(self) -> list[Reading]:
+        """The sources that operations used together with values computed from the input."""
+        return self._readings.found
+
     def start(self, x: torch.Tensor) -> None:
         """Register the input."""
-        self._images = len(x)
+        self._images = self._readings.images = len(x)
         self._set(x, Label(active=True))
 
     def finish(self, output: torch.Tensor | None) -> None:
@@ -86,9 +78,13 @@ class Provenance:
 
         Lazy layers have their parameters and buffers only now.
         """
-        parameters = {id(tensor) for _, tensor in list_parameters(self._net)}
-        buffers = {id(tensor) for _, tensor in list_buffers(self._net)}
-        self.readings = [r for r in self.readings if id(r.source.tensor) not in parameters]
+        parameters = {id(tensor) for _, tensor in list_parameters(self.net)}
+        buffers = {id(tensor) for _, tensor in list_buffers(self.net)}
+        self._readings.found = [
+            reading
+            for reading in self.readings
+            if id(reading.source.tensor) not in parameters or reading.source.kind == "packed"
+        ]
         for reading in self.readings:
             if id(reading.source.tensor) in buffers:
                 reading.source.kind = "buffer"
@@ -98,9 +94,11 @@ class Provenance:
             if _version(output) not in self._expected_versions(output):
                 self.outside.reasons["the output is written to where nothing sees it"] = None
             if not label.active:
-                self._report(label.sources, "(net)", "the output", as_weight=True)
+                self._readings.add(label.sources, "(net)", "the output", as_weight=True)
         if numbers := self.outside.finish(has_sources=bool(self.readings)):
-            self._report({Source("number", None, numbers): numbers}, "(net)", "", as_weight=True)
+            self._readings.add(
+                {Source("number", None, numbers): numbers}, "(net)", "", as_weight=True
+            )
 
     def _expected_versions(self, tensor: torch.Tensor) -> set[int]:
         seen = {self._versions[id(tensor)]}
@@ -170,7 +168,7 @@ class Provenance:
         if active and name in VALUE_DEPENDENT:
             self.outside.note_value_read(inputs[0], place)
         if active:
-            label = self._read(name, arguments, place)
+            label = self._readings.read(name, arguments, place)
         elif name in RANDOM:
             made = next(list_tensors(out), None)
             count = 0 if made is None else count_numbers([made])
@@ -182,7 +180,7 @@ class Provenance:
         elif not inputs and (made := next(list_tensors(out), None)) is not None:
             label = label_stored(made, self._images)  # read from a file
         else:
-            label = join_labels(labels)
+            label = join_labels(drop_masks(name, inputs, labels))
         for tensor in list_tensors(out):
             self._set(tensor, self._after_view(name, tensor, inputs, label))
         if func._schema.is_mutable:
@@ -190,43 +188,6 @@ class Provenance:
         for tensor in () if name in VIEWS else (*inputs, *list_tensors(out)):
             if not self._label(tensor).active:
                 self._unseen_writes.remember(tensor)
-
-    def _read(self, name: str, arguments: dict[str, Any], place: str) -> Label:
-        """Report the sources that an operation on values from the input reads.
-
-        Returns:
-            The label of its result.
-        """
-        slots = WEIGHT_ARGUMENTS.get(name, ())
-        shapes = [t.shape for t in list_tensors(arguments) if self._label(t).active]
-        carried: dict[Source, int] = {}
-        for at, argument in arguments.items():
-            for tensor in list_tensors(argument):
-                label = self._label(tensor)
-                if label.active:
-                    # Values that a stored index has picked are weights if they are used as such.
-                    if slots and at == slots[-1]:
-                        self._report(label.sources, place, name, as_weight=True)
-                    elif not slots:
-                        carried.update(label.sources)
-                elif name in INDEXING and not tensor.is_floating_point():
-                    carried.update(label.sources)
-                else:
-                    noise = name in POINTWISE and is_noise(tensor, shapes, self._images)
-                    used = {
-                        source: numbers
-                        for source, numbers in label.sources.items()
-                        if not (source.kind == "random" and noise)
-                        and not (source.kind == "buffer" and is_no_weight(name, at, tensor))
-                    }
-                    self._report(used, place, name, as_weight=at in slots)
-        return Label(active=True, sources=carried)
-
-    def _report(
-        self, sources: Mapping[Source, int], place: str, operation: str, *, as_weight: bool
-    ) -> None:
-        for source, numbers in sources.items():
-            self.readings.append(Reading(source, numbers, place, operation, as_weight))
 
     def note_bulk_read(self, tensor: torch.Tensor, method: str, place: str) -> bool:
         """Note that a net takes a tensor's values out of PyTorch, as ``x.numpy()`` does.
@@ -248,14 +209,32 @@ class Provenance:
         if storage is not None and (known := self._by_storage.get(storage)) is not None:
             self._set(tensor, known)
             return known
+        if self._earlier is not None and self._earlier.has_generated(tensor):
+            self._set(tensor, Label())
+            self._unseen_writes.remember(tensor, storage=True)
+            return Label()
         label = label_stored(tensor, self._images)
-        if capacity(tensor) == 1 and tensor.device.type == "cpu" and tensor.layout == torch.strided:
+        if (
+            count_numbers([tensor]) == 1
+            and label.sources
+            and tensor.device.type == "cpu"
+            and tensor.layout == torch.strided
+        ):
             self.outside.note_number(tensor)
             label = Label()
         if storage is not None:
             self._foreign.add(storage)
         self._set(tensor, label)
         return label
+
+    def has_generated(self, tensor: torch.Tensor) -> bool:
+        """Return whether this run has made a tensor's numbers, from none and not from images."""
+        storage = storage_address(tensor)
+        label = self._by_storage.get(storage or 0)
+        if label is None or storage in self._foreign or storage in self._registered_in:
+            return self._earlier is not None and self._earlier.has_generated(tensor)
+        computed = label.active or any(s.kind != "parameter" for s in label.sources)
+        return not computed and not self._unseen_writes.found_in(tensor)
 
     def _set(self, tensor: torch.Tensor, label: Label) -> None:
         storage = storage_address(tensor)
@@ -314,12 +293,13 @@ class Provenance:
         for _, tensor in tensors:
             if nn.parameter.is_lazy(tensor):
                 continue
-            numbers, sources = capacity(tensor), dict[Source, int]()
+            numbers, own = count_stored(tensor), count_numbers([tensor])
             if kind == "buffer":
                 sources = {Source("buffer", tensor, numbers): numbers}
-            elif numbers > count_numbers([tensor]):
-                packed = numbers - count_numbers([tensor])
-                sources = {Source("packed", tensor, packed): packed}
+            else:
+                sources = {Source("parameter", tensor, own): own}
+                if numbers > own:
+                    sources[Source("packed", tensor, numbers - own)] = numbers - own
             label = Label(sources=sources)
             self._set(tensor, label)
             self._unseen_writes.remember(tensor)

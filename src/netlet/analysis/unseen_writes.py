@@ -25,9 +25,9 @@ class UnseenWrites:
     def __init__(self) -> None:
         self._digests: dict[int, int] = {}  # address of a block -> hash of its bytes
 
-    def remember(self, tensor: torch.Tensor) -> None:
-        """Note the content of a tensor's memory; on the CPU only."""
-        self._digests.update(_digest_blocks(tensor))
+    def remember(self, tensor: torch.Tensor, *, storage: bool = False) -> None:
+        """Note the content of a tensor's memory, or of all its storage; on the CPU only."""
+        self._digests.update(_digest_blocks(tensor, storage=storage))
 
     def found_in(self, tensor: torch.Tensor) -> bool:
         """Return whether the memory has another content than when it was noted last."""
@@ -36,14 +36,15 @@ class UnseenWrites:
         )
 
 
-def _digest_blocks(tensor: torch.Tensor) -> Iterator[tuple[int, int]]:
+def _digest_blocks(tensor: torch.Tensor, *, storage: bool = False) -> Iterator[tuple[int, int]]:
     """Yield the address and the hash of each block of memory that a tensor's numbers lie in."""
     tensor = _with_memory(tensor)
     address = storage_address(tensor)
     if address is None or tensor.device.type != "cpu":
         return
     total = tensor.untyped_storage().nbytes()
-    for block in _list_blocks(tensor):
+    everything = range(-(-total // _BLOCK))
+    for block in everything if storage or tensor.is_nested else _list_blocks(tensor):
         start = block * _BLOCK
         if start < total:
             content = ctypes.string_at(address + start, min(_BLOCK, total - start))

@@ -1,0 +1,188 @@
+"""Which numbers besides parameters act as weights: tables, offsets, masks, packed integers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.utils import prune
+
+from netlet.analysis import trace
+from netlet.analysis.labels import count_stored
+
+Forward = Callable[[Any, torch.Tensor], torch.Tensor]
+RANDOM = torch.Generator().manual_seed(0)
+
+
+class Net(nn.Module):
+    """Computes with a tensor of its own, which is a buffer or a plain attribute."""
+
+    def __init__(self, own: torch.Tensor, forward: Forward, *, buffer: bool = True) -> None:
+        super().__init__()
+        self.compute = forward
+        self.scale = nn.Parameter(torch.ones(1))
+        self.dense = nn.Linear(784, 10, bias=False)
+        if buffer:
+            self.register_buffer("own", own)
+        else:
+            self.own = own
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.compute(self, x.flatten(1)) * self.scale
+
+
+def count(net: nn.Module) -> int:
+    return sum(weights.numbers for weights in trace(net).hidden)
+
+
+def random(*shape: int) -> torch.Tensor:
+    return torch.randn(shape, generator=RANDOM)
+
+
+def pick(net: Any, x: torch.Tensor) -> torch.Tensor:
+    return net.own[torch.arange(784), (x > 0.5).long()].float().sum(1)
+
+
+def embed(net: Any, x: torch.Tensor) -> torch.Tensor:
+    return F.embedding((x > 0.5).long(), net.own).float().sum(1)
+
+
+def gather(net: Any, x: torch.Tensor) -> torch.Tensor:
+    return net.own.expand(len(x), -1).gather(1, (x[:, :10] > 0.5).long()).float()
+
+
+@pytest.mark.parametrize("buffer", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int8, torch.int32, torch.bool])
+@pytest.mark.parametrize(
+    ("shape", "look_up"), [((784, 2, 10), pick), ((9, 10), embed), ((1, 60), gather)]
+)
+def test_a_table_that_pixels_look_up_counts_whatever_its_type(
+    shape: tuple[int, ...], look_up: Forward, dtype: torch.dtype, *, buffer: bool
+) -> None:
+    table = (random(*shape) * 50).clamp(-100, 100).to(dtype)
+    assert count(Net(table, look_up, buffer=buffer)) == table.numel()
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        lambda net, x: (x[:, None] - net.own).pow(2).sum(2),
+        lambda net, x: (net.own - x[:, None]).abs().sum(2),
+        lambda net, x: F.linear(x, net.own + 0 * x.sum()),
+        lambda net, x: (x[:, None].expand(-1, 10, -1) + net.own).relu().sum(2),
+        lambda net, x: (x[:, None] > net.own).float().mean(2),
+        lambda net, x: torch.stack([(x - row).abs().sum(1) for row in net.own], 1),
+        lambda net, x: torch.cat([x[:, None], net.own.expand(len(x), -1, -1)], 1).sum(2)[:, :10],
+        lambda net, x: torch.where(net.own > 0, x[:, None], -x[:, None]).sum(2),
+        lambda net, x: x[:, None].masked_fill(net.own > 0, 0).sum(2),
+        lambda net, x: (x[:, None] * net.own).sum(2),
+    ],
+)
+def test_a_buffer_with_more_numbers_than_the_values_counts(forward: Forward) -> None:
+    assert count(Net(random(10, 784), forward)) == 7840
+
+
+def test_integers_that_are_multiplied_count() -> None:
+    own = torch.randint(-100, 100, (10, 784), dtype=torch.int8, generator=RANDOM)
+    assert count(Net(own, lambda net, x: (x[:, None] * net.own).sum(2))) == 7840
+
+
+@pytest.mark.parametrize(
+    ("shape", "forward"),
+    [
+        ((784,), lambda net, x: net.dense(x - net.own)),
+        ((1, 784), lambda net, x: net.dense((x > net.own).float())),
+        ((784,), lambda net, x: net.dense(x * (net.own > 0))),
+        ((784,), lambda net, x: net.dense(torch.where(net.own > 0, x, 0))),
+        ((784,), lambda net, x: net.dense(x + net.own) + net.dense(x - net.own)),
+        (
+            (2, 28, 28),
+            lambda net, x: net.dense(
+                torch.cat([x.view(-1, 1, 28, 28), net.own.expand(len(x), -1, -1, -1)], 1)
+                .mean(1)
+                .flatten(1)
+            ),
+        ),
+        (
+            (784, 2),
+            lambda net, x: net.dense(
+                torch.cat([x[:, :, None], net.own.expand(len(x), -1, -1)], 2).amax(2)
+            ),
+        ),
+        (
+            (28, 28),
+            lambda net, x: net.dense(
+                (x.view(-1, 28, 28) @ x.view(-1, 28, 28) + net.own).softmax(2).flatten(1)
+            ),
+        ),
+        (
+            (28, 28),
+            lambda net, x: net.dense(
+                (x.view(-1, 28, 28) @ x.view(-1, 28, 28))
+                .masked_fill(net.own > 0, 0)
+                .softmax(2)
+                .flatten(1)
+            ),
+        ),
+        (
+            (100, 28),
+            lambda net, x: net.dense((x.view(-1, 28, 28) + net.own[:28]).relu().flatten(1)),
+        ),
+    ],
+)
+def test_positions_and_masks_in_a_buffer_are_free(shape: tuple[int, ...], forward: Forward) -> None:
+    assert count(Net(random(*shape), forward)) == 0
+
+
+def test_a_pruned_net_counts_its_parameters_only() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(784, 8), nn.ReLU(), nn.Linear(8, 10))
+    for layer in (net[1], net[3]):
+        prune.random_unstructured(layer, "weight", amount=0.5)
+    assert trace(net).parameters == 6370
+
+
+@pytest.mark.parametrize("buffer", [True, False])
+@pytest.mark.parametrize(
+    ("forward", "hidden"),
+    [
+        (lambda net, x: F.linear(x, net.dense.weight * net.own), 0),
+        (lambda net, x: F.linear(x, net.dense.weight.where(net.own > 0, 0)), 0),
+        (lambda net, x: F.linear(x, net.dense.weight.masked_fill(net.own > 0, 0)), 0),
+        (lambda net, x: F.linear(x, net.scale * net.own), 7840),
+        (lambda net, x: F.linear(x, net.scale.expand(10, 784) * net.own), 7840),
+        (lambda net, x: F.linear(x, net.dense.weight * (net.own * 2)), 7840),
+    ],
+)
+def test_zeros_and_ones_that_switch_parameters_off_are_free(
+    forward: Forward, hidden: int, *, buffer: bool
+) -> None:
+    own = (random(10, 784) > 0).float()
+    assert count(Net(own, forward, buffer=buffer)) == hidden
+
+
+def test_bits_of_a_parameter_count() -> None:
+    def forward(net: Any, x: torch.Tensor) -> torch.Tensor:
+        bits = (net.own[None] >> torch.arange(10)[:, None]) & 1
+        return F.linear(x, bits * 2.0 - 1)
+
+    packed = torch.randint(0, 2**62, (784,), generator=RANDOM)
+    net = Net(packed, forward, buffer=False)
+    del net.own
+    net.own = nn.Parameter(packed, requires_grad=False)
+    assert count(net) == 7 * 784
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "bytes_"),
+    [(0, 255, 1), (-128, 127, 1), (-1, 128, 2), (0, 256, 2), (0, 2**32 - 1, 4), (0, 2**32, 8)],
+)
+def test_integers_count_as_many_numbers_as_their_values_need(
+    low: int, high: int, bytes_: int
+) -> None:
+    assert count_stored(torch.tensor([low, 0, high])) == 3 * bytes_
+    assert count_stored(torch.empty(3, dtype=torch.int64, device="meta")) == 24
+    assert count_stored(torch.tensor([0.5, 2**40])) == 2
