@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -186,3 +187,59 @@ def test_integers_count_as_many_numbers_as_their_values_need(
     assert count_stored(torch.tensor([low, 0, high])) == 3 * bytes_
     assert count_stored(torch.empty(3, dtype=torch.int64, device="meta")) == 24
     assert count_stored(torch.tensor([0.5, 2**40])) == 2
+
+
+@functools.lru_cache
+def make_grid(size: int) -> torch.Tensor:
+    line = torch.linspace(-1, 1, size)
+    return torch.stack(torch.meshgrid(line, line, indexing="ij"))
+
+
+class Cached(nn.Module):
+    """Keeps what it computes in its first run, and may write into it afterwards."""
+
+    def __init__(self, make: Callable[[], torch.Tensor], *, write: bool = False) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 10, 3)
+        self.make, self.write = make, write
+        self.kept: torch.Tensor | None = None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.kept is None:
+            self.kept = self.make()
+        elif self.write:
+            self.kept.numpy()[:] = 0.5
+        x = torch.cat([x, self.kept.expand(len(x), -1, -1, -1)], 1)
+        return self.conv(x).mean((2, 3))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: make_grid(28).clone(),
+        lambda: make_grid(28),
+        lambda: torch.triu(torch.ones(28, 28)).repeat(2, 1, 1) * float(2),
+        lambda: (
+            torch._prims.iota(
+                28, start=0, step=1, dtype=torch.int64, device="cpu", requires_grad=False
+            )
+            .view(28, 1)
+            .expand(2, 28, 28)
+        ),
+    ],
+)
+def test_a_constant_that_a_net_makes_once_and_keeps_is_no_weight(
+    make: Callable[[], torch.Tensor],
+) -> None:
+    make_grid.cache_clear()
+    assert count(Cached(make)) == 0
+
+
+def test_a_constant_that_is_written_to_after_it_was_made_counts() -> None:
+    assert count(Cached(lambda: torch.zeros(2, 28, 28), write=True)) == 1568
+    assert count(Cached(lambda: torch.randn(2, 28, 28))) == 1568
+
+
+def test_a_stored_tensor_that_is_kept_counts() -> None:
+    stored = random(2, 28, 28)
+    assert count(Cached(lambda: stored * 2)) == 1568

@@ -97,10 +97,12 @@ def _trace(net: nn.Module, shape: Sequence[int]) -> Trace:
     graph = execution.graph
     effects = follow_fields(graph, execution.certain)
     noise = _random_images(images, BATCH + 1)
-    larger, hidden_from_blank = _run_on_other_images(net, noise, code)
+    second = Provenance(net, provenance)
+    larger, hidden_from_blank = _run_on_other_images(second, noise, code)
     rows = list_rows(execution, larger, effects)
     noise = _random_images(images, _count_usual_images(shape, execution, larger, rows.ops))
-    _, hidden_from_few = _run_on_other_images(net, noise, code)
+    third = Provenance(net, second)
+    _, hidden_from_few = _run_on_other_images(third, noise, code)
     calls = list(execution.root.calls())
     training = functools.cache(lambda: run_in_training(net, images, code))  # few nets need it
     kinds = list_kinds(execution.root)
@@ -165,10 +167,12 @@ def _run_on_blank_images(
         NetError: The net does not run.
     """
     failure: NetError | None = None
+    provenance: Provenance | None = None
     for precision in list_precisions(net):
         images = torch.zeros(BATCH, *shape, dtype=precision, device=find_device(net))
-        observer = _ValueObserver(Provenance(net))
-        observer.provenance.start(images)
+        provenance = Provenance(net, provenance)
+        observer = _ValueObserver(provenance)
+        provenance.start(images)
         tracer = Tracer(net, images, [observer])
         with eval_mode(net), torch.random.fork_rng(devices=[]):
             try:
@@ -214,16 +218,20 @@ def _count_usual_images(
 
 
 def _run_on_other_images(
-    net: nn.Module, images: torch.Tensor, code: CodeState
+    provenance: Provenance, images: torch.Tensor, code: CodeState
 ) -> tuple[Execution | None, tuple[HiddenWeights, ...]]:
     """Run a net on more images than those that it was traced on.
+
+    Args:
+        provenance: For this run.
+        images: Noise.
+        code: The functions that the net must leave as they are.
 
     Returns:
         The run, None if the net does not run on that, and the weights that the net hides from blank
         images.
     """
-    provenance = Provenance(net)
-    execution = None
+    net, execution = provenance.net, None
     with eval_mode(net), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         provenance.start(images)
