@@ -198,8 +198,11 @@ def make_grid(size: int) -> torch.Tensor:
 class Cached(nn.Module):
     """Keeps what it computes in its first run, and may write into it afterwards."""
 
-    def __init__(self, make: Callable[[], torch.Tensor], *, write: bool = False) -> None:
+    def __init__(
+        self, make: Callable[[], torch.Tensor], *, write: bool = False, by_array: bool = False
+    ) -> None:
         super().__init__()
+        self.by_array = by_array
         self.conv = nn.Conv2d(3, 10, 3)
         self.make, self.write = make, write
         self.kept: torch.Tensor | None = None
@@ -207,8 +210,10 @@ class Cached(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.kept is None:
             self.kept = self.make()
+            self.array = self.kept.numpy()
         elif self.write:
-            self.kept.numpy()[:] = 0.5
+            array = self.array if self.by_array else self.kept.numpy()
+            array[:] = 0.5
         x = torch.cat([x, self.kept.expand(len(x), -1, -1, -1)], 1)
         return self.conv(x).mean((2, 3))
 
@@ -236,10 +241,54 @@ def test_a_constant_that_a_net_makes_once_and_keeps_is_no_weight(
 
 
 def test_a_constant_that_is_written_to_after_it_was_made_counts() -> None:
-    assert count(Cached(lambda: torch.zeros(2, 28, 28), write=True)) == 1568
+    for by_array in (True, False):
+        net = Cached(lambda: torch.zeros(2, 28, 28), write=True, by_array=by_array)
+        assert count(net) == 1568
     assert count(Cached(lambda: torch.randn(2, 28, 28))) == 1568
 
 
 def test_a_stored_tensor_that_is_kept_counts() -> None:
     stored = random(2, 28, 28)
     assert count(Cached(lambda: stored * 2)) == 1568
+
+
+class Sampled(nn.Module):
+    """Draws its weights from a distribution with a mean and a deviation for each, as Bayesian nets."""
+
+    def __init__(self, draw: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.mean = nn.Parameter(torch.zeros(10, 784))
+        self.rho = nn.Parameter(torch.zeros(10, 784))
+        self.draw = draw
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        noise = self.draw(self.mean)
+        return F.linear(x.flatten(1), self.mean + F.softplus(self.rho) * noise)
+
+
+def draw_after_a_seed(like: torch.Tensor) -> torch.Tensor:
+    torch.manual_seed(3)
+    return torch.randn_like(like)
+
+
+@pytest.mark.parametrize(
+    ("draw", "hidden"),
+    [
+        (torch.randn_like, 0),
+        (lambda like: torch.distributions.Normal(like, 1.0).rsample(), 0),
+        (lambda like: torch.empty(10, 784).normal_(), 0),
+        (draw_after_a_seed, 7840),
+        (lambda like: torch.randn(10, 784, generator=torch.Generator().manual_seed(3)), 7840),
+    ],
+)
+def test_noise_on_parameters_counts_if_it_is_the_same_in_each_run(
+    draw: Callable[[torch.Tensor], torch.Tensor], hidden: int
+) -> None:
+    assert count(Sampled(draw)) == hidden
+
+
+def test_a_layer_that_forward_creates_is_named() -> None:
+    net = Net(random(1), lambda net, x: nn.Linear(784, 10)(x) + net.dense(x))
+    (found,) = trace(net).hidden
+    assert found.numbers >= 7840
+    assert "random numbers made in forward" in found.name

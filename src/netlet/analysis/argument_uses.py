@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from math import prod
 from typing import Any
 
 import torch
 
 from netlet.analysis.labels import Label, Source
+from netlet.graph.aten_names import POINTWISE
 from netlet.graph.tensors import address
 from netlet.nets.registered import count_numbers
 
@@ -118,17 +119,21 @@ class CombinedBuffers:
         return more
 
 
-def drop_masks(
-    operation: str, tensors: Sequence[torch.Tensor], labels: Sequence[Label]
+def drop_masks_and_noise(
+    operation: str,
+    tensors: Sequence[torch.Tensor],
+    labels: Sequence[Label],
+    noise: Collection[Source],
 ) -> Sequence[Label]:
-    """Return labels without the masks of parameters: zeros and ones that switch weights off.
+    """Return labels without masks of parameters, zeros and ones that switch weights off, and noise.
 
     Args:
         operation: It reads nothing that has been computed from the images.
         tensors: Its tensors.
         labels: Theirs.
+        noise: Random numbers that differ from run to run.
     """
-    if operation not in _MASKING | {"mul"}:
+    if operation not in POINTWISE:
         return labels
     parameters = [
         sum(numbers for source, numbers in label.sources.items() if source.kind == "parameter")
@@ -137,9 +142,12 @@ def drop_masks(
     kept = []
     for tensor, label, own in zip(tensors, labels, parameters, strict=True):
         switched = sum(parameters) - own
-        if label.sources and spread(tensor) <= switched and _is_mask(tensor):
-            label = Label()
-        kept.append(label)
+        sources = label.sources
+        if sources and spread(tensor) <= switched:
+            if operation in _MASKING | {"mul"} and _is_mask(tensor):
+                sources = {}
+            sources = {source: sources[source] for source in sources if source not in noise}
+        kept.append(Label(sources=sources))
     return kept
 
 

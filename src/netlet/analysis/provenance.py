@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from netlet.analysis.argument_uses import drop_masks
+from netlet.analysis.argument_uses import drop_masks_and_noise
 from netlet.analysis.labels import Label, Source, capacity, count_stored, join_labels, label_stored
 from netlet.analysis.outside_values import OutsideValues, in_module
 from netlet.analysis.readings import Reading, Readings
@@ -49,7 +49,8 @@ class Provenance:
         self.outside = OutsideValues()
         self.net = net
         self._earlier = earlier
-        self._images = 0
+        self._images = self._seed = 0
+        self._noise: set[Source] = set()
         self._labels: dict[int, Label] = {}
         self._by_storage: dict[int, Label] = {}
         self._kept: list[Any] = []  # keeps tensors alive, so that no id or address is used again
@@ -71,6 +72,7 @@ class Provenance:
     def start(self, x: torch.Tensor) -> None:
         """Register the input."""
         self._images = self._readings.images = len(x)
+        self._seed = torch.initial_seed()
         self._set(x, Label(active=True))
 
     def finish(self, output: torch.Tensor | None) -> None:
@@ -174,13 +176,17 @@ class Provenance:
             count = 0 if made is None else count_numbers([made])
             if made is not None and self._images in made.shape:
                 count //= self._images  # some are for each image
-            label = Label(sources={Source("random", made, count): count} if count > 1 else {})
+            source = Source("random", made, count)
+            label = Label(sources={source: count} if count > 1 else {})
+            # Numbers that forward has set a seed for are the same in each run.
+            if arguments.get("generator") is None and torch.initial_seed() == self._seed:
+                self._noise.add(source)
         elif name in SHAPE_ONLY | GENERATED:
             label = Label()
         elif not inputs and (made := next(list_tensors(out), None)) is not None:
             label = label_stored(made, self._images)  # read from a file
         else:
-            label = join_labels(drop_masks(name, inputs, labels))
+            label = join_labels(drop_masks_and_noise(name, inputs, labels, self._noise))
         for tensor in list_tensors(out):
             self._set(tensor, self._after_view(name, tensor, inputs, label))
         if func._schema.is_mutable:
@@ -273,9 +279,6 @@ class Provenance:
             made = storage in self._by_storage and storage not in self._foreign
             if not made:
                 return label_stored(out, self._images)  # such as the content of a file
-            if self._unseen_writes.found_in(out):
-                self._mark_written(inputs[:1], label_stored(out, self._images))
-                self._unseen_writes.remember(out)
             label = join_labels([label, self._by_storage[storage]])
         size = capacity(out)
         sources = {s: min(n, size) for s, n in label.sources.items()}

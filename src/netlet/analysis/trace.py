@@ -233,7 +233,7 @@ def _run_on_other_images(
     """
     net, execution = provenance.net, None
     with eval_mode(net), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.manual_seed(len(images))  # not the one that the net may set itself in all runs
         provenance.start(images)
         tracer = Tracer(net, images, [_ValueObserver(provenance)])
         try:
