@@ -237,7 +237,9 @@ def test_a_constant_that_a_net_makes_once_and_keeps_is_no_weight(
     make: Callable[[], torch.Tensor],
 ) -> None:
     make_grid.cache_clear()
-    assert count(Cached(make)) == 0
+    net = Cached(make)
+    assert count(net) == 0
+    assert count(net) == 0  # as after its training
 
 
 def test_a_constant_that_is_written_to_after_it_was_made_counts() -> None:
@@ -245,6 +247,13 @@ def test_a_constant_that_is_written_to_after_it_was_made_counts() -> None:
         net = Cached(lambda: torch.zeros(2, 28, 28), write=True, by_array=by_array)
         assert count(net) == 1568
     assert count(Cached(lambda: torch.randn(2, 28, 28))) == 1568
+
+
+def test_a_constant_that_is_written_to_between_two_analyses_counts() -> None:
+    net = Cached(lambda: torch.zeros(2, 28, 28))
+    assert count(net) == 0
+    net.array[0, 0, 0] = 1
+    assert count(net) == 1568
 
 
 def test_a_stored_tensor_that_is_kept_counts() -> None:

@@ -13,12 +13,13 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from netlet.analysis.argument_uses import drop_masks_and_noise
 from netlet.analysis.labels import Label, Source, capacity, count_stored, join_labels, label_stored
 from netlet.analysis.outside_values import OutsideValues, in_module
 from netlet.analysis.readings import Reading, Readings
-from netlet.analysis.unseen_writes import UnseenWrites
+from netlet.analysis.unseen_writes import UnseenWrites, digest
 from netlet.graph.aten_names import (
     GENERATED,
     RANDOM,
@@ -34,6 +35,10 @@ from netlet.nets.registered import count_numbers, list_buffers, list_parameters
 _SEEN = ("aten", "prims", "prim", "profiler")
 # Their results may have more of the memory than their arguments.
 _MEMORY_VIEWS = ("as_strided", "set", "resize")
+
+# What runs have generated and somebody has kept, with the digest of its content: a net is analyzed
+# more than once, as before and after its training.
+_GENERATED = WeakTensorKeyDictionary()
 
 
 class Provenance:
@@ -90,6 +95,9 @@ class Provenance:
         for reading in self.readings:
             if id(reading.source.tensor) in buffers:
                 reading.source.kind = "buffer"
+        for tensor in self._kept:
+            if isinstance(tensor, torch.Tensor) and self.has_generated(tensor):
+                _GENERATED[tensor] = digest(tensor)
         if output is not None:
             label = self._label(output)
             # PyTorch's own operations may do this, too, but not to the output.
@@ -215,7 +223,8 @@ class Provenance:
         if storage is not None and (known := self._by_storage.get(storage)) is not None:
             self._set(tensor, known)
             return known
-        if self._earlier is not None and self._earlier.has_generated(tensor):
+        earlier = self._earlier is not None and self._earlier.has_generated(tensor)
+        if earlier or (tensor in _GENERATED and _GENERATED[tensor] == digest(tensor)):
             self._set(tensor, Label())
             self._unseen_writes.remember(tensor, storage=True)
             return Label()

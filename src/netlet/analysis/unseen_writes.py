@@ -36,6 +36,11 @@ class UnseenWrites:
         )
 
 
+def digest(tensor: torch.Tensor) -> int:
+    """Return a hash of the content of a tensor's memory."""
+    return hash(tuple(_digest_blocks(tensor)))
+
+
 def _digest_blocks(tensor: torch.Tensor, *, storage: bool = False) -> Iterator[tuple[int, int]]:
     """Yield the address and the hash of each block of memory that a tensor's numbers lie in."""
     tensor = _with_memory(tensor)
