@@ -11,12 +11,14 @@ import torch
 from fixtures import hiding_nets, honest_nets
 from helpers import FIXTURES, Netlet, few_fast
 from torch import nn
+from torch.nn import functional as F
 
 import netlet
 from netlet.analysis import trace
 from netlet.budgets import Budget, budget_from_json
 from netlet.data import Dataset
 from netlet.errors import NetError
+from netlet.nets.eval_mode import EVALUATION_BATCH
 from netlet.recipes import Recipe
 from netlet.records import Run
 from netlet.training import fit
@@ -52,6 +54,46 @@ def test_positions_masks_noise_and_statistics_are_no_weights(name: str) -> None:
     traced = trace(net, (3, 28, 28) if name == "NormalizedByBuffers" else (1, 28, 28))
     assert traced.hidden == ()
     assert traced.parameters == sum(p.numel() for p in net.parameters())
+
+
+def test_weights_that_only_a_batch_of_evaluation_uses_are_found() -> None:
+    (found,) = trace(hiding_nets.OnlyUsualBatches()).hidden
+    assert found.numbers == 90
+
+
+class _Sees(honest_nets._Head):
+    """Notes how many images it gets, and takes no more than its limit."""
+
+    def __init__(self, limit: int = 10_000) -> None:
+        super().__init__()
+        self.limit, self.batches = limit, list[int]()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.batches.append(len(x))
+        if len(x) > self.limit:
+            raise ValueError(len(x))
+        return super().forward(x)
+
+
+class _SeesOneByOne(_Sees):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.batches.append(len(x))
+        return torch.cat([honest_nets._Head.forward(self, image[None]) for image in x])
+
+
+def test_a_net_is_seen_in_the_batch_of_evaluation_where_that_is_cheap() -> None:
+    cheap, one_by_one, large = _Sees(), _SeesOneByOne(), _Sees()
+    trace(cheap)
+    trace(one_by_one)
+    trace(large, (1, 1000, 1000))
+    assert max(cheap.batches) == EVALUATION_BATCH
+    assert 10 < max(one_by_one.batches) < EVALUATION_BATCH
+    assert max(large.batches) < 10
+
+
+@pytest.mark.parametrize("limit", [2, 3])
+def test_a_net_that_runs_on_few_images_only_is_accepted(limit: int) -> None:
+    assert trace(_Sees(limit)).hidden == ()
 
 
 def test_layers_in_a_list_are_counted_and_the_remedy_is_named() -> None:
@@ -116,3 +158,13 @@ def test_the_command_says_unknown_in_text_and_json(netlet: Netlet) -> None:
     assert "UNKNOWN" in out
     code, out, _ = netlet("check", address, "--params-below", "1000", "--json")
     assert (code, json.loads(out)["state"]) == (1, "UNKNOWN")
+
+
+def test_what_belongs_to_each_image_is_counted_for_one() -> None:
+    class Net(honest_nets._Head):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            state = torch.randn(1, len(x), 4)
+            return super().forward(x) + F.pad(state @ torch.eye(4), (0, 6))[0]
+
+    assert trace(Net()).hidden == ()
+    assert [w.numbers for w in trace(hiding_nets.Thread()).hidden] == [10]

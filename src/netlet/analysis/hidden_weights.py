@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from netlet.analysis.labels import Source
-from netlet.analysis.provenance import FEW_NUMBERS, Provenance, Reading
+from netlet.analysis.provenance import Provenance
+from netlet.analysis.readings import FEW_NUMBERS, Reading
 from netlet.budgets import FIXED_WEIGHTS
 from netlet.graph.tensors import memory_key
 from netlet.nets.registered import list_attributes, list_buffers, list_modules

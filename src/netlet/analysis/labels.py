@@ -12,10 +12,11 @@ from netlet.nets.registered import count_numbers
 
 @dataclass(eq=False)
 class Source:
-    """Numbers that a net reads and that are not parameters of it.
+    """Numbers that a net reads.
 
     Attributes:
-        kind: ``stored``, ``buffer``, ``packed`` (more numbers than their tensor has), ``random``.
+        kind: ``parameter``, which counts as one, ``buffer``, ``stored`` anywhere else, ``packed``
+            (more numbers than their tensor has), or ``random``.
         tensor: It; None if it is not known.
         numbers: How many it holds.
     """
@@ -38,9 +39,17 @@ class Label:
     sources: Mapping[Source, int] = field(default_factory=dict)
 
 
-def label_stored(tensor: torch.Tensor) -> Label:
-    """Return the label of numbers that nothing accounts for."""
-    numbers = capacity(tensor)
+def label_stored(tensor: torch.Tensor, images: int = 0) -> Label:
+    """Return the label of numbers that nothing accounts for.
+
+    Args:
+        tensor: It has them.
+        images: How many run. A tensor with a row for each counts as one row, so that a result of
+            what nothing sees does not grow with the batch.
+    """
+    numbers = count_stored(tensor)
+    if not tensor.is_nested and torch._C.TensorBase.size(tensor)[:1] == (images,):
+        numbers //= images
     return Label(sources={Source("stored", tensor, numbers): numbers} if numbers else {})
 
 
@@ -55,8 +64,24 @@ def join_labels(labels: Sequence[Label]) -> Label:
 
 
 def capacity(tensor: torch.Tensor) -> int:
-    """Return how many numbers a tensor can hold; integers may hold one in each byte."""
+    """Return how many numbers a tensor can hold at most; integers may hold one in each byte."""
     numbers = count_numbers([tensor])
     if tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool:
         return numbers
     return numbers * int(tensor.element_size())
+
+
+def count_stored(tensor: torch.Tensor) -> int:
+    """Return how many numbers a tensor holds: integers one in each byte that their values need."""
+    most, numbers = capacity(tensor), count_numbers([tensor])
+    if most == numbers or tensor.is_complex() or tensor.layout is not torch.strided:
+        return most
+    try:
+        low, high = (int(value) for value in torch.aminmax(tensor.detach()))
+    except (RuntimeError, NotImplementedError):  # their values cannot be read
+        return most
+    for bytes_ in (1, 2, 4):
+        half = 1 << (8 * bytes_ - 1)
+        if -half <= low and high < (2 * half if low >= 0 else half):
+            return min(most, numbers * bytes_)
+    return most

@@ -8,56 +8,37 @@ is the input, a parameter, a buffer, computed from these, generated (``arange``,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.weak import WeakTensorKeyDictionary
 
-from netlet.analysis.labels import Label, Source, capacity, join_labels, label_stored
+from netlet.analysis.argument_uses import drop_masks_and_noise
+from netlet.analysis.labels import Label, Source, capacity, count_stored, join_labels, label_stored
 from netlet.analysis.outside_values import OutsideValues, in_module
-from netlet.analysis.unseen_writes import UnseenWrites
-from netlet.graph.aten_names import GENERATED, POINTWISE, RANDOM, SHAPE_ONLY, VALUE_DEPENDENT
+from netlet.analysis.readings import Reading, Readings
+from netlet.analysis.unseen_writes import UnseenWrites, digest
+from netlet.graph.aten_names import (
+    GENERATED,
+    RANDOM,
+    SHAPE_ONLY,
+    VALUE_DEPENDENT,
+    VIEWS,
+)
 from netlet.graph.call import bind_arguments, written_tensors
 from netlet.graph.tensors import list_tensors, storage_address
 from netlet.nets.registered import count_numbers, list_buffers, list_parameters
 
-# So many unregistered numbers are constants such as means and deviations, unless they are weights
-# of a convolution or a dense layer.
-FEW_NUMBERS = 8
-# The arguments that may hold weights, the most likely one last.
-_WEIGHT_ARGUMENTS = {
-    **dict.fromkeys(("convolution", "_convolution", "linear"), ("bias", "weight")),
-    **dict.fromkeys(("mm", "bmm"), ("self", "mat2")),
-    "mv": ("self", "vec"),
-    "dot": ("self", "tensor"),
-    "matmul": ("self", "other"),
-    "addmm": ("self", "mat1", "mat2"),
-    "baddbmm": ("self", "batch1", "batch2"),
-    "addmv": ("self", "mat", "vec"),
-    "embedding": ("weight",),
-}
-_INDEXING = {"index", "index_select", "gather", "take", "take_along_dim", "embedding", "scatter"}
-_INDEXING |= {"index_put", "_unsafe_index", "masked_fill", "where", "masked_scatter", "index_add"}
-_INDEXING |= {"_pack_padded_sequence"}
 # Whose operations hide nothing; the profiler's read and write no tensors.
 _SEEN = ("aten", "prims", "prim", "profiler")
 # Their results may have more of the memory than their arguments.
 _MEMORY_VIEWS = ("as_strided", "set", "resize")
-# A buffer that is added is a position or a mask; one that is multiplied is a weight.
-_ADDING = {"add", "sub", "rsub", "cat", "stack", "copy", "eq", "ne", "lt", "le", "gt", "ge"}
 
-
-@dataclass(frozen=True)
-class Reading:
-    """A source that an operation used together with values computed from the input."""
-
-    source: Source
-    numbers: int  # of the source, as far as they can have reached the operation
-    place: str  # the module that ran
-    operation: str
-    as_weight: bool
+# What runs have generated and somebody has kept, with the digest of its content: a net is analyzed
+# more than once, as before and after its training.
+_GENERATED = WeakTensorKeyDictionary()
 
 
 class Provenance:
@@ -65,12 +46,16 @@ class Provenance:
 
     Args:
         net: Before it runs.
+        earlier: The provenance of a run before, whose constants the net may have kept.
     """
 
-    def __init__(self, net: nn.Module) -> None:
-        self.readings: list[Reading] = []
+    def __init__(self, net: nn.Module, earlier: Provenance | None = None) -> None:
+        self._readings = Readings(self._label)
         self.outside = OutsideValues()
-        self._net = net
+        self.net = net
+        self._earlier = earlier
+        self._images = self._seed = 0
+        self._noise: set[Source] = set()
         self._labels: dict[int, Label] = {}
         self._by_storage: dict[int, Label] = {}
         self._kept: list[Any] = []  # keeps tensors alive, so that no id or address is used again
@@ -84,8 +69,15 @@ class Provenance:
         self._register(list_parameters(net), "parameter")
         self._register(list_buffers(net), "buffer")
 
+    @property
+    def readings(self) -> list[Reading]:
+        """The sources that operations used together with values computed from the input."""
+        return self._readings.found
+
     def start(self, x: torch.Tensor) -> None:
         """Register the input."""
+        self._images = self._readings.images = len(x)
+        self._seed = torch.initial_seed()
         self._set(x, Label(active=True))
 
     def finish(self, output: torch.Tensor | None) -> None:
@@ -93,21 +85,30 @@ class Provenance:
 
         Lazy layers have their parameters and buffers only now.
         """
-        parameters = {id(tensor) for _, tensor in list_parameters(self._net)}
-        buffers = {id(tensor) for _, tensor in list_buffers(self._net)}
-        self.readings = [r for r in self.readings if id(r.source.tensor) not in parameters]
+        parameters = {id(tensor) for _, tensor in list_parameters(self.net)}
+        buffers = {id(tensor) for _, tensor in list_buffers(self.net)}
+        self._readings.found = [
+            reading
+            for reading in self.readings
+            if id(reading.source.tensor) not in parameters or reading.source.kind == "packed"
+        ]
         for reading in self.readings:
             if id(reading.source.tensor) in buffers:
                 reading.source.kind = "buffer"
+        for tensor in self._kept:
+            if isinstance(tensor, torch.Tensor) and self.has_generated(tensor):
+                _GENERATED[tensor] = digest(tensor)
         if output is not None:
             label = self._label(output)
             # PyTorch's own operations may do this, too, but not to the output.
             if _version(output) not in self._expected_versions(output):
                 self.outside.reasons["the output is written to where nothing sees it"] = None
             if not label.active:
-                self._report(label.sources, "(net)", "the output", as_weight=True)
+                self._readings.add(label.sources, "(net)", "the output", as_weight=True)
         if numbers := self.outside.finish(has_sources=bool(self.readings)):
-            self._report({Source("number", None, numbers): numbers}, "(net)", "", as_weight=True)
+            self._readings.add(
+                {Source("number", None, numbers): numbers}, "(net)", "", as_weight=True
+            )
 
     def _expected_versions(self, tensor: torch.Tensor) -> set[int]:
         seen = {self._versions[id(tensor)]}
@@ -117,31 +118,36 @@ class Provenance:
         counting = id(tensor) in self._counting or id(tensor._base) in self._counting
         return seen | ({version + 1 for version in seen} if counting else set())
 
-    def prepare(self, args: Any, kwargs: Any, place: str) -> None:
+    def prepare(self, func: Any, args: Any, kwargs: Any, place: str) -> None:
         """Look at what an operation is about to read, which may have changed unseen.
 
         Args:
+            func: The operation, an ``OpOverload``.
             args: Its arguments.
             kwargs: Its keyword arguments.
             place: The module that runs.
         """
         with torch._C.DisableTorchFunction():
             for tensor in list_tensors((args, kwargs)):
-                self._notice_other_numbers(tensor, place)
+                self._notice_other_tensor(tensor)
+                if _name(func) not in VIEWS:  # which read no numbers
+                    self._notice_other_numbers(tensor, place)
 
-    def _notice_other_numbers(self, tensor: torch.Tensor, place: str) -> None:
+    def _notice_other_tensor(self, tensor: torch.Tensor) -> None:
         storage = storage_address(tensor)
         if self._storages.get(id(tensor), storage) != storage:  # by ``tensor.data = other``
             # The alias differs from a parameter, which would not count as hidden.
             label = self._label(tensor.detach())
             self._set(tensor, label)
+
+    def _notice_other_numbers(self, tensor: torch.Tensor, place: str) -> None:
         if self._label(tensor).active or not self._unseen_writes.found_in(tensor):
             return
-        if storage in self._registered_in:
+        if storage_address(tensor) in self._registered_in:
             text = f"a weight is written to where no operation is seen{in_module(place)}"
             self.outside.reasons[text] = None
         else:
-            self._mark_written([tensor], label_stored(tensor.detach()))
+            self._mark_written([tensor], label_stored(tensor.detach(), self._images))
 
     def observe(self, func: Any, args: Any, kwargs: Any, out: Any, place: str) -> None:
         """Follow one operation.
@@ -157,7 +163,7 @@ class Provenance:
             self._observe(func, args, kwargs, out, place)
 
     def _observe(self, func: Any, args: Any, kwargs: Any, out: Any, place: str) -> None:
-        name = func._schema.name.partition("::")[2].removesuffix("_")
+        name = _name(func)
         arguments = bind_arguments(func, args, kwargs)
         inputs = list(list_tensors(arguments))
         written = written_tensors(func, arguments)
@@ -172,61 +178,30 @@ class Provenance:
         if active and name in VALUE_DEPENDENT:
             self.outside.note_value_read(inputs[0], place)
         if active:
-            label = self._read(name, arguments, place)
+            label = self._readings.read(name, arguments, place)
         elif name in RANDOM:
             made = next(list_tensors(out), None)
             count = 0 if made is None else count_numbers([made])
-            label = Label(sources={Source("random", made, count): count} if count > 1 else {})
+            if made is not None and self._images in made.shape:
+                count //= self._images  # some are for each image
+            source = Source("random", made, count)
+            label = Label(sources={source: count} if count > 1 else {})
+            # Numbers that forward has set a seed for are the same in each run.
+            if arguments.get("generator") is None and torch.initial_seed() == self._seed:
+                self._noise.add(source)
         elif name in SHAPE_ONLY | GENERATED:
             label = Label()
         elif not inputs and (made := next(list_tensors(out), None)) is not None:
-            label = label_stored(made)  # read from a file
+            label = label_stored(made, self._images)  # read from a file
         else:
-            label = join_labels(labels)
+            label = join_labels(drop_masks_and_noise(name, inputs, labels, self._noise))
         for tensor in list_tensors(out):
             self._set(tensor, self._after_view(name, tensor, inputs, label))
         if func._schema.is_mutable:
             self._mark_written(written, label)
-        for tensor in (*inputs, *list_tensors(out)):
+        for tensor in () if name in VIEWS else (*inputs, *list_tensors(out)):
             if not self._label(tensor).active:
                 self._unseen_writes.remember(tensor)
-
-    def _read(self, name: str, arguments: dict[str, Any], place: str) -> Label:
-        """Report the sources that an operation on values from the input reads.
-
-        Returns:
-            The label of its result.
-        """
-        slots = _WEIGHT_ARGUMENTS.get(name, ())
-        shapes = [t.shape for t in list_tensors(arguments) if self._label(t).active]
-        carried: dict[Source, int] = {}
-        for at, argument in arguments.items():
-            for tensor in list_tensors(argument):
-                label = self._label(tensor)
-                if label.active:
-                    # Values that a stored index has picked are weights if they are used as such.
-                    if slots and at == slots[-1]:
-                        self._report(label.sources, place, name, as_weight=True)
-                    elif not slots:
-                        carried.update(label.sources)
-                elif name in _INDEXING and not tensor.is_floating_point():
-                    carried.update(label.sources)
-                else:
-                    noise = name in POINTWISE and tensor.shape in shapes
-                    used = {
-                        source: numbers
-                        for source, numbers in label.sources.items()
-                        if not (source.kind == "random" and noise)
-                        and not (source.kind == "buffer" and _is_no_weight(name, at, tensor))
-                    }
-                    self._report(used, place, name, as_weight=at in slots)
-        return Label(active=True, sources=carried)
-
-    def _report(
-        self, sources: Mapping[Source, int], place: str, operation: str, *, as_weight: bool
-    ) -> None:
-        for source, numbers in sources.items():
-            self.readings.append(Reading(source, numbers, place, operation, as_weight))
 
     def note_bulk_read(self, tensor: torch.Tensor, method: str, place: str) -> bool:
         """Note that a net takes a tensor's values out of PyTorch, as ``x.numpy()`` does.
@@ -248,14 +223,33 @@ class Provenance:
         if storage is not None and (known := self._by_storage.get(storage)) is not None:
             self._set(tensor, known)
             return known
-        label = label_stored(tensor)
-        if capacity(tensor) == 1 and tensor.device.type == "cpu" and tensor.layout == torch.strided:
+        earlier = self._earlier is not None and self._earlier.has_generated(tensor)
+        if earlier or (tensor in _GENERATED and _GENERATED[tensor] == digest(tensor)):
+            self._set(tensor, Label())
+            self._unseen_writes.remember(tensor, storage=True)
+            return Label()
+        label = label_stored(tensor, self._images)
+        if (
+            count_numbers([tensor]) == 1
+            and label.sources
+            and tensor.device.type == "cpu"
+            and tensor.layout == torch.strided
+        ):
             self.outside.note_number(tensor)
             label = Label()
         if storage is not None:
             self._foreign.add(storage)
         self._set(tensor, label)
         return label
+
+    def has_generated(self, tensor: torch.Tensor) -> bool:
+        """Return whether this run has made a tensor's numbers, from none and not from images."""
+        storage = storage_address(tensor)
+        label = self._by_storage.get(storage or 0)
+        if label is None or storage in self._foreign or storage in self._registered_in:
+            return self._earlier is not None and self._earlier.has_generated(tensor)
+        computed = label.active or any(s.kind != "parameter" for s in label.sources)
+        return not computed and not self._unseen_writes.found_in(tensor)
 
     def _set(self, tensor: torch.Tensor, label: Label) -> None:
         storage = storage_address(tensor)
@@ -292,8 +286,8 @@ class Provenance:
         storage = storage_address(out)
         if name in _MEMORY_VIEWS and storage is not None:
             made = storage in self._by_storage and storage not in self._foreign
-            if not made or self._unseen_writes.found_in(out):
-                return label_stored(out)  # such as the content of a file
+            if not made:
+                return label_stored(out, self._images)  # such as the content of a file
             label = join_labels([label, self._by_storage[storage]])
         size = capacity(out)
         sources = {s: min(n, size) for s, n in label.sources.items()}
@@ -311,12 +305,13 @@ class Provenance:
         for _, tensor in tensors:
             if nn.parameter.is_lazy(tensor):
                 continue
-            numbers, sources = capacity(tensor), dict[Source, int]()
+            numbers, own = count_stored(tensor), count_numbers([tensor])
             if kind == "buffer":
                 sources = {Source("buffer", tensor, numbers): numbers}
-            elif numbers > count_numbers([tensor]):
-                packed = numbers - count_numbers([tensor])
-                sources = {Source("packed", tensor, packed): packed}
+            else:
+                sources = {Source("parameter", tensor, own): own}
+                if numbers > own:
+                    sources[Source("packed", tensor, numbers - own)] = numbers - own
             label = Label(sources=sources)
             self._set(tensor, label)
             self._unseen_writes.remember(tensor)
@@ -328,11 +323,8 @@ class Provenance:
                 self._by_storage[storage] = join_labels([old, label])
 
 
-def _is_no_weight(operation: str, argument: str, buffer: torch.Tensor) -> bool:
-    """Return whether an operation uses a buffer as statistics, a position, a mask or an index."""
-    statistics = argument in ("running_mean", "running_var")
-    mask = operation in _ADDING | _INDEXING or "scaled_dot_product" in operation
-    return statistics or mask or not (buffer.is_floating_point() or buffer.is_complex())
+def _name(func: Any) -> str:
+    return str(func._schema.name).partition("::")[2].removesuffix("_")
 
 
 def _version(tensor: torch.Tensor) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any
 
 import torch
@@ -23,7 +24,7 @@ from netlet.analysis.left_out import write_left_out_notes
 from netlet.analysis.memory import forward_backward_bytes, peak_bytes
 from netlet.analysis.module_rows import list_rows, name_reader, shown_name
 from netlet.analysis.net_end import count_outputs, write_end_notes
-from netlet.analysis.ops import Trace
+from netlet.analysis.ops import Op, Trace
 from netlet.analysis.precision import copy_in_float32, list_precisions
 from netlet.analysis.provenance import Provenance
 from netlet.analysis.structure import describe_structure, list_kinds
@@ -34,11 +35,15 @@ from netlet.graph import BATCH, Execution, Graph, ModuleRun, Observer, Tracer
 from netlet.graph.aten_names import BULK_READS
 from netlet.nets.code_state import CodeState
 from netlet.nets.compiled_nets import unwrap
-from netlet.nets.eval_mode import eval_mode
+from netlet.nets.eval_mode import EVALUATION_BATCH, eval_mode
 from netlet.nets.isolation import Isolation
 from netlet.nets.outputs import first_tensor
 from netlet.nets.registered import find_device, list_modules
 from netlet.nets.registry import check_shape
+
+# What the run on a usual batch may cost: numbers in memory, multiply-adds, and the operations of a
+# net that takes its images one by one.
+_MAX_NUMBERS, _MAX_MACS, _MAX_CALLS = 50_000_000, 5_000_000_000, 2_000
 
 
 def trace(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> Trace:
@@ -91,8 +96,13 @@ def _trace(net: nn.Module, shape: Sequence[int]) -> Trace:
         reader = name_reader(execution.reader, execution.read_at)
     graph = execution.graph
     effects = follow_fields(graph, execution.certain)
-    larger, hidden_from_blank = _run_on_other_images(net, shape, images.dtype, code)
+    noise = _random_images(images, BATCH + 1)
+    second = Provenance(net, provenance)
+    larger, hidden_from_blank = _run_on_other_images(second, noise, code)
     rows = list_rows(execution, larger, effects)
+    noise = _random_images(images, _count_usual_images(shape, execution, larger, rows.ops))
+    third = Provenance(net, second)
+    _, hidden_from_few = _run_on_other_images(third, noise, code)
     calls = list(execution.root.calls())
     training = functools.cache(lambda: run_in_training(net, images, code))  # few nets need it
     kinds = list_kinds(execution.root)
@@ -107,6 +117,7 @@ def _trace(net: nn.Module, shape: Sequence[int]) -> Trace:
         hidden=max(
             find_hidden_weights(net, provenance),
             hidden_from_blank,
+            hidden_from_few,
             key=lambda hidden: (sum(weights.numbers for weights in hidden), len(hidden)),
         ),
         activation_bytes=None if reader else peak_bytes(images, calls),
@@ -156,10 +167,12 @@ def _run_on_blank_images(
         NetError: The net does not run.
     """
     failure: NetError | None = None
+    provenance: Provenance | None = None
     for precision in list_precisions(net):
         images = torch.zeros(BATCH, *shape, dtype=precision, device=find_device(net))
-        observer = _ValueObserver(Provenance(net))
-        observer.provenance.start(images)
+        provenance = Provenance(net, provenance)
+        observer = _ValueObserver(provenance)
+        provenance.start(images)
         tracer = Tracer(net, images, [observer])
         with eval_mode(net), torch.random.fork_rng(devices=[]):
             try:
@@ -175,20 +188,52 @@ def _run_on_blank_images(
     raise failure
 
 
+def _random_images(images: torch.Tensor, number: int) -> torch.Tensor:
+    """Return noise of the shape, precision and device of some images."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.rand(number, *images.shape[1:], generator=generator).to(images)
+
+
+def _count_usual_images(
+    shape: Sequence[int], execution: Execution, larger: Execution | None, ops: Sequence[Op]
+) -> int:
+    """Return in which batch to look at a net as evaluation runs it.
+
+    In fewer images than there where all of them would take more than a few tenths of a second.
+
+    Args:
+        shape: The shape of one image.
+        execution: Its run on ``BATCH`` images.
+        larger: Its run on one image more, if it runs on that.
+        ops: Its layers and functions.
+    """
+    calls = list(execution.root.calls())
+    more_calls = 0 if larger is None else len(list(larger.root.calls())) - len(calls)
+    numbers = forward_backward_bytes(calls) // 8 + prod(shape)
+    macs = sum(op.macs or 0 for op in ops if op.leaf)
+    affordable = min(
+        _MAX_NUMBERS // numbers, _MAX_MACS // max(macs, 1), _MAX_CALLS // max(more_calls, 1)
+    )
+    return max(BATCH + 2, min(EVALUATION_BATCH, affordable))
+
+
 def _run_on_other_images(
-    net: nn.Module, shape: Sequence[int], precision: torch.dtype, code: CodeState
+    provenance: Provenance, images: torch.Tensor, code: CodeState
 ) -> tuple[Execution | None, tuple[HiddenWeights, ...]]:
-    """Run a net on noise, in a batch of one image more.
+    """Run a net on more images than those that it was traced on.
+
+    Args:
+        provenance: For this run.
+        images: Noise.
+        code: The functions that the net must leave as they are.
 
     Returns:
         The run, None if the net does not run on that, and the weights that the net hides from blank
         images.
     """
-    provenance = Provenance(net)
-    execution = None
+    net, execution = provenance.net, None
     with eval_mode(net), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        images = torch.rand(BATCH + 1, *shape).to(find_device(net), precision)
+        torch.manual_seed(len(images))  # not the one that the net may set itself in all runs
         provenance.start(images)
         tracer = Tracer(net, images, [_ValueObserver(provenance)])
         try:
@@ -214,8 +259,10 @@ class _ValueObserver(Observer):
         self.provenance = provenance
         self.taken: str | None = None
 
-    def dispatching(self, args: tuple[Any, ...], kwargs: dict[str, Any], run: ModuleRun) -> None:
-        self.provenance.prepare(args, kwargs, shown_name(run))
+    def dispatching(
+        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], run: ModuleRun
+    ) -> None:
+        self.provenance.prepare(func, args, kwargs, shown_name(run))
 
     def dispatched(
         self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any, run: ModuleRun

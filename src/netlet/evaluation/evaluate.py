@@ -15,7 +15,7 @@ from netlet.data.split import Split
 from netlet.display import Displayed
 from netlet.errors import NetError, check_argument, check_order, check_type, shows_call
 from netlet.nets.device_errors import explain_device_errors
-from netlet.nets.eval_mode import eval_mode
+from netlet.nets.eval_mode import EVALUATION_BATCH, eval_mode
 from netlet.nets.isolation import guard_net
 from netlet.nets.outputs import extract_logits
 from netlet.nets.registered import find_device
@@ -23,7 +23,6 @@ from netlet.recipes import Recipe
 from netlet.records import CalibrationBin, Mistake
 from netlet.text import count_noun, format_shape
 
-EVALUATION_BATCH = 500  # small enough for the feature maps of a tiny net to stay in the cache
 _EVALUATE = "netlet.evaluate(net, data.held_out, recipe, data.classes)"
 _CUDA_BATCH = 2_000  # a GPU is busy only with many images
 _CALIBRATION_BINS = 10

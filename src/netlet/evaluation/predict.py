@@ -14,9 +14,9 @@ from netlet.data.batches import normalize
 from netlet.display import Displayed
 from netlet.errors import NetError, check_argument, check_type
 from netlet.evaluation.confidence import apply_confidence
-from netlet.evaluation.evaluate import EVALUATION_BATCH, refuse_wrong_scores, to_probabilities
+from netlet.evaluation.evaluate import refuse_wrong_scores, to_probabilities
 from netlet.nets.device_errors import explain_device_errors
-from netlet.nets.eval_mode import eval_mode
+from netlet.nets.eval_mode import EVALUATION_BATCH, eval_mode
 from netlet.nets.outputs import extract_logits
 from netlet.nets.registered import find_device
 from netlet.recipes import Recipe

@@ -17,8 +17,8 @@ GENERATED = frozenset(
         *("_efficientzerotensor", "_empty_affine_quantized", "_sparse_coo_tensor_with_dims"),
         *("_sparse_compressed_tensor_with_dims", "arange", "bartlett_window", "blackman_window"),
         *("empty", "empty_permuted", "empty_strided", "eye", "fft_fftfreq", "fft_rfftfreq", "full"),
-        *("hamming_window", "hann_window", "kaiser_window", "linspace", "logspace", "ones"),
-        *("range", "scalar_tensor", "tril_indices", "triu_indices", "zeros"),
+        *("hamming_window", "hann_window", "iota", "kaiser_window", "linspace", "logspace"),
+        *("ones", "range", "scalar_tensor", "tril_indices", "triu_indices", "zeros"),
     ]
 )
 SPLITS = frozenset(

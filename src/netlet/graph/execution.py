@@ -40,10 +40,13 @@ class Execution(Displayed):
 class Observer:
     """Watches a run; this one does nothing."""
 
-    def dispatching(self, args: tuple[Any, ...], kwargs: dict[str, Any], run: ModuleRun) -> None:
+    def dispatching(
+        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], run: ModuleRun
+    ) -> None:
         """Look at the arguments of an operation before it runs.
 
         Args:
+            func: The operation, an ``OpOverload``.
             args: Its arguments.
             kwargs: Its keyword arguments.
             run: The run of the module that called it.

@@ -144,7 +144,7 @@ class _DispatchMode(TorchDispatchMode):
             return result
         current = self._recorder.runs.current
         for observer in self._observers:
-            observer.dispatching(args, kwargs, current)
+            observer.dispatching(func, args, kwargs, current)
         result = func(*args, **kwargs)
         self._refuse_nested((args, kwargs, result))
         for observer in self._observers:

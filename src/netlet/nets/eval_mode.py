@@ -1,4 +1,4 @@
-"""Evaluation mode as a context manager."""
+"""How evaluation runs a net: in evaluation mode, on so many images at once."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from torch import nn
 
 from netlet.nets.compiled_nets import is_exported
 from netlet.nets.registered import list_modules
+
+EVALUATION_BATCH = 500  # small enough for the feature maps of a tiny net to stay in the cache
 
 
 @contextmanager
