@@ -180,3 +180,74 @@ def test_a_class_whose_forward_a_decorator_adds_is_a_net(tmp_path: Path) -> None
     assert list_addresses(str(tmp_path / "mine.py")) == [
         f"{tmp_path / 'mine.py'}:{name}" for name in ("Net", "loss")
     ]
+
+
+OF_LIST = """
+SIZES = [3]
+class Net(nn.Module):
+    def __init__(self, sizes=SIZES):
+        super().__init__()
+        self.f = nn.Linear(784, sum(sizes))
+    def forward(self, x):
+        return self.f(x.flatten(1))
+"""
+
+
+@pytest.mark.parametrize("more", ["SIZES += [5]", "if True:\n    SIZES += [5]", "SIZES.append(5)"])
+def test_a_default_that_is_changed_below_its_function_counts(tmp_path: Path, more: str) -> None:
+    assert load(tmp_path, f"{OF_LIST}{more}\n") == 8
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "@torch.autocast(device)\ndef fit(n):\n    n(loader)\n",
+        "@functools.lru_cache(maxsize=WIDTH)\ndef fit(n):\n    n(loader)\n",
+        "def run(c):\n    c.steps = loader\nrun(cfg)\n",
+        "def evaluate(model):\n    model.accuracy = loader\nevaluate(net)\n",
+    ],
+)
+@pytest.mark.parametrize("name", ["Net", "net"])
+def test_code_that_only_notes_something_at_an_object_is_not_run(
+    tmp_path: Path, rest: str, name: str
+) -> None:
+    before = (
+        "import functools, pathlib, torch, types\nWIDTH, device = 10, 'cpu'\n"
+        "cfg = types.SimpleNamespace(width=WIDTH)\n"
+    )
+    used = NET.replace("WIDTH", "cfg.width").replace("x.flatten(1)", "x.flatten(1).to(device)")
+    place = tmp_path / "loaded"
+    loads = f"net = Net()\nloader = pathlib.Path({str(place)!r}).touch()\n"
+    assert load(tmp_path, f"{before}{used}{loads}{rest}", name) == 10
+    assert not place.exists()
+
+
+def test_a_helper_that_was_put_on_an_earlier_definition_is_there(tmp_path: Path) -> None:
+    add = "def add(c):\n    return lambda f: setattr(c, f.__name__, f) or f\n"
+    helper = "@add(Net)\ndef widen(n):\n    return n * 2\n"
+    later = NET.replace("WIDTH", "widen(WIDTH)")
+    assert load(tmp_path, f"WIDTH = 10\n{NET}{add}{helper}{later}") == 20
+
+
+@pytest.mark.parametrize(
+    "reads",
+    [
+        "class K:\n    def __getitem__(self, i):\n        return V + i\nk = K()\nLOOP\nWIDTH = k[1]\n",
+        "it = (V + 1 for _ in range(1))\nLOOP\nfor WIDTH in it:\n    pass\n",
+        "class B:\n    def __init_subclass__(cls):\n        cls.w = V + 1\nLOOP\nclass C(B):\n"
+        "    pass\nWIDTH = C.w\n",
+    ],
+)
+def test_a_loop_counts_whose_value_is_read_by_code_that_no_call_shows(
+    tmp_path: Path, reads: str
+) -> None:
+    text = reads.replace("LOOP", "for V in (3, 5):\n    pass")
+    assert load(tmp_path, f"V = 3\n{text}V = 9\n{NET}") == 6
+
+
+def test_the_statements_of_a_large_file_are_selected_once(tmp_path: Path) -> None:
+    """With the square of their number, these take minutes."""
+    chain = "".join(f"def f{i}(x):\n    return f{i - 1}(x)\n" for i in range(1, 300))
+    loops = "".join(f"for WIDTH in (4, 5):\n    print(f{i}(WIDTH))\n" for i in range(300))
+    text = f"def f0(x):\n    return x\n{chain}{loops}WIDTH = 10\n{NET}"
+    assert load(tmp_path, text) == 10

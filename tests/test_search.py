@@ -172,9 +172,7 @@ def test_a_trial_of_a_file_keeps_its_dropout_and_records_its_code(
     with pytest.raises(NetError, match="--trust"):
         repeat_trial(file, 1)
     source.write_text(NET.replace("0.5", "0.4"))
-    with pytest.raises(
-        NetError, match=r"x\.jsonl, line 1: .*mine\.py has changed since"
-    ):
+    with pytest.raises(NetError, match=r"x\.jsonl, line 1: .*mine\.py has changed since"):
         repeat_trial(file, 1, trust=True)
     append_result(first | {"source_digest": 3}, file)
     with pytest.raises(RecordError, match="line 2: source_digest is 3, expected a text"):

@@ -222,7 +222,12 @@ def _select(
     before = list(source.body[:end])
     others = {id(source.body[i]) for i in own if i != start}
     patched = list_patched(source.body[:start])  # earlier definitions
-    others |= {id(node) for node, names in zip(before, patched, strict=False) if name in names}
+    read = set[str]().union(*map(names_used, before))
+    others |= {
+        id(node)
+        for node, names in zip(before, patched, strict=False)
+        if name in names and getattr(node, "name", "") not in read
+    }
     kept = [statement for statement in before if id(statement) not in others]
     selected = _with_later_names(source, name, kept, end)
     above = set(map(id, source.body[: start + 1]))

@@ -25,6 +25,8 @@ _Function = ast.FunctionDef | ast.AsyncFunctionDef
 _Definition = _Function | ast.ClassDef
 _Import = ast.Import | ast.ImportFrom
 _Loop = ast.For | ast.AsyncFor | ast.While
+# What may run functions, as ``k[1]`` runs an own ``__getitem__``.
+_Calling = ast.Call | ast.Subscript | ast.Attribute | ast.BinOp | ast.For | ast.With
 
 
 def select_statements(name: str, tree: ast.Module) -> ast.Module | None:
@@ -73,6 +75,13 @@ class _Script:
         self._imported = set[str]().union(
             *(names_bound(statement) for statement in body if isinstance(statement, _Import))
         )
+        self._sets = [_names_set(statement) for statement in body]
+        self._augmented = [_names_augmented(statement) for statement in body]
+        self._trains: dict[int, bool] = {}
+        self._later = [
+            names_used_later(one) if isinstance(one, _Definition) else used
+            for one, used in zip(body, self._uses, strict=True)
+        ]
         self._at_once = [names_used_at_once(statement) for statement in body]
         self._functions = {node.name: node for node in body if isinstance(node, _Function)}
 
@@ -85,7 +94,7 @@ class _Script:
         found = set[int]()
         for i in set(range(len(self._body))) - kept:
             names = (self.binds[i] & needed) | (self._modifies[i] & values)
-            late = names - read - self._modifies[i]
+            late = names - read - self._modifies[i] - self._augmented[i]
             if not isinstance(self._body[i], _Definition | _Import):
                 names -= {one for one in late if not self._is_read_after(i, one, kept)}
             if any(not self._is_replaced(i, one, kept) for one in names):
@@ -94,8 +103,7 @@ class _Script:
 
     def _read_later(self, place: int) -> set[str]:
         """Return what a statement reads; of a definition, what it reads when it is called."""
-        node = self._body[place]
-        return names_used_later(node) if isinstance(node, _Definition) else self._uses[place]
+        return self._later[place]
 
     def _is_read_after(self, place: int, name: str, kept: set[int]) -> bool:
         return any(name in self._at_once[i] for i in kept if i > place)
@@ -103,10 +111,14 @@ class _Script:
     def _is_replaced(self, place: int, name: str, kept: set[int]) -> bool:
         """Return whether what a statement does to a name does not reach the net."""
         node, below = self._body[place], range(place + 1, len(self._body))
-        end = next((i for i in below if name in self.binds[i] & _names_set(self._body[i])), None)
-        if end is None or isinstance(node, _Definition | _Import) or name in _names_augmented(node):
+        if isinstance(node, _Definition | _Import) or name in self._augmented[place]:
             return False
-        if not isinstance(node, _Loop) and not trains(node, self._functions):
+        end = next((i for i in below if name in self.binds[i] and name in self._sets[i]), None)
+        if end is None:
+            return False
+        if place not in self._trains:
+            self._trains[place] = isinstance(node, _Loop) or trains(node, self._functions)
+        if not self._trains[place]:
             return False
         # What has read the name before may have the object that the statement changes.
         start = 0 if name in self._modifies[place] else place
@@ -118,8 +130,9 @@ class _Script:
         """Return the names that a statement reads when it runs, in the functions that it calls."""
         node, found = self._body[place], set(self._at_once[place])
         calls = getattr(node, "decorator_list", []) or any(
-            isinstance(one, ast.Call) for one in walk_outside_functions(node)
+            isinstance(one, _Calling) for one in walk_outside_functions(node)
         )
+        calls = calls or (isinstance(node, ast.ClassDef) and node.bases)
         while calls:
             used = (self._uses[i] for i in kept if self.binds[i] & found)
             more = set[str]().union(*used) - found

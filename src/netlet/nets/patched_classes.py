@@ -13,7 +13,8 @@ _Function = ast.FunctionDef | ast.AsyncFunctionDef
 _Definition = _Function | ast.ClassDef
 _SET = {"setattr", "delattr"}
 _TRAIN = {"backward", "fit", "run_study", "step", "zero_grad"}  # what training code calls
-_DO_NOT_SET = {"register", "parametrize"}  # of functools.singledispatch and others, and of pytest
+# Of functools.singledispatch and others, of pytest, and of click.
+_DO_NOT_SET = {"register", "parametrize", "option", "argument"}
 
 
 def list_patched(body: Sequence[ast.stmt]) -> list[set[str]]:
@@ -25,7 +26,8 @@ def list_patched(body: Sequence[ast.stmt]) -> list[set[str]]:
         body: All statements, since it depends on the functions of the file what a call changes.
     """
     functions = {node.name: node for node in body if isinstance(node, _Function)}
-    return [_find_patched(node, functions) for node in body]
+    classes = {node.name for node in body if isinstance(node, ast.ClassDef)}
+    return [_find_patched(node, functions, classes) for node in body]
 
 
 def list_added(body: Sequence[ast.stmt]) -> dict[str, set[str]]:
@@ -37,7 +39,13 @@ def list_added(body: Sequence[ast.stmt]) -> dict[str, set[str]]:
     return found
 
 
-def _find_patched(node: ast.stmt, functions: Mapping[str, _Function]) -> set[str]:
+def _find_patched(
+    node: ast.stmt, functions: Mapping[str, _Function], classes: set[str]
+) -> set[str]:
+    """Return the names that a statement changes; by other code than its own, only classes.
+
+    A function that gets a net or a configuration is more likely to train or to evaluate.
+    """
     found = set[str]()
     if isinstance(node, _Definition):
         for decorator in node.decorator_list:
@@ -45,14 +53,14 @@ def _find_patched(node: ast.stmt, functions: Mapping[str, _Function]) -> set[str
                 found |= _find_in_decorator(decorator, functions)
             if isinstance(node, _Function):
                 found |= _find_annotated(decorator, node)
-        return found
+        return found & classes
     for call in _walk_now(node):
         if isinstance(call, ast.Call) and _name(call.func) in _SET and call.args:
             found.add(_root(call.args[0]))
     called = node.value if isinstance(node, ast.Expr | ast.Assign) else None
     while isinstance(called, ast.Call):  # also add_to_class(Net)(forward)
         if function := functions.get(_name(called.func)):
-            found |= _find_passed(called, function, _find_set(function))
+            found |= _find_passed(called, function, _find_set(function)) & classes
         called = called.func
     found.discard("")
     return set() if found and trains(node, functions) else found
