@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -14,6 +14,8 @@ from torch.nn.utils import prune
 
 from netlet.analysis import trace
 from netlet.analysis.labels import count_stored
+from netlet.graph.call import Call
+from netlet.graph.mixing_aten import _grid_sample
 
 Forward = Callable[[Any, torch.Tensor], torch.Tensor]
 RANDOM = torch.Generator().manual_seed(0)
@@ -301,3 +303,53 @@ def test_a_layer_that_forward_creates_is_named() -> None:
     (found,) = trace(net).hidden
     assert found.numbers >= 7840
     assert "random numbers made in forward" in found.name
+
+
+def look_at_each(net: Any, x: torch.Tensor) -> torch.Tensor:
+    kept = [image * 2 if image.mean() > 0.1 else image for image in x]
+    return net.dense(torch.stack(kept) - net.own)
+
+
+def scale_each(net: Any, x: torch.Tensor) -> torch.Tensor:
+    return net.dense(torch.stack([image / (1 + float(image.max())) for image in x]))
+
+
+@pytest.mark.parametrize(
+    ("own", "forward"),
+    [
+        (random(784), look_at_each),
+        (random(784), scale_each),
+        (
+            random(784),
+            lambda net, x: torch.cat([net.dense(part - net.own) for part in x.split(32)]),
+        ),
+        (random(1, 784), lambda net, x: torch.cat([net.dense(one[None] - net.own) for one in x])),
+        (
+            torch.zeros(512, 784),
+            lambda net, x: net.dense(
+                x + net.dense.weight[0] @ net.own[: len(x)].T @ net.own[: len(x)]
+            ),
+        ),
+    ],
+    ids=["a choice for each", "a number of each", "parts", "one by one", "first states"],
+)
+def test_a_batch_that_is_run_in_parts_hides_nothing(own: torch.Tensor, forward: Forward) -> None:
+    assert not trace(Net(own, forward)).hidden
+
+
+def test_a_fixed_grid_is_followed_once_for_all_images() -> None:
+    """For each image of a large batch, it took gigabytes."""
+    images, grid = torch.zeros(500, 1, 6, 6), random(1, 6, 6, 2).expand(500, -1, -1, -1)
+    maps = []
+
+    def sample(image: torch.Tensor, *more: Any) -> torch.Tensor:
+        maps.append(len(image))
+        return torch.ops.aten.grid_sampler_2d.default(image, *more)
+
+    words = {"interpolation_mode": 0, "padding_mode": 0, "align_corners": False}
+    arguments = {"input": images, "grid": grid, **words}
+    weight = cast(Any, None)
+    _grid_sample(
+        Call("grid_sampler_2d", arguments, images, lambda one: one is images, weight, sample)
+    )
+    assert maps == [1]

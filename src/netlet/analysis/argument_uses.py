@@ -75,11 +75,19 @@ def count_share(
     """
     share = 1
     for tensor in values:
-        own = spread(tensor) // max(images, 1)
+        own = spread(tensor) // _count_images(tensor, images)
         if operation == "cat":  # coordinates are a few channels more
             own = max(own, _MAX_COORDINATES * own // max(tensor.shape[arguments["dim"]], 1))
         share = max(share, own)
     return share
+
+
+def _count_images(tensor: torch.Tensor, images: int) -> int:
+    """Return how many images a value is of: some of a batch that forward runs in parts."""
+    first, *others = (*tensor.shape, 1)
+    if first % images == 0 or images in others:
+        return images
+    return first if first < images else 1
 
 
 def spread(tensor: torch.Tensor) -> int:

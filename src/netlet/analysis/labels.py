@@ -85,3 +85,9 @@ def count_stored(tensor: torch.Tensor) -> int:
         if -half <= low and high < (2 * half if low >= 0 else half):
             return min(most, numbers * bytes_)
     return most
+
+
+def is_zero(tensor: torch.Tensor) -> bool:
+    """Return whether a tensor is known to have no number but zeros."""
+    plain = tensor.layout is torch.strided and not (tensor.is_quantized or tensor.is_nested)
+    return plain and tensor.device.type != "meta" and not bool(tensor.detach().count_nonzero())

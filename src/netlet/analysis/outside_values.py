@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+# The limits are for a few images: a net may look at each image by itself.
+_FEW_IMAGES = 3
 # So many different Python numbers are constants of formulas.
 _MAX_NUMBERS = 64
 # So many values may be read into Python to choose a path, and so many more numbers used then.
@@ -32,6 +34,11 @@ class OutsideValues:
         self._numbers: set[Any] = set()  # in arithmetic
         self._taken: list[_Taken] = []
         self._values_read = self._choices = 0
+        self._factor = 1  # of the limits
+
+    def start(self, images: int) -> None:
+        """Note how many images run."""
+        self._factor = max(1, images // _FEW_IMAGES)
 
     def note_arguments(self, func: Any, args: Any, kwargs: Any) -> None:
         """Note the Python numbers that an operation computes with."""
@@ -52,9 +59,9 @@ class OutsideValues:
             self._choices += 1
         else:
             self._values_read += 1
-        if self._choices > _MAX_CHOICES:
+        if self._choices > _MAX_CHOICES * self._factor:
             self.reasons[describe_outside("item", place)] = None
-        if self._values_read == _MAX_VALUES_READ + 1:
+        if self._values_read == _MAX_VALUES_READ * self._factor + 1:
             self._taken.append(_Taken(describe_outside("item", place), len(self._numbers)))
 
     def note_bulk_read(self, method: str, place: str) -> None:
@@ -76,10 +83,10 @@ class OutsideValues:
         """
         for taken in self._taken:
             # Values that were only looked at do no harm.
-            used = len(self._numbers) > taken.numbers + _MAX_NEW_NUMBERS
+            used = len(self._numbers) > taken.numbers + _MAX_NEW_NUMBERS * self._factor
             if has_sources or used:
                 self.reasons[taken.reason] = None
-        return len(self._numbers) if len(self._numbers) > _MAX_NUMBERS else 0
+        return len(self._numbers) if len(self._numbers) > _MAX_NUMBERS * self._factor else 0
 
 
 def describe_outside(method: str, place: str) -> str:

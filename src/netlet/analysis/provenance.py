@@ -16,7 +16,15 @@ from torch import nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from netlet.analysis.argument_uses import drop_masks_and_noise
-from netlet.analysis.labels import Label, Source, capacity, count_stored, join_labels, label_stored
+from netlet.analysis.labels import (
+    Label,
+    Source,
+    capacity,
+    count_stored,
+    is_zero,
+    join_labels,
+    label_stored,
+)
 from netlet.analysis.outside_values import OutsideValues, in_module
 from netlet.analysis.readings import Reading, Readings
 from netlet.analysis.unseen_writes import UnseenWrites, digest
@@ -77,6 +85,7 @@ class Provenance:
     def start(self, x: torch.Tensor) -> None:
         """Register the input."""
         self._images = self._readings.images = len(x)
+        self.outside.start(len(x))
         self._seed = torch.initial_seed()
         self._set(x, Label(active=True))
 
@@ -308,6 +317,8 @@ class Provenance:
             numbers, own = count_stored(tensor), count_numbers([tensor])
             if kind == "buffer":
                 sources = {Source("buffer", tensor, numbers): numbers}
+                if is_zero(tensor):  # as first states of a recurrent layer are
+                    sources = {}
             else:
                 sources = {Source("parameter", tensor, own): own}
                 if numbers > own:

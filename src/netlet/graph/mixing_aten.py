@@ -116,7 +116,7 @@ def _grid_sample(call: Call) -> Operation:
     places, new = int(np.prod(sizes)), int(np.prod(grid.shape[1:-1]))
     if places * new > _MAX_MASK:
         return _outside(call, None, "the maps are too large to follow it")
-    points = grid.detach().double()
+    points = grid.detach().double().unique(dim=0)  # images have the same points, or few
     unit = torch.eye(places, dtype=torch.float64).reshape(1, places, *sizes)
     weights = call.function(
         unit.expand(len(points), *unit.shape[1:]),
