@@ -407,7 +407,7 @@ def test_a_signal_keeps_finished_seeds_and_ends_the_tasks(
     wait_for(lambda: list((tmp_path / "far").glob("seed-*/run.json")))
     driver.send_signal(number)
     _, err = driver.communicate(timeout=_WAIT_S)
-    assert driver.returncode == 130
+    assert driver.returncode == 130, err
     assert (
         "finished seeds and checkpoints are kept in far, run the same command for the rest" in err
     )
