@@ -245,7 +245,8 @@ def test_a_run_of_a_net_with_weights_outside_of_it_can_be_read_and_reported(
     [
         (changed_weights.weight_normed, ("_WeightNorm (of weights)", (8, 1, 3, 3), 0)),
         (changed_weights.spectral_normed, ("_SpectralNorm (of weights)", (8, 1, 3, 3), 80)),
-        (changed_weights.pruned, ("fixed weights in a buffer", (), 0)),
+        (changed_weights.pruned, ("Conv2d", (8, 26, 26), 48672)),
+        (changed_weights.scaled, ("fixed weights in a buffer", (), 0)),
     ],
 )
 def test_a_run_of_a_net_that_computes_its_weights_can_be_read(
