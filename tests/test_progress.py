@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from torch import nn
+from tqdm import tqdm
 
 import netlet
 from netlet import progress
@@ -225,6 +226,20 @@ def test_the_study_command_shows_a_line_for_each_ended_seed_without_a_terminal(
         "worker 1: seed 1: 99 of 100 test images (99.00%)",
         r"worker 2: seed 2: its process died\x1b[2J",
     ]
+
+
+def test_an_interrupt_at_the_first_line_of_a_study_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # tqdm makes its lock at the first line: another error took the place of a Ctrl-C meanwhile.
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.delattr(tqdm, "_lock", raising=False)
+    monkeypatch.setattr(tqdm, "get_lock", interrupt)
+    assert "99 of 100" in watch_study(io.StringIO(), monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        watch_study(Screen(), monkeypatch)
 
 
 def test_the_study_command_shows_a_bar_and_every_worker_on_a_terminal(

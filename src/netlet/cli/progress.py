@@ -166,14 +166,17 @@ class WorkerLines:
 
     def __call__(self, event: WorkerEvent) -> None:
         """Show an event of a worker."""
+        worker = f"worker {event.worker + 1}: seed {event.seed}"
+        ended, line = event.finished or event.error, f"{worker}: {event.error or event.score}"
+        if not is_terminal():
+            if ended:  # without tqdm, which loses a Ctrl-C that comes while it makes its lock
+                say(line)
+            return
         from tqdm import tqdm
 
-        worker = f"worker {event.worker + 1}: seed {event.seed}"
-        if event.finished or event.error:
+        if ended:
             with tqdm.external_write_mode(sys.stderr):  # above the bars
-                say(f"{worker}: {event.error or event.score}")
-        if not is_terminal():
-            return
+                say(line)
         if self._total is not None:
             self._total(event)
         if event.worker not in self._bars:
