@@ -205,6 +205,7 @@ def test_a_default_that_is_changed_below_its_function_counts(tmp_path: Path, mor
         "@functools.lru_cache(maxsize=WIDTH)\ndef fit(n):\n    n(loader)\n",
         "def run(c):\n    c.steps = loader\nrun(cfg)\n",
         "def evaluate(model):\n    model.accuracy = loader\nevaluate(net)\n",
+        "def run(c):\n    vars(c)['steps'] = loader\nrun(cfg)\n",
     ],
 )
 @pytest.mark.parametrize("name", ["Net", "net"])

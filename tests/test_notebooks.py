@@ -298,7 +298,7 @@ def test_modules_of_cells_are_forgotten_with_the_notebook(tmp_path: Path) -> Non
             "'nn' is defined in cell 1 of a.ipynb, which is not valid Python (line 2: '(' was never",
         ),
         (
-            (f"{IMPORT}def set():\n    global width\n    width = 3", "set()", FLAT.format("width")),
+            (f"{IMPORT}def set():\n    global width\n    width = 3", FLAT.format("width")),
             "'width' is not defined by a statement of its own; define it outside of functions",
         ),
     ],

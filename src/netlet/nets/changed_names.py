@@ -6,14 +6,11 @@ import ast
 from collections.abc import Iterator, Mapping, Sequence
 from types import FunctionType
 
+from netlet.nets.script import MUTATING_METHODS, pair_arguments
 from netlet.nets.stored_values import is_a, read_names
 from netlet.nets.used_functions import FunctionNode, is_of_library
 
-# Methods that change a list, a set or a dict, functions that change what is passed to them first,
-# and functions that return parts of it.
-_METHODS = {"append", "extend", "insert", "remove", "pop", "popitem", "clear", "sort", "reverse"}
-_METHODS |= {"add", "discard", "update", "setdefault", "difference_update", "intersection_update"}
-_METHODS |= {"symmetric_difference_update", "__setitem__", "__delitem__", "__iadd__", "__ior__"}
+# Functions that change what is passed to them first, and functions that return parts of it.
 _FUNCTIONS = {"heapify", "heappush", "heappop", "heapreplace", "heappushpop", "shuffle"}
 _FUNCTIONS |= {"insort", "insort_left", "insort_right", "setitem", "delitem", "iadd"}
 _PASS_ON = {
@@ -116,7 +113,7 @@ class _Changes:
         """Note what a node by itself changes or names."""
         match node:
             case ast.Attribute() | ast.Subscript():
-                if not isinstance(node.ctx, ast.Load) or _find_name(node) in _METHODS:
+                if not isinstance(node.ctx, ast.Load) or _find_name(node) in MUTATING_METHODS:
                     self.changed |= _list_places(node.value)
             case ast.AugAssign():
                 self.changed |= _list_places(node.target)
@@ -182,13 +179,13 @@ class _Changes:
         changes = any(map(_changes_argument, (node.func, *node.args)))
         if changes or (called not in self._functions and self._is_of_user(node.func)):
             self.changed = self.changed.union(*map(_list_places, passed))
-        elif called in _METHODS and isinstance(node.func, ast.Attribute):
+        elif called in MUTATING_METHODS and isinstance(node.func, ast.Attribute):
             into = f"{_find_place(node.func.value)}[]"
             self._name((into, one) for one in passed)
         # Of a dataclass, for example.
         self._name((f".{one.arg}", one.value) for one in node.keywords if one.arg)
         for arguments in self._functions.get(called, ()):
-            self._name(_list_arguments(node, arguments))
+            self._name(pair_arguments(node, arguments, is_method=True))
 
     def _is_of_user(self, function: ast.expr) -> bool:
         """Return whether this is an imported function that may change what is passed to it."""
@@ -209,22 +206,8 @@ def _changes_argument(function: ast.expr) -> bool:
         "dict",
         "set",
     ):
-        return function.attr in _METHODS
+        return function.attr in MUTATING_METHODS
     return _find_name(function) in _FUNCTIONS
-
-
-def _list_arguments(call: ast.Call, arguments: ast.arguments) -> Iterator[tuple[str, ast.expr]]:
-    """Yield the parameters of a function with what a call passes for them."""
-    names = [one.arg for one in (*arguments.posonlyargs, *arguments.args)]
-    names = names[1:] if names[:1] in (["self"], ["cls"]) else names
-    known = {*names, *(one.arg for one in arguments.kwonlyargs)}
-    rest = [one.arg for one in (arguments.vararg, arguments.kwarg) if one]
-    yield from zip(names, call.args, strict=False)
-    yield from ((one.arg, one.value) for one in call.keywords if one.arg in known)
-    # Any parameter may get what else is passed, as by "*values" and "**values".
-    others = call.args[len(names) :] + [one.value for one in call.keywords if one.arg not in known]
-    others += [one for one in call.args if isinstance(one, ast.Starred)]
-    yield from ((name, value) for name in (*known, *rest) for value in others)
 
 
 def _list_places(node: ast.expr) -> set[str]:

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 from netlet.errors import DefinitionsWarning, NetError, did_you_mean
 from netlet.nets.cells import Cell, Source
-from netlet.nets.needed_statements import list_modified, select_statements
+from netlet.nets.effects import ScriptEffects
+from netlet.nets.needed_statements import select_statements
 from netlet.nets.net_names import list_nets
 from netlet.nets.patched_classes import list_patched
 from netlet.nets.script import (
@@ -221,11 +222,11 @@ def _select(
     end = _end_of_use(source.body, name, start, following)
     before = list(source.body[:end])
     others = {id(source.body[i]) for i in own if i != start}
-    patched = list_patched(source.body[:start])  # earlier definitions
+    changed = ScriptEffects(source.body[:start]).changed  # earlier definitions
     read = set[str]().union(*map(names_used, before))
     others |= {
         id(node)
-        for node, names in zip(before, patched, strict=False)
+        for node, names in zip(before, changed, strict=False)
         if name in names and getattr(node, "name", "") not in read
     }
     kept = [statement for statement in before if id(statement) not in others]
@@ -254,9 +255,8 @@ def _with_later_names(source: Source, name: str, body: Sequence[ast.stmt], end: 
     """Select from some statements, and from later ones those that define what these lack."""
     bound = {bound for statement in source.body[:end] for bound in names_bound(statement)} | {name}
     later = []
-    for statement, modified in zip(
-        source.body[end:], list_modified(source.body)[end:], strict=True
-    ):
+    changed = ScriptEffects(source.body).changed
+    for statement, modified in zip(source.body[end:], changed[end:], strict=True):
         names = {*names_bound(statement), *modified}
         if names and not names & bound:
             later.append(statement)

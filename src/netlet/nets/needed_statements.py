@@ -7,14 +7,15 @@ imports, definitions and values that the net depends on are run.
 from __future__ import annotations
 
 import ast
+import copy
 from collections.abc import Iterable, Sequence
 
-from netlet.nets.patched_classes import list_patched, trains
+from netlet.nets.effects import ScriptEffects
+from netlet.nets.random_numbers import RANDOM, draws, list_imported
 from netlet.nets.script import (
     is_always_kept,
     is_main_guard,
     names_bound,
-    names_modified,
     names_used,
     names_used_at_once,
     names_used_later,
@@ -25,6 +26,9 @@ _Function = ast.FunctionDef | ast.AsyncFunctionDef
 _Definition = _Function | ast.ClassDef
 _Import = ast.Import | ast.ImportFrom
 _Loop = ast.For | ast.AsyncFor | ast.While
+# Attributes that the layers of PyTorch read.
+_OF_LAYERS = frozenset({"weight", "bias", "requires_grad", "data", "p", "stride", "padding"})
+_OF_LAYERS |= {"dilation", "eps", "momentum", "inplace", "forward", "padding_mode", "scale_factor"}
 # What may run functions, as ``k[1]`` runs an own ``__getitem__``.
 _Calling = ast.Call | ast.Subscript | ast.Attribute | ast.BinOp | ast.For | ast.With
 
@@ -33,9 +37,10 @@ def select_statements(name: str, tree: ast.Module) -> ast.Module | None:
     """Return the statements of a module that a name depends on, in their order.
 
     These are the statements that bind the name, those that modify the object (``Net.forward =
-    ...``, ``layers.append(...)``, and see ``patched_classes.py``), those that bind or modify what
-    these use, and so on. Changes of ``sys.path`` and star imports are always kept. The block under
-    ``if __name__ == "__main__"`` is left out, and so is what :class:`_Script` says.
+    ...``, ``layers.append(...)``, and see ``effects.py``), those that bind or modify what these
+    use, and so on. If one draws random numbers, so are those that seed them. Changes of
+    ``sys.path`` and star imports are always kept. The block under ``if __name__ == "__main__"`` is
+    left out, and so is what :class:`_Script` says.
 
     Args:
         name: The name of the net.
@@ -68,42 +73,44 @@ class _Script:
 
     def __init__(self, name: str, body: Sequence[ast.stmt]) -> None:
         self._name, self._body = name, body
+        self._effects = ScriptEffects(body)
         self._uses = [names_used(statement) for statement in body]
-        self._modifies = list_modified(body)
+        imported = list_imported(body)
+        for used, statement in zip(self._uses, body, strict=True):
+            used |= {RANDOM} if draws(statement, imported) else set()
         binds = [set(names_bound(statement)) for statement in body]
-        self.binds = _leave_out_users(name, body, binds, self._uses, self._modifies)
-        self._imported = set[str]().union(
-            *(names_bound(statement) for statement in body if isinstance(statement, _Import))
-        )
+        self.binds = _leave_out_users(name, body, binds, self._uses, self._effects.changed)
         self._sets = [_names_set(statement) for statement in body]
         self._augmented = [_names_augmented(statement) for statement in body]
         self._trains: dict[int, bool] = {}
-        self._later = [
-            names_used_later(one) if isinstance(one, _Definition) else used
-            for one, used in zip(body, self._uses, strict=True)
-        ]
+        self._later = [names_used_later(statement) for statement in body]
         self._at_once = [names_used_at_once(statement) for statement in body]
-        self._functions = {node.name: node for node in body if isinstance(node, _Function)}
+        self._attributes = [_list_attributes(statement) for statement in body]
+        self._inside = [_names_used_inside(statement) for statement in body]
 
     def list_needed(self, kept: set[int]) -> set[int]:
         """Return the other statements that the net needs, if it needs those with some indices."""
         needed = {self._name}.union(*(self._uses[i] for i in kept))
-        # Imported modules are left out: numpy.random.seed(1), say, does not modify the net.
-        values = needed - self._imported
-        read = {self._name}.union(*(self._read_later(i) for i in kept))
+        read = {self._name}.union(*(self._later[i] for i in kept))
+        attributes = _OF_LAYERS.union(*(self._attributes[i] for i in kept))
         found = set[int]()
         for i in set(range(len(self._body))) - kept:
-            names = (self.binds[i] & needed) | (self._modifies[i] & values)
-            late = names - read - self._modifies[i] - self._augmented[i]
+            changes = self._effects.changed[i] | {
+                name for name, at in self._effects.noted[i] if at in attributes
+            }
+            names = (self.binds[i] | changes) & needed
+            late = names - read - changes - self._augmented[i]
             if not isinstance(self._body[i], _Definition | _Import):
                 names -= {one for one in late if not self._is_read_after(i, one, kept)}
-            if any(not self._is_replaced(i, one, kept) for one in names):
+            registers = any(self._is_looked_up(one, kept) for one in self._effects.registered[i])
+            if registers or any(not self._is_replaced(i, one, kept) for one in names):
                 found.add(i)
         return found
 
-    def _read_later(self, place: int) -> set[str]:
-        """Return what a statement reads; of a definition, what it reads when it is called."""
-        return self._later[place]
+    def _is_looked_up(self, name: str, kept: set[int]) -> bool:
+        """Return whether a net may depend on what definitions have put into an object."""
+        readers = (i for i in kept if name in self._inside[i])
+        return any(not self._effects.writes(self._body[i], name) for i in readers)
 
     def _is_read_after(self, place: int, name: str, kept: set[int]) -> bool:
         return any(name in self._at_once[i] for i in kept if i > place)
@@ -117,11 +124,11 @@ class _Script:
         if end is None:
             return False
         if place not in self._trains:
-            self._trains[place] = isinstance(node, _Loop) or trains(node, self._functions)
+            self._trains[place] = isinstance(node, _Loop) or self._effects.trains(node)
         if not self._trains[place]:
             return False
         # What has read the name before may have the object that the statement changes.
-        start = 0 if name in self._modifies[place] else place
+        start = 0 if name in self._effects.changed[place] else place
         return not any(
             name in self._read_now(i, kept) for i in kept if start <= i <= end and i != place
         )
@@ -140,12 +147,6 @@ class _Script:
                 break
             found |= more
         return found
-
-
-def list_modified(body: Sequence[ast.stmt]) -> list[set[str]]:
-    """Return for each statement of a file the names whose objects it modifies in any way."""
-    pairs = zip(body, list_patched(body), strict=True)
-    return [names_modified(statement) | patched for statement, patched in pairs]
 
 
 def _leave_out_users(
@@ -177,6 +178,26 @@ def _names_set(node: ast.stmt) -> set[str]:
     elif isinstance(node, ast.AnnAssign) and node.value is not None:
         targets = [node.target]
     return {name for one in targets for name in names_bound(one)} - names_used_at_once(node)
+
+
+def _names_used_inside(node: ast.stmt) -> set[str]:
+    """Return what a statement reads, of a definition without its decorators and base classes."""
+    if not isinstance(node, _Definition):
+        return names_used(node)
+    inside = copy.copy(node)
+    inside.decorator_list = []
+    if isinstance(inside, ast.ClassDef):
+        inside.bases = []
+    return names_used(inside)
+
+
+def _list_attributes(node: ast.stmt) -> set[str]:
+    """Return the attributes and keys that a statement reads, of whatever object."""
+    found = [*ast.walk(node)]
+    keys = (one.value for one in found if isinstance(one, ast.Constant))
+    return {one.attr for one in found if isinstance(one, ast.Attribute)}.union(
+        key for key in keys if isinstance(key, str)
+    )
 
 
 def _names_augmented(node: ast.stmt) -> set[str]:

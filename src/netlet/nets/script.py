@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import copy
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -10,27 +11,18 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 # Methods that modify the object they are called on in a way that matters to a net. Others, such as
 # a net's train(), do not.
-_MUTATING_METHODS = {
-    "append",
-    "extend",
-    "insert",
-    "add",
-    "update",
-    "setdefault",
-    "add_module",
-    "register_module",
-    "register_buffer",
-    "register_parameter",
-    "apply",
-    "load_state_dict",
-    "add_argument",
-    "set_defaults",
-    "remove",
-    "pop",
-}
+MUTATING_METHODS = {"append", "appendleft", "extend", "extendleft", "insert", "remove", "pop"}
+MUTATING_METHODS |= {"popleft", "popitem", "clear", "sort", "reverse", "rotate", "add", "discard"}
+MUTATING_METHODS |= {"update", "subtract", "setdefault", "difference_update", "fill", "apply"}
+MUTATING_METHODS |= {"intersection_update", "symmetric_difference_update", "load_state_dict"}
+MUTATING_METHODS |= {"__setitem__", "__delitem__", "__iadd__", "__ior__"}
+MUTATING_METHODS |= {"add_module", "register_module", "register_buffer", "register_parameter"}
+MUTATING_METHODS |= {"set_submodule", "half", "double", "bfloat16"}
+MUTATING_METHODS |= {"add_argument", "set_defaults", "read", "read_string", "read_dict", "set"}
 
 # Functions that can bind a name which no statement shows.
 _BINDING_CALLS = {"exec", "globals", "locals", "vars"}
+_ASSIGNMENTS = (ast.Assign, ast.AnnAssign, ast.AugAssign)
 
 
 def binds_name(name: str, tree: ast.Module) -> bool:
@@ -90,8 +82,20 @@ def names_bound(node: ast.AST) -> Iterator[str]:
             yield from map(_bound_by, node.names)
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             yield node.id
-        elif not isinstance(node, (*_FUNCTIONS, *_COMPREHENSIONS)):
+        elif isinstance(node, _COMPREHENSIONS):  # binds what := binds
+            inside = [one for one in walk_outside_functions(node) if isinstance(one, ast.NamedExpr)]
+            yield from (one.target.id for one in inside)
+        elif not isinstance(node, _FUNCTIONS):
+            yield from _bound_by_pattern(node)
             left += reversed([*ast.iter_child_nodes(node)])
+
+
+def _bound_by_pattern(node: ast.AST) -> Iterator[str]:
+    """Yield the name that a pattern of ``match``, or an ``except``, binds."""
+    if isinstance(node, ast.MatchAs | ast.MatchStar | ast.ExceptHandler) and node.name:
+        yield node.name
+    if isinstance(node, ast.MatchMapping) and node.rest:
+        yield node.rest
 
 
 def names_used(node: ast.AST) -> set[str]:
@@ -114,8 +118,24 @@ def names_used(node: ast.AST) -> set[str]:
             bound = {name for each in node.generators for name in names_bound(each.target)}
             names |= names_used_by_all(ast.iter_child_nodes(node)) - bound
         else:
+            names |= _names_used_by_text(node)
+            if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+                names.add(node.target.id)
             left += ast.iter_child_nodes(node)
     return names
+
+
+def _names_used_by_text(node: ast.AST) -> set[str]:
+    """Return the names that ``eval("WIDTH + 1")`` or ``globals()["WIDTH"]`` reads."""
+    match node:
+        case ast.Call(func=ast.Name(id="eval"), args=[ast.Constant(value=str(text)), *_]):
+            with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+                return names_used(ast.parse(text.strip(), mode="eval"))
+        case ast.Subscript(
+            value=ast.Call(func=ast.Name(id="globals")), slice=ast.Constant(value=str(name))
+        ):
+            return {name}
+    return set()
 
 
 def names_used_at_once(node: ast.AST) -> set[str]:
@@ -128,22 +148,29 @@ def names_used_at_once(node: ast.AST) -> set[str]:
     if not isinstance(node, ast.ClassDef):
         return names_used(node)
     # A class's own names are visible to its statements, but not inside its methods.
-    methods = [child for child in node.body if isinstance(child, _FUNCTIONS)]
-    others = [child for child in node.body if child not in methods]
-    in_class = names_used_by_all(others).union(*map(_names_used_by_header, methods)) - {
-        name for child in others for name in names_bound(child)
-    }
     header = [child for child in ast.iter_child_nodes(node) if child not in node.body]
-    return in_class | names_used_by_all(header)
+    found, own = names_used_by_all(header), set[str]()
+    for child in node.body:
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            used = _names_used_by_header(child)
+        else:
+            used = names_used(child)
+        bound = set(names_bound(child))
+        # "width = width" reads the one outside.
+        found |= used - own - (set() if isinstance(child, _ASSIGNMENTS) else bound)
+        own |= bound
+    return found
 
 
 def names_used_later(node: ast.AST) -> set[str]:
     """Return the module-level names that a statement may read after it has run.
 
-    They are those that its functions read when they are called.
+    They are those that its functions read when they are called, and its generators.
     """
-    functions = (one for one in ast.walk(node) if isinstance(one, _FUNCTIONS))
-    return set().union(*map(_names_used_by_body, functions))
+    inside = [*ast.walk(node)]
+    functions = (one for one in inside if isinstance(one, _FUNCTIONS))
+    generators = (one for one in inside if isinstance(one, ast.GeneratorExp))
+    return names_used_by_all(generators).union(*map(_names_used_by_body, functions))
 
 
 def drop_unused_imports(body: Sequence[ast.stmt], name: str) -> list[ast.stmt | None]:
@@ -220,27 +247,46 @@ def names_used_by_all(nodes: Iterable[ast.AST]) -> set[str]:
     return set().union(*map(names_used, nodes))
 
 
-def names_modified(statement: ast.AST) -> set[str]:
-    """Return the names whose objects a statement modifies: attributes, items, mutating methods."""
-    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return set()  # a definition modifies nothing until it is called
-    names = set()
-    for node in ast.walk(statement):
-        if isinstance(node, ast.Attribute | ast.Subscript) and isinstance(node.ctx, ast.Store):
-            names.add(_root_name(node))
-        elif (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Attribute)
-            and node.func.attr in _MUTATING_METHODS
-        ):
-            names.add(_root_name(node.func))
-    return names
-
-
-def _root_name(node: ast.expr) -> str:
+def find_root(node: ast.expr) -> str:
+    """Return ``net`` for ``net``, ``net.block`` and ``net[0].weight``; nothing for others."""
     while isinstance(node, ast.Attribute | ast.Subscript):
         node = node.value
     return node.id if isinstance(node, ast.Name) else ""
+
+
+def last_name(node: ast.expr) -> str:
+    """Return ``add`` for ``add`` and ``operator.add``; nothing for other expressions."""
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def list_parameters(arguments: ast.arguments) -> list[str]:
+    """Return the names of a function's parameters, first those that can be passed by place."""
+    found = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+    return [one.arg for one in (*found, arguments.vararg, arguments.kwarg) if one]
+
+
+def pair_arguments(
+    call: ast.Call, arguments: ast.arguments, *, is_method: bool = False
+) -> Iterator[tuple[str, ast.expr]]:
+    """Yield the parameters of a function with what a call passes for them.
+
+    Args:
+        call: The call.
+        arguments: The parameters of the function.
+        is_method: Whether Python passes ``self`` or ``cls``.
+    """
+    names = [one.arg for one in (*arguments.posonlyargs, *arguments.args)]
+    names = names[1:] if is_method and names[:1] in (["self"], ["cls"]) else names
+    known = {*names, *(one.arg for one in arguments.kwonlyargs)}
+    rest = [one.arg for one in (arguments.vararg, arguments.kwarg) if one]
+    yield from zip(names, call.args, strict=False)
+    yield from ((one.arg, one.value) for one in call.keywords if one.arg in known)
+    # Any parameter may get what else is passed, as by "*values" and "**values".
+    others = call.args[len(names) :] + [one.value for one in call.keywords if one.arg not in known]
+    others += [one for one in call.args if isinstance(one, ast.Starred)]
+    yield from ((name, value) for name in (*known, *rest) for value in others)
 
 
 def is_always_kept(node: ast.AST) -> bool:
@@ -253,8 +299,11 @@ def is_always_kept(node: ast.AST) -> bool:
 
 
 def is_main_guard(node: ast.AST) -> bool:
-    """Return whether a statement is ``if __name__ == "__main__"``, perhaps with ``and``."""
-    if not isinstance(node, ast.If):
+    """Return whether a statement is ``if __name__ == "__main__"``, perhaps with ``and``.
+
+    With an ``else`` it is none: that runs also where the file does not run as a script.
+    """
+    if not isinstance(node, ast.If) or node.orelse:
         return False
     tests = [node.test]
     if isinstance(node.test, ast.BoolOp) and isinstance(node.test.op, ast.And):

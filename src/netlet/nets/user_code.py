@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import importlib
 import inspect
+import random
 from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from torch import nn
 
 from netlet.errors import NetError, check_type, did_you_mean, first_line
@@ -32,6 +35,7 @@ from netlet.nets.unaffected_nets import suggest_unaffected
 from netlet.nets.user_imports import imports_of_module
 
 _loading_now: ContextVar[bool] = ContextVar("loading_now", default=False)
+_SEED_OF_TORCH = 67280421310721  # of the generator of a new process
 _OTHER_FRAMEWORKS = ("flax", "jax", "keras", "mxnet", "paddle", "tensorflow")
 
 
@@ -131,6 +135,7 @@ def _import_target(place: str, attribute: str, address: str) -> tuple[object, Se
     """
     try:
         with _one_line_errors(address, "importing it failed", keep_random=True), _loading():
+            _begin_random_numbers()
             target, selection = _resolve_target(place, attribute, address)
             return unwrap_all(target), selection
     except NetError as error:
@@ -138,6 +143,13 @@ def _import_target(place: str, attribute: str, address: str) -> tuple[object, Se
         if not others:
             raise
         raise NetError(f"{error}{others}") from error
+
+
+def _begin_random_numbers() -> None:
+    """Let random numbers begin as in a new process: a file gives the same net each time."""
+    torch.default_generator.manual_seed(_SEED_OF_TORCH)
+    random.seed(0)
+    np.random.seed(0)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,183 @@
+"""A net is loaded with what the statements of its file change, by whatever name or function."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from netlet.nets import build, find_code, find_net
+
+HEAD = """import argparse, configparser, functools, json, os, pathlib, random, types
+import torch
+from torch import nn
+"""
+NET = """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.f = nn.Linear(784, {width})
+    def forward(self, x):
+        return self.f(x.flatten(1))
+"""
+CONFIG = "class Config:\n    width = 5\n    def set(self, width):\n        self.width = width\n"
+
+
+def load(folder: Path, text: str, name: str = "Net") -> nn.Module:
+    (folder / "mine.py").write_text(HEAD + text)
+    return build(find_net(f"{folder / 'mine.py'}:{name}").builder, 0)
+
+
+def read_width(net: nn.Module) -> int:
+    return int(net.get_submodule("f").weight.shape[0])  # type: ignore[union-attr, arg-type]
+
+
+@pytest.mark.parametrize(
+    ("before", "width", "expected"),
+    [
+        ("sizes = [8, 16, 24]\ndel sizes[0]", "sizes[0]", 16),
+        ("sizes = [8, 6, 7]\nsizes.sort()", "sizes[0]", 6),
+        ("sizes = [8, 6, 7]\nsizes.reverse()", "sizes[0]", 7),
+        ("sizes = [8, 6]\nother = sizes\nother[0] = 9", "sizes[0]", 9),
+        ("sizes = [8]\nlast = sizes\nlast += [7]", "sizes[-1]", 7),
+        ("sizes = [8]\ndef add(n):\n    sizes.append(n)\nadd(7)", "sizes[-1]", 7),
+        ("sizes = [8, 6]\nrandom.Random(0).shuffle(sizes)\nsizes.sort()", "sizes[0]", 6),
+        ("items = iter([8, 6])\nfirst = next(items)", "next(items)", 6),
+        ("c = {'m': {'w': 8}}\nm = c['m']\nm['w'] = 7", "c['m']['w']", 7),
+        ("cs = [{'w': 8}]\nfor c in cs:\n    c['w'] *= 2", "cs[0]['w']", 16),
+        ("c = {'w': 8}\ndef setup(c):\n    c['w'] = 7\nsetup(c)", "c['w']", 7),
+        ("c = types.SimpleNamespace(w=8)\nvars(c).update(w=7)", "c.w", 7),
+        ("c = types.SimpleNamespace(w=8)\ndef big(x):\n    x.w = 12\nbig(c)", "c.w", 12),
+        (f"{CONFIG}config = Config()\nconfig.set(7)", "config.width", 7),
+        (f"{CONFIG}config = Config()\nConfig.set(config, width=7)", "config.width", 7),
+        (f"{CONFIG}alias = Config\nalias.width = 7", "Config.width", 7),
+        ("W = 8\ndef choose(w):\n    global W\n    W = w\nchoose(7)", "W", 7),
+        ("def choose(w):\n    global W\n    W = w\nchoose(7)", "W", 7),
+        ("W = 2\nsizes = [W := i for i in (8, 7)]", "W", 7),
+        ("match {'w': 7}:\n    case {'w': W}:\n        pass", "W", 7),
+        ("match [3, 7]:\n    case [_, *rest]:\n        pass", "rest[0]", 7),
+        ("w = 7\nclass C:\n    w = w + 1\n    v = w", "C.v", 8),
+        ("V = 7\nW = eval('V + 1')", "W", 8),
+        ("V = 7\nW = globals()['V']", "W", 7),
+        ("if __name__ == '__main__':\n    W = 3\nelse:\n    W = 7", "W", 7),
+        (
+            "p = argparse.ArgumentParser()\ng = p.add_argument_group('net')\n"
+            "g.add_argument('--w', type=int, default=7)\nargs = p.parse_args([])",
+            "args.w",
+            7,
+        ),
+        (
+            "c = configparser.ConfigParser()\nc.read_string('[net]\\nw = 7')",
+            "c.getint('net', 'w')",
+            7,
+        ),
+        ("os.environ['NETLET_W'] = '7'\nW = int(os.environ['NETLET_W'])", "W", 7),
+        ("weights = torch.zeros(1)\nnn.init.constant_(weights, 7)", "int(weights)", 7),
+        ("g = torch.Generator()\ng.manual_seed(3)", "7 + 0 * g.initial_seed()", 7),
+    ],
+)
+def test_a_value_is_what_the_file_has_made_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str, width: str, expected: int
+) -> None:
+    monkeypatch.setenv("NETLET_W", "5")
+    net = load(tmp_path, before + NET.format(width=width))
+    assert read_width(net) == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ("for m in net.modules():\n    if isinstance(m, nn.Linear):\n        m.bias = None\n", 70),
+        ("for _, m in net.named_children():\n    m.bias = None\n", 70),
+        ("head = net[1]\nhead.bias = None\n", 70),
+        ("other = net\nother[1] = nn.Linear(10, 2)\n", 22),
+        ("def strip(m):\n    for c in m.children():\n        c.bias = None\nstrip(net)\n", 70),
+        ("def widen(m, n):\n    m[1] = nn.Linear(10, n)\nwiden(net, 3)\n", 33),
+        ("del net[1]\n", 0),
+        ("net.set_submodule('1', nn.Linear(10, 1))\n", 11),
+        ("for p in net.parameters():\n    p.requires_grad = False\n", 0),
+        ("net[1].requires_grad_(False)\n", 0),
+    ],
+)
+def test_a_net_is_what_the_file_has_made_of_it(tmp_path: Path, change: str, expected: int) -> None:
+    net = load(tmp_path, f"net = nn.Sequential(nn.Flatten(), nn.Linear(10, 7))\n{change}", "net")
+    assert sum(p.numel() for p in net.parameters() if p.requires_grad) == expected
+
+
+REGISTRY = """
+MODELS = {{}}
+def register(cls):
+    MODELS[cls.__name__] = cls
+    return cls
+@register
+{net}
+@register
+class Other(Net):
+    open("OTHER", "w").close()
+def create():
+    return MODELS["Net"]()
+"""
+
+
+def test_a_registry_has_its_nets_only_for_who_reads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = REGISTRY.format(net=NET.format(width=7).strip())
+    assert read_width(load(tmp_path, text)) == 7
+    assert not Path("OTHER").exists()
+    assert read_width(load(tmp_path, text, "create")) == 7
+    assert Path("OTHER").exists()
+    below = "class Base(nn.Module):\n    known = {}\n    def __init_subclass__(cls):\n"
+    below += "        Base.known[cls.__name__] = cls\n"
+    own = NET.format(width=7).replace("nn.Module", "Base")
+    text = f"{below}{own}def create():\n    return Base.known['Net']()\n"
+    assert read_width(load(tmp_path, text, "create")) == 7
+
+
+TRAINS = "\n    open('TRAINED', 'w').close()\n    loss.backward()\n"
+SIZES = "sizes = []\nfor i in range(3):\n    sizes.append(7 + i)\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (SIZES, f"for i in range(5):{TRAINS}"),
+        (SIZES, "total = 0\nfor i in range(10):\n    total += i\n"),
+        (SIZES, "for i, x in enumerate(MNIST(download=open('TRAINED', 'w'))):\n    pass\n"),
+        (SIZES, f"def train(s):{TRAINS}    s[0] = 3\ntrain(sizes)\n"),
+        (SIZES, f"class T:\n  def run(self, s):{TRAINS}    s[0] = 3\nT().run(sizes)\n"),
+        (SIZES, "def show(s):\n    print(s)\n    open('TRAINED', 'w')\nshow(sizes)\n"),
+        (f"here = os.getcwd()\n{SIZES}", "os.remove('mine.py')\n"),
+    ],
+)
+def test_what_changes_nothing_of_a_net_is_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str, after: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert read_width(load(tmp_path, before + NET.format(width="sizes[0]") + after)) == 7
+    assert Path("mine.py").exists()
+    assert not Path("TRAINED").exists()
+
+
+@pytest.mark.parametrize("seed", ["torch.manual_seed(3)\n", ""])
+def test_random_numbers_of_a_file_are_the_same_each_time(tmp_path: Path, seed: str) -> None:
+    text = f"{seed}PERM = torch.randperm(784)\n{NET.format(width='int(PERM[0]) + 1')}"
+    found = set()
+    for state in range(3):
+        torch.manual_seed(state)
+        found.add(read_width(load(tmp_path, text)))
+    assert len(found) == 1
+    if seed:
+        torch.manual_seed(3)
+        assert found == {int(torch.randperm(784)[0]) + 1}
+
+
+def test_a_seed_is_none_of_a_net_that_draws_no_numbers_when_it_is_loaded(tmp_path: Path) -> None:
+    codes = []
+    for seed in ("", "torch.manual_seed(3)\n"):
+        load(tmp_path, f"{seed}{NET.format(width=7)}")
+        codes.append(find_code(f"{tmp_path / 'mine.py'}:Net"))
+    assert codes[0] == codes[1]
