@@ -104,6 +104,16 @@ def test_links_lead_to_files(page: Path) -> None:
             assert (page.parent / target.partition("#")[0]).exists(), target
 
 
+def test_links_lead_to_no_page_that_only_includes_another_file() -> None:
+    stubs = {
+        page.resolve() for page in DOCS.rglob("*.md") if page.read_text().startswith("```{include}")
+    }
+    assert DOCS / "contributing.md" in stubs
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)\s#]+\.md)", prose(page)):
+            assert (page.parent / target).resolve() not in stubs, f"{page.name}: {target}"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_files_named_in_a_page_exist(page: Path) -> None:
     names = re.findall(r"`((?:[\w-]+/)*[\w-]+\.(?:py|c|h|js|toml|jsonl?))`", prose(page))
