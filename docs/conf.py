@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -55,6 +56,20 @@ def skip_other_packages(
     return True if what == "module" and elsewhere else None
 
 
+def link_to_pages_of_the_site(sphinx: Sphinx, page: str, source: list[str]) -> None:
+    """Let links to Markdown files of the repository's root lead to the pages that include them.
+
+    On GitHub they lead to the files themselves.
+    """
+    here = "../" * page.count("/")
+    source[0] = re.sub(
+        r"\]\((?:\.\./)+(CHANGELOG|CONTRIBUTING|SECURITY)\.md",
+        lambda link: f"]({here}{link[1].lower()}.md",
+        source[0],
+    )
+
+
 def setup(sphinx: Sphinx) -> None:
     """Register the functions of this file."""
+    sphinx.connect("source-read", link_to_pages_of_the_site)
     sphinx.connect("autodoc-skip-member", skip_other_packages)

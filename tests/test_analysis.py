@@ -232,14 +232,14 @@ def test_shared_layers_are_counted_once_with_a_note() -> None:
     value = summary(SharedLayer())
     assert value.parameters == 40 + 148 == sum(row.parameters for row in value.rows)
     assert value.macs == 784 * (36 + 3 * 144)
-    assert "again runs 3 times" in str(value)
+    assert "layer again (Conv2d) runs 3 times" in str(value)
     assert [row.field for row in value.rows if row.name == "again"] == [(5, 5), (7, 7), (9, 9)]
 
 
 def test_tied_parameters_are_counted_once_with_a_note() -> None:
     value = summary(TiedWeights())
     assert value.parameters == 9 + 1 + 1 == sum(row.parameters for row in value.rows)
-    assert "two shares parameters" in str(value)
+    assert "layer two (Conv2d) shares parameters" in str(value)
 
 
 def test_totals_after_a_value_dependent_path_are_unknown() -> None:
@@ -252,6 +252,7 @@ def test_totals_after_a_value_dependent_path_are_unknown() -> None:
     before = next(row for row in value.rows if row.name == "before")
     assert before.field == (3, 3)
     assert before.macs == 26 * 26 * 18
+    assert "layer 0 (Chooses) reads a tensor's value" in str(summary(nn.Sequential(Chooses())))
 
 
 def test_the_field_after_an_unlisted_operation_is_unknown() -> None:

@@ -443,7 +443,7 @@ def test_never_ran_is_said_only_of_modules_of_which_nothing_was_read() -> None:
     value = summary(CalledByParts())
     assert [row.name for row in value.rows if "never ran" in row.kind] == ["idle"]
     assert [note for note in value.notes if "never ran" in note] == [
-        "note: idle (Linear) has 42 parameters and never ran"
+        "note: layer idle (Linear) has 42 parameters and never ran"
     ]
     rows = {row.name: (row.kind, row.parameters) for row in value.rows if row.name != "(net)"}
     assert rows["fc"] == ("Linear (its own)", 85)

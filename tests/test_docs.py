@@ -104,6 +104,16 @@ def test_links_lead_to_files(page: Path) -> None:
             assert (page.parent / target.partition("#")[0]).exists(), target
 
 
+def test_links_lead_to_no_page_that_only_includes_another_file() -> None:
+    stubs = {
+        page.resolve() for page in DOCS.rglob("*.md") if page.read_text().startswith("```{include}")
+    }
+    assert DOCS / "contributing.md" in stubs
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)\s#]+\.md)", prose(page)):
+            assert (page.parent / target).resolve() not in stubs, f"{page.name}: {target}"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_files_named_in_a_page_exist(page: Path) -> None:
     names = re.findall(r"`((?:[\w-]+/)*[\w-]+\.(?:py|c|h|js|toml|jsonl?))`", prose(page))
@@ -156,7 +166,7 @@ def test_architecture_names_functions_that_exist() -> None:
 
 def test_every_page_is_in_the_contents_of_the_site() -> None:
     contents = {
-        line.strip()
+        line.rpartition("<")[2].strip(" >")  # also of ``title <page>``
         for page in (DOCS / "index.md", DOCS / "api" / "index.md")
         for block in blocks(page, "{toctree}")
         for line in block.splitlines()

@@ -100,8 +100,8 @@ def test_a_page_marks_those_that_lead() -> None:
     page = frontier_page([point("a", 10, 99.2), point("b", 20, 99.1), *PUBLISHED_POINTS])
     assert "| `a` | 10 | 1 | **99.200%** |" in page.text
     assert "| `b` | 20 | 1 | 99.100% |" in page.text
-    assert "| [SimpleNet](https://arxiv.org/abs/1608.06037) | 310,000 |" in page.text
-    assert "Hasanpour et al., 2016" in page.text
+    address = "https://arxiv.org/abs/1608.06037"
+    assert f"| [SimpleNet (Hasanpour et al., 2016)]({address}) | 310,000 |" in page.text
     assert "Outside the figure's range: Neural Golfing, SimpleNet" in page.text
     svg = page.pictures["frontier.svg"]
     for words in (

@@ -228,7 +228,9 @@ def test_what_is_not_as_claimed_is_in_all_that_grading_writes() -> None:
     ]
     (row,) = csv.DictReader(io.StringIO(grade_files.grades_to_csv([grade])))
     assert (row["claimed_epochs"], row["reason"]) == ("12", "; ".join(said))
-    assert grade_files.format_grades([grade]).endswith(f"\nann: {'; '.join(said)}")
+    printed = grade_files.format_grades([grade])
+    assert "  accuracy  claimed accuracy  moved 1 px\n" in printed
+    assert printed.endswith(f"\nann: {'; '.join(said)}")
     assert grade_files.to_gradescope(grade)["output"].splitlines()[1:] == said
     page = student_page(Examination(grade), spot_data().held_out, figures=False).text
     assert "| epochs | 12 | - |" in page
@@ -245,7 +247,7 @@ def test_what_is_not_as_claimed_is_in_all_that_grading_writes() -> None:
 
 def test_a_rule_on_epochs_asks_for_the_claim_that_it_needs() -> None:
     grade = grade_of(RuleResult("epochs", "at most 15", "-", "-", "NOT YET"))
-    asked = "no number of epochs is claimed, but it is judged: write epochs = N in claim.toml"
+    asked = "the budget limits epochs, but none are claimed: write epochs = N in claim.toml"
     assert check_claim(grade) == [asked]
     assert grade_files.explain_grade(grade) == asked
     assert check_claim(grade.replace(claim=Claim(epochs=16))) == []

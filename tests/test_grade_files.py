@@ -659,7 +659,7 @@ def test_a_report_speaks_of_the_net_and_not_of_its_author(
     assert not re.search(r"(?m)^(- )?(\*\*Please note:\*\* )?(Has|Is|Was|Claims|Takes|Its)\b", page)
     for word in ("he", "she", "its code", "the student", "the submission", "claims"):
         assert f" {word} " not in page
-    assert "no number of epochs is claimed, but it is judged" in page
+    assert "the budget limits epochs, but none are claimed" in page
 
 
 def test_a_claimed_accuracy_stands_beside_not_measured_and_is_in_percent() -> None:

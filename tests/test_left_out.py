@@ -50,8 +50,8 @@ def then(*layers: nn.Module) -> nn.Module:
 )
 def test_averages_that_leave_out_lines_are_noted(pool: nn.Module, left_out: str) -> None:
     assert notes_on(Averages(pool)) == [
-        f"note: gap leaves out {left_out} of its 6x6 input; nn.AdaptiveAvgPool2d(1) averages all "
-        "of it"
+        f"note: layer gap (AvgPool2d) leaves out {left_out} of its 6x6 input; "
+        "nn.AdaptiveAvgPool2d(1) averages all of it"
     ]
 
 
@@ -68,7 +68,8 @@ def test_a_last_map_of_which_lines_are_cut_off_is_noted(
     layer: nn.Module, left_out: str, remedy: str
 ) -> None:
     assert notes_on(then(layer)) == [
-        f"note: 1 leaves out {left_out} of its 26x26 input: its stride rounds down; {remedy}"
+        f"note: layer 1 ({type(layer).__name__}) leaves out {left_out} of its 26x26 input: its "
+        f"stride rounds down; {remedy}"
     ]
 
 
@@ -83,8 +84,8 @@ def test_lines_between_windows_and_functions_are_noted() -> None:
 def test_maps_with_one_axis_have_positions() -> None:
     net = nn.Sequential(nn.Flatten(2), nn.Conv1d(1, 4, 5, 3), nn.Flatten())
     assert notes_on(net) == [
-        "note: 1 leaves out the last 2 positions of its 784 input: its stride rounds down; "
-        "padding would keep them"
+        "note: layer 1 (Conv1d) leaves out the last 2 positions of its 784 input: its stride rounds "
+        "down; padding would keep them"
     ]
 
 
@@ -170,7 +171,7 @@ def test_a_crop_of_the_image_is_not_noted() -> None:
 
 
 def test_notes_are_in_the_summary() -> None:
-    assert "note: gap leaves out" in str(summary(Averages(nn.AvgPool2d(5))))
+    assert "note: layer gap (AvgPool2d) leaves out" in str(summary(Averages(nn.AvgPool2d(5))))
 
 
 @pytest.mark.parametrize("name", sorted(nets.NETS.keys() - {"expand_squeeze"}))

@@ -39,7 +39,7 @@ def notes(net: nn.Module | type[nn.Module]) -> list[str]:
     ("net", "expected"),
     few_fast(
         [
-            (slips.SoftmaxEnd, [f"note: the net ends in softmax (softmax); {TRAINS_BADLY}"]),
+            (slips.SoftmaxEnd, [f"note: the net ends in layer softmax (Softmax); {TRAINS_BADLY}"]),
             (slips.ViewedSoftmax, [f"note: the net ends in softmax; {TRAINS_BADLY}"]),
             (slips.ClampedProbabilities, [f"note: the net ends in softmax; {TRAINS_BADLY}"]),
             (
@@ -60,52 +60,58 @@ def notes(net: nn.Module | type[nn.Module]) -> list[str]:
                 slips.SoftmaxOfOne,
                 ["note: log_softmax normalizes over a dimension of size 1; use dim=1, the classes"],
             ),
-            (slips.ReluOnLogits, ["note: act (relu) acts on the logits; leave it out"]),
+            (slips.ReluOnLogits, ["note: layer act (ReLU) acts on the logits; leave it out"]),
             (slips.ReluBeforeLogSoftmax, ["note: relu acts on the logits; leave it out"]),
-            (slips.ReluBeforeNoAverage, ["note: head.1 (relu) acts on the logits; leave it out"]),
+            (
+                slips.ReluBeforeNoAverage,
+                ["note: layer head.1 (ReLU) acts on the logits; leave it out"],
+            ),
             (slips.TanhOnLogits, ["note: tanh acts on the logits; leave it out"]),
             (slips.SigmoidOnLogits, ["note: sigmoid acts on the logits; leave it out"]),
             (slips.Relu6OnLogits, ["note: relu6 acts on the logits; leave it out"]),
             (
                 slips.DropoutOnLogits,
                 [
-                    "note: drop (dropout) is applied to the logits; remove it, or move it before the last layer with weights"
+                    "note: layer drop (Dropout) is applied to the logits; remove it, or move it before the last layer with weights"
                 ],
             ),
             (
                 slips.DropoutBeforeAverage,
                 [
-                    "note: drop (dropout2d) is applied to the maps that are pooled to the logits; "
+                    "note: layer drop (Dropout2d) is applied to the maps that are pooled to the logits; "
                     "remove it, or move it before the last layer with weights"
                 ],
             ),
             (
                 slips.UnusedNorm,
                 [
-                    "note: norm (BatchNorm2d) has 16 parameters and never ran",
+                    "note: layer norm (BatchNorm2d) has 16 parameters and never ran",
                     "note: without it the net would have 810 parameters",
                 ],
             ),
             (
                 slips.UnusedLayers,
                 [
-                    "note: spare (Sequential) has 440 parameters and never ran",
-                    "note: norm (BatchNorm2d) has 8 parameters and never ran",
+                    "note: layer spare (Sequential) has 440 parameters and never ran",
+                    "note: layer norm (BatchNorm2d) has 8 parameters and never ran",
                     "note: without them the net would have 810 parameters",
                 ],
             ),
             (
                 slips.UnusedPooling,
                 [
-                    "note: pool (MaxPool2d) is built and never used",
-                    "note: plain_norm (BatchNorm2d) is built and never used",
+                    "note: layer pool (MaxPool2d) is built and never used",
+                    "note: layer plain_norm (BatchNorm2d) is built and never used",
                 ],
             ),
             (
                 slips.AuxiliaryHead,
-                ["note: second (Linear) has 90 parameters and runs in training only"],
+                ["note: layer second (Linear) has 90 parameters and runs in training only"],
             ),
-            (slips.SharedRelu, ["note: b runs 2 times; its parameters are counted once"]),
+            (
+                slips.SharedRelu,
+                ["note: layer b (Conv2d) runs 2 times; its parameters are counted once"],
+            ),
             (
                 slips.SqueezesTheBatch,
                 [
@@ -183,7 +189,7 @@ def test_nets_of_the_catalog_get_no_notes(name: str) -> None:
 
 def test_the_write_up_that_drops_its_logits_is_told_so() -> None:
     cut_off, note = notes(package.build(NETS["expand_squeeze"].builder, 0))
-    assert "27 leaves out the last row and column" in cut_off
+    assert "layer 27 (MaxPool2d) leaves out the last row and column" in cut_off
     assert note.endswith(
         "is applied to the maps that are pooled to the logits; remove it, or move it before the last layer with weights"
     )
@@ -200,8 +206,8 @@ def test_check_prints_the_notes_below_its_verdict(netlet: Netlet) -> None:
     code, out, _ = netlet("check", f"{SLIPS}:UnusedLayers", "--params-below", "1000")
     assert code == 1
     assert out.splitlines()[-3:] == [
-        "note: spare (Sequential) has 440 parameters and never ran",
-        "note: norm (BatchNorm2d) has 8 parameters and never ran",
+        "note: layer spare (Sequential) has 440 parameters and never ran",
+        "note: layer norm (BatchNorm2d) has 8 parameters and never ran",
         "note: without them the net would have 810 parameters",
     ]
     found = json.loads(netlet("check", f"{SLIPS}:UnusedLayers", "--json")[1])
@@ -379,11 +385,11 @@ def test_training_names_no_file_of_netlet_or_pytorch(netlet: Netlet, blobs_for_m
         "train", f"{SLIPS}:WarnsInTraining", "--epochs", "1", "--set", "batch_size=60"
     )
     assert [line for line in err.splitlines() if "Implicit dimension" in line] == [
-        "note: end: Implicit dimension choice for softmax has been deprecated. Change the call to "
-        "include dim=X as an argument."
+        "note: layer end (Softmax): Implicit dimension choice for softmax has been deprecated. "
+        "Change the call to include dim=X as an argument."
     ]
     assert "warning" not in err.lower()
-    assert "note: the net ends in end (softmax); " in err
+    assert "note: the net ends in layer end (Softmax); " in err
     assert ".py:" not in err.replace("slips.py:", "")
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 from fixtures.layer_nets import build as build_layer_net
-from helpers import FIXTURES, few_fast
+from helpers import FIXTURES, ROOT, few_fast
 from nets_to_export import net_named
 from page_visit import DESK, PHONE, SHEET, Visit
 from PIL import Image
@@ -513,13 +513,31 @@ def test_mouse_drawing_is_prepared_and_classified_as_in_python(
     assert not unsure[0]
     rows = desk.page.locator("#probabilities tr").all_inner_texts()
     assert [row.split() for row in rows] == [
-        [str(i), f"{100 * p:.1f}%"] for i, p in enumerate(expected[0].tolist())
+        [str(i), shown_percent(p)] for i, p in enumerate(expected[0].tolist())
     ]
     desk.page.get_by_role("button", name="Undo").click()
     assert desk.ink().any()
     desk.page.keyboard.press("Control+z")
     assert not desk.ink().any()
     assert desk.best == "–"
+
+
+def shown_percent(share: float) -> str:
+    """Return a probability as the page shows it: 100.0% only for 1."""
+    return f"{100 if share == 1 else min(100 * share, 99.9):.1f}%"
+
+
+@pytest.mark.slow
+def test_only_a_probability_of_1_is_shown_as_100_percent(desk: Visit) -> None:
+    shares = [0, 0.0004, 0.5, 0.9949, 0.9994, 0.9996, 1]
+    source = ROOT / "src/netlet/export/page/view.js"
+    code = re.search(r"^const formatPercent = (.+);$", source.read_text(), re.MULTILINE)
+    assert code is not None
+    shown = desk.page.evaluate(f"(shares) => shares.map((p) => ({code[1]})(p, '%'))", shares)
+    assert shown == ["0.0%", "0.0%", "50.0%", "99.5%", "99.9%", "99.9%", "100.0%"]
+    desk.draw(*placed(1, 0.4))
+    answer = desk.page.locator("#prediction span").inner_text().split("\n")[0]
+    assert answer in desk.page.locator("#probabilities tr.first").inner_text().split()
 
 
 def placed(digit: int, left: float, width: float = 0.2) -> list[list[tuple[float, float]]]:
@@ -537,7 +555,7 @@ def test_a_letter_is_answered_with_unsure(desk: Visit, crest: TracedModel) -> No
     probabilities, unsure = judged(crest, torch.from_numpy(prepare_digit(desk.ink()))[None, None])
     assert unsure[0]
     best = int(probabilities.argmax())
-    guess = f"({best} at {100 * float(probabilities[0, best]):.0f}%)"
+    guess = f"({best} at {shown_percent(float(probabilities[0, best]))})"
     assert desk.page.locator("#prediction").inner_text().split("\n")[:2] == ["unsure", guess]
     desk.until("document.getElementById('announced-answer').textContent.startsWith('unsure, ')")
     assert desk.page.locator("#digits").is_hidden()
@@ -564,11 +582,12 @@ def test_a_row_of_digits_is_answered_from_left_to_right(
         np.testing.assert_array_equal(desk.seen()[..., 0], frame)
         assert buttons.nth(i).get_attribute("aria-pressed") == "true"
         name = buttons.nth(i).get_attribute("aria-label")
-        assert (
-            name == f"Digit {i + 1} of 3: {signs[i]} at {100 * float(probabilities[i].max()):.0f}%"
-        )
+        highest = shown_percent(float(probabilities[i].max()))
+        assert name == f"Digit {i + 1} of 3: {signs[i]} at {highest}"
         rows = desk.page.locator("#probabilities tr").all_inner_texts()
-        assert [row.split()[1] for row in rows] == [f"{100 * p:.1f}%" for p in probabilities[i]]
+        assert [row.split()[1] for row in rows] == [
+            shown_percent(float(p)) for p in probabilities[i]
+        ]
     desk.until(
         "document.getElementById('announced-answer').textContent.startsWith('3 digits: 3, ')"
     )

@@ -67,8 +67,8 @@ def notes_of(net: nn.Module) -> list[str]:
 
 def test_layers_of_which_the_result_is_dropped_are_noted() -> None:
     assert notes_of(Forgetful()) == [
-        "note: norm (BatchNorm2d) runs, but the output does not depend on it",
-        "note: relu (ReLU) runs, but the output does not depend on it",
+        "note: layer norm (BatchNorm2d) runs, but the output does not depend on it",
+        "note: layer relu (ReLU) runs, but the output does not depend on it",
     ]
 
 

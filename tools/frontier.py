@@ -133,7 +133,7 @@ def _draw_studies() -> str:
         "lowest to highest of 10,000",
         "trials before it was chosen",
     )
-    return markdown_table(head, rows, "llrrrrl")
+    return markdown_table(head, rows, "llrrlrl")  # the site wraps text, but not numbers
 
 
 def _describe_shifts() -> str:
@@ -184,8 +184,7 @@ def _draw_against_published() -> str:
                 point.name,
                 f"{point.parameters:,}",
                 f"{point.percent:.2f}%",
-                inline_code(study.name),
-                f"{study.cost['parameters']:,}",
+                f"{inline_code(study.name)} ({study.cost['parameters']:,})",
                 f"{stats.mean_percent(study):.3f}%",
                 f"{stats.mean_percent(study) - point.percent:+.3f} ({low:+.3f} to {high:+.3f})",
                 f"{reached} of {len(study.seeds)}",
@@ -195,21 +194,23 @@ def _draw_against_published() -> str:
         "published net",
         "parameters",
         "accuracy",
-        "ours",
-        "parameters",
+        "ours (parameters)",
         "mean",
         "difference in points",
         "seeds as accurate",
     )
-    return markdown_table(head, rows, "lrrlrrrr")
+    return markdown_table(head, rows, "lrrlrrr")
 
 
 def _describe_limits(budget: Mapping[str, Any]) -> str:
     below, most = budget["params_below"], budget["epochs_at_most"]
     # A limit like 3,763 means at most the 3,762 parameters of a published net.
-    parameters = f"fewer than {below:,}" if below % 100 == 0 else f"at most {below - 1:,}"
-    epochs = f"at most {most}" if most else f"fewer than {budget['epochs_below']}"
-    return f"{parameters} parameters, {epochs} epochs, at least {budget['accuracy_at_least']:g}%"
+    limits = [
+        f"< {below:,}" if below % 100 == 0 else f"≤ {below - 1:,}",
+        f"≤ {most} epochs" if most else f"< {budget['epochs_below']} epochs",
+        f"≥ {budget['accuracy_at_least']:g}%",
+    ]
+    return ", ".join(limit.replace(" ", "\N{NO-BREAK SPACE}") for limit in limits)
 
 
 def _draw_commands() -> str:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.fx import GraphModule
 
-from netlet.analysis.net_end import describe_node
+from netlet.analysis.net_end import name_node
 from netlet.budgets import (
     FAILS_ALONE,
     ONE_IMAGE,
@@ -35,7 +35,7 @@ def write_evaluation_notes(graph: Graph) -> list[str]:
         graph: Of a run in evaluation mode.
     """
     nodes = [graph.nodes[number - 1] for number in sorted(graph.needed())]
-    slips = [(describe_node(node), _find_slip(node)) for node in nodes]
+    slips = [(name_node(node), _find_slip(node)) for node in nodes]
     return [f"note: {name} {slip}" for name, slip in dict.fromkeys(slips) if slip]
 
 

@@ -49,7 +49,7 @@ def find_idle_modules(
         if inside or _is_forgotten(modules, path):
             found.append(IdleModule(path, type(modules[path]).__name__, inside))
     found += [
-        IdleModule(path or "(net)", type(modules[path]).__name__, n)
+        IdleModule(path, type(modules[path]).__name__, n)
         for path, n in unread.items()
         if not any(_is_within(path, module.path) for module in found)
     ]

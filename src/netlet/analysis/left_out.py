@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from netlet.analysis.field_rules import full_shape
 from netlet.analysis.map_axes import CROPPED, PLACES, Axes, follow_axes
+from netlet.analysis.net_end import name_node
 from netlet.analysis.reach import Effect
 from netlet.analysis.windows import Window
 from netlet.graph import Graph, Node
@@ -148,9 +149,8 @@ def _describe(sliding: _Sliding, advice: str) -> str:
     text = _join_lines(found)
     if len(found) == 1 and found[0][0] == 1:
         advice = advice.replace("keep them", "keep it")
-    return (
-        f"{sliding.node.name} leaves out {text} of its {format_shape(sliding.size)} input{advice}"
-    )
+    name, size = name_node(sliding.node), format_shape(sliding.size)
+    return f"{name} leaves out {text} of its {size} input{advice}"
 
 
 def _join_lines(found: Sequence[tuple[int, bool, str]]) -> str:
@@ -189,7 +189,7 @@ def _describe_crops(graph: Graph) -> Iterator[str]:
         seen.add(source)
         sizes = [size for dim in axes[source].dims for kind, size in dim if kind == PLACES]
         if lines := _list_cropped_lines(graph, way, axes[source], set(needed)):
-            name = graph.nodes[number - 1].name
+            name = name_node(graph.nodes[number - 1])
             advice = _ALL_OF_IT if len(sizes) == 2 else ""
             yield (
                 f"{name} leaves out {_join_lines(lines)} of a {format_shape(sizes)} map, of which "

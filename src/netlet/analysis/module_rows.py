@@ -12,7 +12,7 @@ from torch import nn
 from netlet.analysis.field_rules import Effect
 from netlet.analysis.fields import Field
 from netlet.analysis.image_counts import count_calls
-from netlet.analysis.ops import Op, UnrunModule
+from netlet.analysis.ops import Op, UnrunModule, name_layer
 from netlet.graph import BATCH, Execution, FunctionCall, ModuleRun
 from netlet.graph.aten_names import VIEWS
 from netlet.graph.tensors import address
@@ -62,18 +62,24 @@ def shown_run(run: ModuleRun) -> ModuleRun:
 
 
 def shown_name(run: ModuleRun) -> str:
-    """Return the name of a run in tables and messages."""
+    """Return the name of a run in tables."""
     return shown_run(run).path or "(net)"
 
 
+def name_run(run: ModuleRun) -> str:
+    """Return what notes call the layer of a run."""
+    shown = shown_run(run)
+    return name_layer(shown.path, shown.kind)
+
+
 def name_reader(run: ModuleRun, read_at: tuple[str, int] | None) -> str:
-    """Return the name of a run that read a value of a tensor, after the line of its code.
+    """Return the layer of a run that read a value of a tensor, after the line of its code.
 
     Args:
         run: The run.
         read_at: The file and the line; None if they are not known.
     """
-    name = shown_name(run)
+    name = name_run(run)
     if read_at is None:
         return name
     filename, line = read_at

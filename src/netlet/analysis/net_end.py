@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from math import prod
 
 from netlet.analysis.op_families import ACTIVATIONS
+from netlet.analysis.ops import name_layer
 from netlet.budgets import Budget, RuleResult
 from netlet.graph import Graph, Node
 from netlet.graph.graph import Shape
@@ -134,7 +135,7 @@ class _Walk:
                     self.pooled |= prod(before[1:]) > prod(node.shape[1:])
             elif isinstance(operation, Softmax):
                 ends = self._note_softmax(node, follows, later)
-                later = describe_node(node) if operation.function == "log_softmax" else ""
+                later = name_node(node) if operation.function == "log_softmax" else ""
                 # What acts on probabilities does not act on logits.
                 found = ends if operation.function == "softmax" else found + ends
             elif isinstance(operation, Elementwise) and operation.function in ("log", "exp"):
@@ -148,7 +149,7 @@ class _Walk:
             elif _is_activation(operation):
                 # A ReLU of maps that are averaged, as in SqueezeNet, does no harm.
                 if not self.pooled:
-                    found.append(f"{describe_node(node)} acts on the logits; leave it out")
+                    found.append(f"{name_node(node)} acts on the logits; leave it out")
             else:
                 break
             follows = ""
@@ -158,7 +159,7 @@ class _Walk:
     def _note_softmax(self, node: Node, follows: str, later: str) -> list[str]:
         operation = node.operation
         assert isinstance(operation, Softmax)
-        found, name = list[str](), describe_node(node)
+        found, name = list[str](), name_node(node)
         if operation.dim == 0:
             found.append(f"{name} normalizes over the images of a batch; use dim=1, the classes")
         elif node.shape[operation.dim - 1] == 1 < self.classes:
@@ -185,18 +186,28 @@ class _Walk:
             return []
         what = "the maps that are pooled to the logits" if self.pooled else "the logits"
         return [
-            f"{describe_node(node)} is applied to {what}; remove it, or move it before the last "
+            f"{name_node(node)} is applied to {what}; remove it, or move it before the last "
             "layer with weights"
         ]
 
 
+def name_node(node: Node) -> str:
+    """Return what notes call a node: the layer that runs it, or the function of the net's code."""
+    kind = node.layer or _name_operation(node.operation)
+    return name_layer(node.path, kind) if node.path else kind
+
+
 def describe_node(node: Node) -> str:
     """Return a node's operation and, unless it is in the net's own code, its module."""
-    operation = node.operation
+    name = _name_operation(node.operation)
+    return f"{node.path} ({name})" if node.path else name
+
+
+def _name_operation(operation: Operation) -> str:
     name = operation.name
     if isinstance(operation, Activation) and (name, operation.parameters) == ("hardtanh", (0, 6)):
-        name = "relu6"
-    return f"{node.path} ({name})" if node.path else name
+        return "relu6"
+    return name
 
 
 def _keeps_classes(operation: Operation) -> bool:

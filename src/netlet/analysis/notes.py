@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from netlet.analysis.batch_slips import write_one_image_note
-from netlet.analysis.ops import Op, Trace
+from netlet.analysis.ops import Op, Trace, name_layer
 from netlet.nets.registered import list_parameters
 from netlet.text import count_noun
 
@@ -25,13 +25,15 @@ def write_notes(traced: Trace) -> list[str]:
 
 
 def _note_shared_layers(traced: Trace) -> Iterator[str]:
-    runs = Counter(op.path for op in traced.ops if op.leaf and _has_parameters(op))
-    for path, times in runs.items():
+    shared = [op for op in traced.ops if op.leaf and _has_parameters(op)]
+    runs = Counter(name_layer(op.path, op.kind) for op in shared)
+    for name, times in runs.items():
         if times > 1:
-            yield f"note: {path} runs {times} times; its parameters are counted once"
+            yield f"note: {name} runs {times} times; its parameters are counted once"
     for op in traced.ops:
         if op.tied:
-            yield f"note: {op.name} shares parameters with a layer above; they are counted once"
+            name = name_layer(op.path, op.kind)
+            yield f"note: {name} shares parameters with a layer above; they are counted once"
 
 
 def _has_parameters(op: Op) -> bool:
@@ -45,7 +47,7 @@ def _note_idle_modules(traced: Trace) -> Iterator[str]:
     for module in traced.idle:
         if module.path in lazy:
             continue
-        what = f"note: {module.path} ({module.kind})"
+        what = f"note: {name_layer(module.path, module.kind)}"
         size = count_noun(module.parameters, "parameter")
         if module.in_training:
             yield f"{what} has {size} and runs in training only"
@@ -68,10 +70,8 @@ def _note_one_image(traced: Trace) -> Iterator[str]:
 def _note_lazy_modules(traced: Trace) -> Iterator[str]:
     for module in traced.unused:
         if module.parameters is None:
-            yield (
-                f"note: {module.name} ({module.kind}) never ran, so its parameters are unknown; "
-                "they are not counted"
-            )
+            name = name_layer(module.path, module.kind)
+            yield f"note: {name} never ran, so its parameters are unknown; they are not counted"
 
 
 def _note_hidden_weights(traced: Trace) -> Iterator[str]:

@@ -16,6 +16,16 @@ from netlet.display import Displayed
 from netlet.nets.registered import count_numbers, list_parameters
 
 
+def name_layer(path: str, kind: str) -> str:
+    """Return what notes call a module: ``layer 2 (MaxPool2d)``; ``(net)`` for the net itself.
+
+    Args:
+        path: As in ``named_modules()``.
+        kind: The name of its class.
+    """
+    return f"layer {path} ({kind})" if path else "(net)"
+
+
 @dataclass
 class Op(Displayed):
     """One run of a layer, a function or a container.

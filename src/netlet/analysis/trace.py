@@ -22,7 +22,7 @@ from netlet.analysis.hidden_weights import HiddenWeights, find_hidden_weights
 from netlet.analysis.idle_modules import find_idle_modules
 from netlet.analysis.left_out import write_left_out_notes
 from netlet.analysis.memory import forward_backward_bytes, peak_bytes
-from netlet.analysis.module_rows import list_rows, name_reader, shown_name
+from netlet.analysis.module_rows import list_rows, name_reader, name_run, shown_name
 from netlet.analysis.net_end import count_outputs, write_end_notes
 from netlet.analysis.ops import Op, Trace
 from netlet.analysis.precision import copy_in_float32, list_precisions
@@ -133,7 +133,7 @@ def _trace(net: nn.Module, shape: Sequence[int]) -> Trace:
         outputs=count_outputs(tuple(output.shape[1:])),
         one_image=find_one_image_output(net, images, output, code),
         idle=find_idle_modules(net, execution.root, rows.unused, training),
-        warnings=tuple((shown_name(run), text) for run, text in execution.warnings),
+        warnings=tuple((name_run(run), text) for run, text in execution.warnings),
         # Only when a budget asks for it, and anew, since training may change the rates of dropout.
         describe=functools.cache(
             lambda: describe_structure(
@@ -273,6 +273,6 @@ class _ValueObserver(Observer):
         if name in BULK_READS and args and isinstance(args[0], torch.Tensor):
             active = self.provenance.note_bulk_read(args[0], name, shown_name(run))
             if active:
-                self.taken = self.taken or shown_name(run)
+                self.taken = self.taken or name_run(run)
             if active and hasattr(out, "flags"):
                 out.flags.writeable = False  # it shares the tensor's memory

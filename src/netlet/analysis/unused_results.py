@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from netlet.analysis.ops import name_layer
 from netlet.graph import Graph
 from netlet.nets.outputs import count_tensors, name_logits
 from netlet.nets.registered import list_modules
@@ -40,7 +41,8 @@ def write_unused_result_notes(net: nn.Module, graph: Graph, returned: object) ->
     needed = {graph.nodes[number - 1].path for number in graph.needed()}
     unused = {node.path for node in graph.nodes} - needed
     return [
-        f"note: {path} ({type(module).__name__}) runs, but the output does not depend on it"
+        f"note: {name_layer(path, type(module).__name__)} runs, but the output does not depend "
+        "on it"
         for path, module in list_modules(net)
         if path in unused and len(list_modules(module)) == 1
     ]

@@ -52,7 +52,10 @@ def format_grades(grades: Sequence[Grade]) -> str:
         )
         for grade in grades
     ]
-    titles = ("submission", "verdict", "points", "parameters", "accuracy", "claimed", "moved 1 px")
+    titles = (
+        *("submission", "verdict", "points", "parameters"),
+        *("accuracy", "claimed accuracy", "moved 1 px"),
+    )
     problems = [
         escape_controls(f"{grade.name}: {reason}")
         for grade in grades

@@ -283,6 +283,6 @@ def check_claim(grade: Grade) -> list[str]:
     unknown = any(rule.rule == "epochs" and rule.state == "NOT YET" for rule in grade.rules)
     if unknown and claim.epochs is None:
         notes.append(
-            "no number of epochs is claimed, but it is judged: write epochs = N in claim.toml"
+            "the budget limits epochs, but none are claimed: write epochs = N in claim.toml"
         )
     return notes

@@ -2,8 +2,8 @@
 
 Results go to stdout, progress and errors to stderr. Exit codes: 0 success, also if limits are NOT
 YET because only training can decide them; 1 a check failed: a limit of a budget is missed or
-cannot be determined, or a record, data set or picture is damaged, missing or unreadable; 2 wrong
-usage or input; 130 interrupted.
+cannot be determined, a record or data set is damaged, or, in ``netlet predict``, a picture is
+missing or unreadable; 2 wrong usage or input; 130 interrupted.
 The file of a command is imported when the command is used, and none imports torch before it needs
 it, so that ``netlet --help`` and shell completion answer at once.
 """

@@ -75,11 +75,10 @@ def grade(
 ) -> None:
     """Grade the nets of a class against a budget, each in a sandbox.
 
-    Exit code 0 if every submission passes, or is NOT YET because its weights or its claim are
-    missing; else 1. Nets are scored with the submitted weights, or retrained with --retrain. The
-    test labels never enter the sandbox. A TOML file may set net, weights, retrain, seeds,
-    first_seed, points and time_limit in its table [grade], and the points of single limits and
-    rules in [grade.points].
+    Exit code 0 if every verdict is PASS or NOT YET; else 1. Nets are scored with the submitted
+    weights, or retrained with --retrain. The test labels never enter the sandbox. A TOML file may
+    set net, weights, retrain, seeds, first_seed, points and time_limit in its table [grade], and
+    the points of single limits and rules in [grade.points].
     """
     chosen = catalog.find_budget(budget)  # before torch is imported: a typo is answered at once
     options = ClassFile(net, weights, retrain, seeds, first_seed, points, time_limit)

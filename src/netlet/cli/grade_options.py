@@ -14,7 +14,8 @@ Submissions = Annotated[
     list[Path],
     typer.Argument(
         metavar="SUBMISSIONS",
-        help="Folder with a .py file, notebook, folder or .zip per student; or name these.",
+        help="Folder with a .py file, notebook, folder or .zip per student, or the submissions "
+        "themselves.",
     ),
 ]
 BudgetName = Annotated[
@@ -70,7 +71,8 @@ Seeds = Annotated[
         metavar="N",
         min=1,
         max=MAX_SEEDS,
-        help="Number of seeds to retrain with; 1 if not given.",
+        help="Number of seeds to retrain with; 1 if not given. The run of median accuracy counts; "
+        "for an even number, the lower of the two in the middle.",
     ),
 ]
 FirstSeed = Annotated[
@@ -80,8 +82,7 @@ FirstSeed = Annotated[
         metavar="S",
         min=0,
         max=MAX_SEED - MAX_SEEDS,
-        help="Retrain with seeds S, S+1, S+2, ...; S is 0 if not given. The run of median "
-        "accuracy counts; for an even number, the lower of the two in the middle.",
+        help="Retrain with seeds S, S+1, S+2, ...; S is 0 if not given.",
     ),
 ]
 Points = Annotated[

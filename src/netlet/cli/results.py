@@ -122,7 +122,7 @@ def remember_notes(notes: Iterable[str]) -> None:
     """Let warnings that notes on a net have repeated already be shown no more.
 
     Args:
-        notes: Lines like ``note: (net): Implicit dimension choice ...``.
+        notes: Lines like ``note: layer end (Softmax): Implicit dimension choice ...``.
     """
     if (noted := _noted.get()) is not None:
         noted += [note for note in notes if note.startswith("note: ")]

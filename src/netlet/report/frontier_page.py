@@ -43,7 +43,8 @@ def frontier_table(points: Sequence[FrontierPoint]) -> Table:
         percent = f"{point.percent:.3f}%" if point.measured else f"{point.percent:.2f}%"
         name: str = Code(point.name)
         if not point.measured:
-            name = Link(point.name, point.url) if point.url else point.name
+            name = f"{point.name} ({point.source})" if point.source else point.name
+            name = Link(name, point.url) if point.url else name
         fronts = stats.name_fronts(point, points)
         rows.append(
             [
@@ -54,7 +55,6 @@ def frontier_table(points: Sequence[FrontierPoint]) -> Table:
                 stats.format_interval(point.interval),
                 fronts or "-",
                 point.evidence,
-                point.source or "-",
             ]
         )
     columns = (
@@ -65,9 +65,8 @@ def frontier_table(points: Sequence[FrontierPoint]) -> Table:
         "95% interval",
         "Pareto front",
         "source of the accuracy",
-        "author, year",
     )
-    return Table(columns, rows, "lrrrrlll")
+    return Table(columns, rows, "lrrrrll")
 
 
 def _explain_figure(points: Sequence[FrontierPoint]) -> str:

@@ -48,7 +48,7 @@ class Answer {
     Object.assign(name, { textContent: text, className: !first ? "none" : text.length > 8 ? "longest" : text.length > 3 ? "long" : "" });
     const next = first && `\nnext: ${this.#spell(first.next, first.probabilities[first.next], "%")}`;
     rest.textContent = others.length ? digits.map((digit) => this.#describe(digit)).join("\n")
-      : !first ? "" : (first.unsure ? `(${this.#guess(first)})` : `${wholePercent(first.confidence)}%`) + next;
+      : !first ? "" : (first.unsure ? `(${this.#guess(first)})` : formatPercent(first.confidence, "%")) + next;
     this.#announce(this.#speak(digits));
   }
 
@@ -57,7 +57,7 @@ class Answer {
     this.rows.forEach(({ row, bar, percent }, i) => {
       const p = probabilities?.[i];
       bar.style.width = `${100 * (p ?? 0)}%`;
-      percent.textContent = p === undefined ? "–" : `${(100 * p).toFixed(1)}%`;
+      percent.textContent = p === undefined ? "–" : formatPercent(p, "%");
       row.className = p === highest ? "first" : "";
     });
   }
@@ -81,11 +81,11 @@ class Answer {
 
   #label(digit, unsure) { return digit.unsure ? unsure : this.classes[digit.best]; }
 
-  #guess(digit) { return `${this.classes[digit.best]} at ${wholePercent(digit.confidence)}%`; }
+  #guess(digit) { return `${this.classes[digit.best]} at ${formatPercent(digit.confidence, "%")}`; }
 
   #describe(digit) { return digit.unsure ? `unsure (${this.#guess(digit)})` : this.#guess(digit); }
 
-  #spell(index, share, percent) { return `${this.classes[index]}, ${wholePercent(share)}${percent}`; }
+  #spell(index, share, percent) { return `${this.classes[index]}, ${formatPercent(share, percent)}`; }
 
   #speak(digits) {
     const spoken = digits.map(({ unsure, best, confidence }) =>
@@ -96,7 +96,8 @@ class Answer {
   }
 }
 
-const wholePercent = (share) => Math.round(100 * share);
+/** A share of 1 as "100.0" and a unit; a smaller one is never rounded up to that. */
+const formatPercent = (share, unit) => (share < 1 ? Math.min(100 * share, 99.9) : 100).toFixed(1) + unit;
 
 /** Paint levels C H W, gray or red, green and blue, onto a canvas of the same size. */
 function showLevels(canvas, levels) {
