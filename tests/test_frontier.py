@@ -70,6 +70,10 @@ def test_only_studies_on_mnists_test_are_measured() -> None:
     (found,) = measured_points([on_val, ours, elsewhere])
     assert (found.name, found.percent, found.seeds) == ("ours", pytest.approx(99.1), 2)
     assert found.interval == stats.interval_over_seeds(ours)
+    assert found.evidence == "mean of 2 seeds"
+    rows = [{"name": "border", "kind": "ReplicationPad2d"}, {"name": "shifts", "kind": "AvgPool2d"}]
+    (found,) = measured_points([dataclasses.replace(ours, summary={"rows": rows})])
+    assert found.evidence == "mean of 2 seeds; averages nine shifts"
     again = dataclasses.replace(ours, recipe={**ours.recipe, "name": "plain with epochs=9"})
     names = {found.name for found in measured_points([ours, again])}
     assert names == {f"ours, {ours.recipe['name']}", "ours, plain with epochs=9"}
@@ -107,9 +111,9 @@ def test_a_page_marks_those_that_lead() -> None:
     for words in (
         ">a<",
         ">b<",
-        ">JoshWarn<",
+        ">Parameter-Efficient-MNIST<",
         ">training log B<",
-        ">cpldcpu<",
+        ">BitNetMCU<",
         ">published: one run<",
     ):
         assert words in svg, words

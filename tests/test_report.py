@@ -318,17 +318,18 @@ def test_a_page_shows_one_of_both_pictures_and_never_scrolls_sideways(
         visit.close()
 
 
-def test_labels_of_a_plot_overlap_neither_each_other_nor_points() -> None:
+def test_labels_of_a_plot_overlap_neither_texts_nor_points() -> None:
     figure = new_figure(4, 3)
     axes = figure.subplots()
     points = [(1 + 0.02 * i, 1 + 0.03 * (i % 4)) for i in range(12)]
     axes.set(xlim=(0, 2), ylim=(0, 2))
     figure.canvas.draw()
     figure.set_layout_engine("none")
+    axes.text(1.3, 1.03, "(b)")  # where net_11 would have its label
     place_labels(axes, [Label(x, y, f"net_{i}") for i, (x, y) in enumerate(points)], points)
     renderer = figure.canvas.get_renderer()
     boxes = [text.get_window_extent(renderer).shrunk(0.98, 0.75) for text in axes.texts]
-    assert len(boxes) == 12
+    assert len(boxes) == 13
     for i, box in enumerate(boxes):
         assert not any(box.overlaps(other) for other in boxes[i + 1 :])
         assert not any(box.contains(*axes.transData.transform(point)) for point in points)

@@ -24,6 +24,7 @@ _SOURCES = {
     "after the 65 from 8,000",
 }
 _MUCH_LARGER = 10
+_SHIFTED = "†"
 
 
 def draw_frontier() -> Page:
@@ -32,15 +33,16 @@ def draw_frontier() -> Page:
     drawn = frontier_page([*stats.measured_points(ours), *stats.PUBLISHED_POINTS])
     text = f"""\
 The accuracies of netlet's studies are means over seeds of the test accuracy after the last epoch,
-on MNIST's 10,000 test images: a single net that gets each image once, as it is. Those of published
-nets are as their sources state them. `netlet frontier` prints this comparison for
+on MNIST's 10,000 test images. Each is of a single net, which gets each image once; nets marked with
+† average nine shifts of the image inside the net. Those of published nets are as their sources
+state them. `netlet frontier` prints this comparison for
 your own records, too (without those of ladders).
 
 ## Results
 
-These nets and their recipes were chosen on images held out of `train`, by recorded trials, and
-committed. Then each was trained with ten seeds that no trial had used, and scored on `test`.
-The median-seed weights of those that meet their budget ship with the package.
+Recorded trials on images held out of `train` led to these nets. Nets and recipes were committed
+before they were scored on `test`. Each was trained with ten seeds that no trial had used. The
+median-seed weights of those that meet their budget ship with the package.
 
 {_draw_studies()}
 
@@ -65,7 +67,7 @@ later versions compute some recipes in another order.
 
 {drawn.text}
 
-## Mistakes on disputed labels
+## Mistakes on labels that annotators reject
 
 {draw_label_errors(chosen_by_search())}
 
@@ -115,7 +117,7 @@ def _draw_studies() -> str:
         correct = [seed.correct for seed in study.seeds]
         rows.append(
             [
-                inline_code(study.name),
+                _mark_name(study),
                 _describe_limits(study.budget),
                 f"{study.cost['parameters']:,}",
                 f"{study.cost['macs']:,}",
@@ -137,26 +139,24 @@ def _draw_studies() -> str:
 
 
 def _describe_shifts() -> str:
-    """Return what shift average is if one of these nets has it, as a paragraph; else nothing."""
-    shifted = [
-        study
-        for study in chosen_by_search()
-        if any(row["name"] == "shifts" for row in study.summary["rows"])
-    ]
+    """Return what the mark of nets with a shift average means; nothing if none has it."""
+    shifted = [study for study in chosen_by_search() if stats.averages_shifts(study)]
     if not shifted:
         return ""
     plain = [study for study in shifted if study.recipe.get("train_as") == "strided"]
-    learned = (
-        f" {_list_names(plain)} learned without it, and {'have' if len(plain) > 1 else 'has'} it "
-        "when scored."
-    )
+    trained = f" {_list_names(plain)} {'were' if len(plain) > 1 else 'was'} trained without it."
     return (
-        f"{_list_names(shifted)} {'have' if len(shifted) > 1 else 'has'} a "
-        "[shift average](notation.md#shift-average): a part of the net that averages the logits "
-        "for nine shifts of the image by a pixel. It has no parameters; the MACs include it. The "
-        f"scores are those of test-time augmentation by these shifts.{learned if plain else ''}"
-        "\n\n"
+        f"{_SHIFTED} The net ends in a [shift average](notation.md#shift-average): it averages the "
+        "logits for nine shifts of the image by a pixel. This part has no parameters; the MACs "
+        "include it. The scores are those of test-time augmentation by these shifts."
+        f"{trained if plain else ''}\n\n"
     )
+
+
+def _mark_name(study: Study) -> str:
+    """Return the name of a study, marked if its net averages shifts of the image."""
+    mark = f" {_SHIFTED}" if stats.averages_shifts(study) else ""
+    return f"{inline_code(study.name)}{mark}"
 
 
 def _list_names(studies: Sequence[Study]) -> str:
@@ -184,7 +184,7 @@ def _draw_against_published() -> str:
                 point.name,
                 f"{point.parameters:,}",
                 f"{point.percent:.2f}%",
-                f"{inline_code(study.name)} ({study.cost['parameters']:,})",
+                f"{_mark_name(study)} ({study.cost['parameters']:,})",
                 f"{stats.mean_percent(study):.3f}%",
                 f"{stats.mean_percent(study) - point.percent:+.3f} ({low:+.3f} to {high:+.3f})",
                 f"{reached} of {len(study.seeds)}",

@@ -1,4 +1,4 @@
-"""Draws what the disputed labels of MNIST's test images leave to gain, for docs/frontier.md."""
+"""Draws what the rejected labels of MNIST's test images leave to gain, for docs/frontier.md."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from netlet.data.disputed_labels import ANNOTATORS, DISPUTED_LABELS
+from netlet.data.disputed_labels import DISPUTED_LABELS
 from netlet.records import Study
 from netlet.report.markdown import inline_code, markdown_table
 from netlet.stats.images import error_rates
@@ -31,14 +31,14 @@ def draw_label_errors(studies: Sequence[Study]) -> str:
     head = (
         "experiment",
         "mistakes of a run",
-        "mistakes on disputed labels",
+        "mistakes on rejected labels",
         "images wrong in all runs",
         "images wrong in more than half",
         "images wrong in at least one",
     )
-    return f"""{len(DISPUTED_LABELS)} of the 10,000 test images have a disputed label: at most 2 of
-{ANNOTATORS} annotators chose it ([arXiv:2103.14749](https://arxiv.org/abs/2103.14749)). A net that
-answers as most annotators do makes a mistake there. The table has the mean number of mistakes of a
+    return f"""Of {len(DISPUTED_LABELS)} of the 10,000 test images, most annotators
+[reject the label](data.md#labels-that-annotators-reject). A net that agrees with them makes a
+mistake there. The table has the mean number of mistakes of a
 run of each study, and how many images several of its runs get wrong. A vote of the runs would make
 about as many mistakes as the column *images wrong in more than half* says.
 

@@ -105,7 +105,12 @@ def draw_functions() -> str:
 
 
 def _table(what: str, rows: list[list[str]]) -> str:
-    return markdown_table((what, *(reader.title for reader in READERS)), rows)
+    """Return a table with a column for each reader that does not support all rows."""
+    partial = [i for i, cells in enumerate(zip(*rows, strict=True)) if set(cells) != {_cell(True)}]
+    heads = (what, *(reader.title for reader in READERS))
+    whole = [head for i, head in enumerate(heads) if i not in partial]
+    table = markdown_table([heads[i] for i in partial], [[row[i] for i in partial] for row in rows])
+    return f"{table}\n\nSupported for all of them: {', '.join(whole)}." if whole else table
 
 
 def _cell(supported: bool) -> str:

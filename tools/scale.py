@@ -13,7 +13,8 @@ from tools.records import RESULTS
 def measured_table(record: Mapping[str, Any]) -> str:
     """Return the times of studies on nodes of one machine."""
     rows, first = record["measured"], record["measured"][0]["makespan_s"]
-    columns = ("nodes", "seeds", "makespan", "speedup", "time of the nodes without a seed", "moved")
+    without = "time of the nodes without a seed"
+    columns = ("nodes", "seeds", "total time", "speedup", without, "moved")
     lines = [
         [
             str(row["nodes"]),
@@ -45,7 +46,7 @@ def simulated_table(record: Mapping[str, Any]) -> str:
         "nodes (simulated)",
         "workers",
         "checkpoint of a task",
-        "makespan",
+        "total time",
         "without failures",
         "efficiency",
         "failed nodes",

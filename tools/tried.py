@@ -28,11 +28,11 @@ def draw_what_was_tried(studies: dict[str, Study]) -> str:
     return f"""The aim was a mean of {_WANTED:.2f}% with fewer than 8,000 parameters. It was
 not reached: {inline_code(chosen.name)}, the net that these trials led to, has {means[0]:.3f}%
 ({low:.3f} to {high:.3f}), and {inline_code(before.name)} has {means[1]:.3f}%. The table
-shows all nets and recipes that have been compared, with their accuracy on held-out images. Most
-have one or two runs, and runs of the same net differ: those of {inline_code(chosen.name)} have a
-standard deviation of {stats.sd_points(chosen):.3f} points. So one of these nets may well be better
-by the missing {_WANTED - means[0]:.2f} points, but the table cannot show it: even with six runs of
-each, only differences from about 0.05 points on can be told from chance. With at most 9,994
+shows all nets and recipes that have been compared, with their accuracy on validation images.
+Most have one or two runs, and runs of the same net differ: those of {inline_code(chosen.name)} have
+a standard deviation of {stats.sd_points(chosen):.3f} points. So one of these nets may well be
+better by the missing {_WANTED - means[0]:.2f} points, but the table cannot show it: even with six
+runs of each, only differences from about 0.05 points on can be told from chance. With at most 9,994
 parameters and 20 epochs, training with the shifts had the lowest loss; with fewer than 8,000 and 15
 epochs, it made no visible difference. [Techniques](techniques.md#comparisons) lists every run.
 

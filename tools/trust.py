@@ -1,6 +1,6 @@
 """The tables of docs/trust.md, from the record of the fault-injection tests.
 
-python -m pytest -m faults --faults-out=results/faults.json     try the faults, 33 minutes
+python -m pytest -m faults --faults-out=results/faults.json     try the faults, 22 minutes
 python -m tools                                                 draw the tables
 """
 
@@ -79,9 +79,9 @@ def draw_summary() -> str:
         f"`{record['commit'][:10]}`, in {record['seconds'] / 60:.0f} minutes on "
         f"{machine['cores']} cores ({machine['system']}, {machine['machine']}, Python "
         f"{machine['python']}, PyTorch {machine['torch']}, NumPy {machine['numpy']}).\n\n"
-        f"{tried:,} faults. Of {planted:,} mistakes planted in [compiled code](#compiled-code), "
-        f"{planted - harmless:,} change a result, and {missed} of these "
-        f"{'was' if missed == 1 else 'were'} missed (limit: {_MOST_MISSED:.0%}); {result}."
+        f"{tried:,} faults were tried. Of {planted:,} mistakes planted in "
+        f"[compiled code](#compiled-code), {planted - harmless:,} change a result, and {missed} "
+        f"of these {'was' if missed == 1 else 'were'} missed (limit: {_MOST_MISSED:.0%}); {result}."
     )
 
 

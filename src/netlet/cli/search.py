@@ -52,8 +52,8 @@ def search(
             metavar="N",
             min=0,
             max=100_000,
-            help="Number of trials to run; 20 if not given, or all that are missing if SPACE is a "
-            "comparison, which lists its arms (docs/searching.md).",
+            help="Number of trials to run; if not given, 20, or for a file with [[arm]] tables all "
+            "missing runs (docs/searching.md).",
         ),
     ] = None,
     resume: Annotated[

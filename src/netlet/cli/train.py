@@ -63,7 +63,7 @@ def train(
             "--out",
             "-o",
             metavar="DIR",
-            help="Folder of the run, to be made; if not given, runs/NET-seedN, on other data than "
+            help="Folder to create for the run; if not given, runs/NET-seedN, on other data than "
             "mnist runs/NET-DATASET-seedN, or the next free name (-2, -3).",
         ),
     ] = None,

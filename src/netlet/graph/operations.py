@@ -206,7 +206,7 @@ class AdaptivePooling(Operation):
 
 @dataclass(frozen=True)
 class Reduction(NamedOperation):
-    """One value from all elements along some dimensions, which count the batch as 0.
+    """One value from all elements along some dimensions (0 is the batch).
 
     Attributes:
         function: ``mean``, ``sum``, ``amax`` and so on.
@@ -235,7 +235,7 @@ class Dropout(NamedOperation):
 
 @dataclass(frozen=True)
 class Concatenation(Operation):
-    """Values joined along a dimension, which counts the batch as 0."""
+    """Values joined along a dimension (0 is the batch)."""
 
     dim: int
 
@@ -270,7 +270,7 @@ class Padding(Operation):
 
 @dataclass(frozen=True)
 class Slice(NamedOperation):
-    """Elements ``start``, ``start + step`` and so on along a dimension; the batch counts as 0.
+    """Elements ``start``, ``start + step`` and so on along a dimension (0 is the batch).
 
     Attributes:
         function: ``slice``, ``select``, ``split`` and so on.
@@ -290,14 +290,14 @@ class Slice(NamedOperation):
 
 @dataclass(frozen=True)
 class Permutation(NamedOperation):
-    """Dimensions in another order, as by ``permute`` or ``transpose``; the batch counts as 0."""
+    """Dimensions in another order, as by ``permute`` or ``transpose`` (0 is the batch)."""
 
     order: Sizes
 
 
 @dataclass(frozen=True)
 class Softmax(NamedOperation):
-    """Softmax or log-softmax along a dimension; the batch counts as 0."""
+    """Softmax or log-softmax along a dimension (0 is the batch)."""
 
     function: Literal["softmax", "log_softmax"]
     dim: int

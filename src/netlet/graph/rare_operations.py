@@ -70,7 +70,7 @@ class OtherNorm(NamedOperation):
 
 @dataclass(frozen=True)
 class Stack(Operation):
-    """Values joined along a new dimension, which counts the batch as 0."""
+    """Values joined along a new dimension (0 is the batch)."""
 
     dim: int
 

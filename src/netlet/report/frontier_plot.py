@@ -262,7 +262,7 @@ def _label(
         Label(
             point.parameters,
             100 - point.percent,
-            escape_controls(point.source or point.name.removesuffix(".documented")),
+            escape_controls(point.name.removesuffix(".documented")),
             INK if point.measured else RED,
             bold=point in front,
         )

@@ -47,7 +47,7 @@ def place_labels(
 
     Each label goes to the place of least cost among several distances and directions: overlaps
     cost most, then leader lines that cross something, then the distance. After all labels have a
-    place, each is placed again, a few times over.
+    place, each is placed again, a few times over. They stay off texts that the axes already have.
 
     Args:
         axes: The axes to write in; their limits, scales and the figure's layout have to be final.
@@ -70,6 +70,7 @@ def place_labels(
         obstacles.append(
             np.array([min(x1, x2) - 1, min(y1, y2) - 1, max(x1, x2) + 1, max(y1, y2) + 1])
         )
+    obstacles += [np.array(text.get_window_extent().extents) / scale for text in axes.texts]
     sizes = [_measure(figure, label) for label in labels]
     chosen = _search(at, sizes, np.array(obstacles), frame)
     for label, point, box in zip(labels, at, chosen, strict=True):

@@ -177,11 +177,26 @@ def measured_points(studies: Iterable[Study]) -> Frontier:
             percent=mean_percent(study),
             interval=interval_over_seeds(study),
             seeds=len(study.seeds),
-            evidence=f"mean of {len(study.seeds)} seeds" if len(study.seeds) > 1 else "one seed",
+            evidence=_describe_evidence(study),
         )
         for study in compared
     ]
     return sort_by_size(points)
+
+
+def _describe_evidence(study: Study) -> str:
+    """Return what the accuracy of a study is of."""
+    of = f"mean of {len(study.seeds)} seeds" if len(study.seeds) > 1 else "one seed"
+    return f"{of}; averages nine shifts" if averages_shifts(study) else of
+
+
+def averages_shifts(study: Study) -> bool:
+    """Return whether a study's net averages its logits over nine shifts of the image.
+
+    Such a net is scored as others are with test-time augmentation; docs/notation.md explains it.
+    """
+    kinds = {row["name"]: row["kind"] for row in study.summary["rows"]}
+    return kinds.get("border") == "ReplicationPad2d" and kinds.get("shifts") == "AvgPool2d"
 
 
 def explain_left_out(study: Study) -> str:
