@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers import write_notebook
 from torch import nn
 
+from netlet.errors import NetError
 from netlet.nets import build, find_code, find_net
 
 HEAD = """import argparse, configparser, functools, json, os, pathlib, random, types
@@ -104,6 +106,47 @@ def test_a_value_is_what_the_file_has_made_of_it(
 def test_a_net_is_what_the_file_has_made_of_it(tmp_path: Path, change: str, expected: int) -> None:
     net = load(tmp_path, f"net = nn.Sequential(nn.Flatten(), nn.Linear(10, 7))\n{change}", "net")
     assert sum(p.numel() for p in net.parameters() if p.requires_grad) == expected
+
+
+OF_LIST = NET.format(width="sum(sizes)").replace("(self):", "(self, sizes=SIZES):")
+BLOCK = "def block(n):\n    return nn.Linear(784, n)\n"
+OF_BLOCK = NET.format(width=3).replace("nn.Linear(784, 3)", "block(3)")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"{BLOCK}{OF_BLOCK}def block(n):\n    assert Net\n    return nn.Linear(784, 9)\n", 9),
+        (f"W = 10\n{NET.format(width='W')}W = Net.half = 5\n", 5),
+    ],
+)
+def test_a_statement_that_uses_the_net_may_define_what_it_is_made_of(
+    tmp_path: Path, text: str, expected: int
+) -> None:
+    assert read_width(load(tmp_path, text)) == expected
+
+
+@pytest.mark.parametrize("change", ["SIZES += [5]", "SIZES.append(5)"])
+def test_a_list_that_a_training_fills_is_not_replaced_for_who_has_it(
+    tmp_path: Path, change: str
+) -> None:
+    loop = (
+        f"import netlet\nfor _ in range(2):\n    {change}\n    netlet.fit(1, 2, 3)\nSIZES = [8]\n"
+    )
+    with pytest.raises(NetError, match="this trains a net"):
+        load(tmp_path, f"SIZES = [3]\n{OF_LIST}{loop}")
+
+
+PUT = "def put(c):\n    return lambda f: setattr(c, f.__name__, f) or f\n"
+
+
+def test_each_definition_has_what_was_put_on_it(tmp_path: Path) -> None:
+    helper = "@put(Net)\ndef double(x):\n    return 2 * x\n"
+    later = NET.format(width="double(7)")
+    path = write_notebook(tmp_path / "a.ipynb", HEAD, PUT, NET.format(width=3), helper, later)
+    assert read_width(build(find_net(f"{path}:Net[2]").builder, 0)) == 14
+    first = find_net(f"{path}:Net[1]").builder()
+    assert type(first).double(3) == 6  # type: ignore[attr-defined]
 
 
 REGISTRY = """

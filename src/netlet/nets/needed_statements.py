@@ -139,7 +139,6 @@ class _Script:
         calls = getattr(node, "decorator_list", []) or any(
             isinstance(one, _Calling) for one in walk_outside_functions(node)
         )
-        calls = calls or (isinstance(node, ast.ClassDef) and node.bases)
         while calls:
             used = (self._uses[i] for i in kept if self.binds[i] & found)
             more = set[str]().union(*used) - found

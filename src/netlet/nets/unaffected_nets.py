@@ -6,8 +6,8 @@ import contextlib
 import traceback
 from pathlib import Path
 
-from netlet.errors import NetError
 from netlet.nets.cells import Source
+from netlet.nets.code_imports import UNREADABLE
 from netlet.nets.definitions import select_net
 from netlet.nets.net_code import is_file_address
 from netlet.nets.net_names import list_inner_nets
@@ -16,7 +16,6 @@ from netlet.nets.sources import read_source
 
 _REMEDY = "; or name another net of this file: "
 _MOST_NAMES = 3
-_UNREADABLE = NetError, OSError, SyntaxError, ValueError, RecursionError
 
 
 def suggest_unaffected(address: str, error: BaseException) -> str:
@@ -30,7 +29,7 @@ def suggest_unaffected(address: str, error: BaseException) -> str:
     if not is_file_address(place):
         return ""
     found: list[str] = []
-    with contextlib.suppress(*_UNREADABLE):
+    with contextlib.suppress(*UNREADABLE):
         source = read_source(Path(place))
         files = {cell.filename for cell in source.cells}
         frames = traceback.walk_tb(error.__traceback__)
@@ -46,7 +45,7 @@ def _depends_on(source: Source, name: str, filename: str, line: int) -> bool:
     """Return whether a net needs the statement in a line of a file or cell, or may need it."""
     try:
         selection = select_net(source, name)
-    except _UNREADABLE:
+    except UNREADABLE:
         return True
     used = drop_unused_imports(selection.tree.body, selection.name)
     return any(
