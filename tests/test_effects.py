@@ -77,7 +77,7 @@ def read_width(net: nn.Module) -> int:
         ),
         ("os.environ['NETLET_W'] = '7'\nW = int(os.environ['NETLET_W'])", "W", 7),
         ("weights = torch.zeros(1)\nnn.init.constant_(weights, 7)", "int(weights)", 7),
-        ("g = torch.Generator()\ng.manual_seed(3)", "7 + 0 * g.initial_seed()", 7),
+        ("g = torch.Generator()\ng.manual_seed(3)", "g.initial_seed() + 4", 7),
     ],
 )
 def test_a_value_is_what_the_file_has_made_of_it(
@@ -143,7 +143,9 @@ PUT = "def put(c):\n    return lambda f: setattr(c, f.__name__, f) or f\n"
 def test_each_definition_has_what_was_put_on_it(tmp_path: Path) -> None:
     helper = "@put(Net)\ndef double(x):\n    return 2 * x\n"
     later = NET.format(width="double(7)")
-    path = write_notebook(tmp_path / "a.ipynb", HEAD, PUT, NET.format(width=3), helper, later)
+    path = write_notebook(
+        tmp_path / "a.ipynb", HEAD, PUT, NET.format(width=3), "n = Net()", helper, later
+    )
     assert read_width(build(find_net(f"{path}:Net[2]").builder, 0)) == 14
     first = find_net(f"{path}:Net[1]").builder()
     assert type(first).double(3) == 6  # type: ignore[attr-defined]
@@ -193,14 +195,23 @@ SIZES = "sizes = []\nfor i in range(3):\n    sizes.append(7 + i)\n"
         (SIZES, f"def train(s):{TRAINS}    s[0] = 3\ntrain(sizes)\n"),
         (SIZES, f"class T:\n  def run(self, s):{TRAINS}    s[0] = 3\nT().run(sizes)\n"),
         (SIZES, "def show(s):\n    print(s)\n    open('TRAINED', 'w')\nshow(sizes)\n"),
-        (f"here = os.getcwd()\n{SIZES}", "os.remove('mine.py')\n"),
+        (SIZES, f"def inner():{TRAINS}\ndef fill(s):\n    inner()\n    s[0] = 3\nfill(sizes)\n"),
+        (
+            SIZES,
+            "def get(s):\n    s[0] = open('TRAINED', 'w')\n    Data(download=True)\nget(sizes)\n",
+        ),
+        (SIZES, "def show(s):\n    s[0] = open('TRAINED', 'w')\n    s(1)\nshow(sizes)\n"),
+        (SIZES, "other = sizes\nother = []\nother.append(open('TRAINED', 'w'))\n"),
+        (SIZES, "os.remove('mine.py')\n"),
     ],
 )
 def test_what_changes_nothing_of_a_net_is_not_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str, after: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert read_width(load(tmp_path, before + NET.format(width="sizes[0]") + after)) == 7
+    assert (
+        read_width(load(tmp_path, before + NET.format(width="sizes[0 * len(os.sep)]") + after)) == 7
+    )
     assert Path("mine.py").exists()
     assert not Path("TRAINED").exists()
 
@@ -218,9 +229,12 @@ def test_random_numbers_of_a_file_are_the_same_each_time(tmp_path: Path, seed: s
         assert found == {int(torch.randperm(784)[0]) + 1}
 
 
-def test_a_seed_is_none_of_a_net_that_draws_no_numbers_when_it_is_loaded(tmp_path: Path) -> None:
+@pytest.mark.parametrize("values", ["", "W = random.Random(0).randint(3, 9)\n"])
+def test_a_seed_and_settings_are_none_of_a_net_that_draws_no_numbers_of_a_module(
+    tmp_path: Path, values: str
+) -> None:
     codes = []
-    for seed in ("", "torch.manual_seed(3)\n"):
-        load(tmp_path, f"{seed}{NET.format(width=7)}")
+    for line in ("", "torch.manual_seed(3)\n", "torch.backends.cudnn.benchmark = True\n"):
+        load(tmp_path, f"{line}{values}{NET.format(width='W' if values else 7)}")
         codes.append(find_code(f"{tmp_path / 'mine.py'}:Net"))
-    assert codes[0] == codes[1]
+    assert codes[0] == codes[1] == codes[2]

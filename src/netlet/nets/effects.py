@@ -181,7 +181,7 @@ class ScriptEffects:
             if isinstance(node, ast.Call):
                 found |= self._find_changed_by_call(node, aliases)
             elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
-                roots = self._find_roots(node.target, aliases) - {node.target.id}
+                roots = self._find_roots(node.target, aliases)
                 found |= {(root, "") for root in roots}  # may be a list
         return found
 

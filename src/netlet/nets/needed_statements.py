@@ -79,7 +79,7 @@ class _Script:
         for used, statement in zip(self._uses, body, strict=True):
             used |= {RANDOM} if draws(statement, imported) else set()
         binds = [set(names_bound(statement)) for statement in body]
-        self.binds = _leave_out_users(name, body, binds, self._uses, self._effects.changed)
+        self.binds = _leave_out_users(name, body, binds, self._uses)
         self._sets = [_names_set(statement) for statement in body]
         self._augmented = [_names_augmented(statement) for statement in body]
         self._trains: dict[int, bool] = {}
@@ -153,7 +153,6 @@ def _leave_out_users(
     body: Sequence[ast.stmt],
     binds: Sequence[set[str]],
     uses: Sequence[set[str]],
-    modifies: Sequence[set[str]],
 ) -> list[set[str]]:
     """Return what each statement binds that the net may depend on.
 
@@ -163,7 +162,7 @@ def _leave_out_users(
     found, before = list[set[str]](), set[str]()
     for i, statement in enumerate(body):
         defines = isinstance(statement, ast.FunctionDef | ast.ClassDef)
-        uses_it = name in before and name in uses[i] and name not in binds[i] | modifies[i]
+        uses_it = name in before and name in uses[i] and name not in binds[i]
         found.append(binds[i] - before if uses_it and not defines else binds[i])
         before |= binds[i]
     return found
