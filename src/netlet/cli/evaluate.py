@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from netlet.cli.datasets import load_dataset
+from netlet.cli.datasets import load_dataset, say_repeated_images
 from netlet.cli.normalization import suggest_normalization
 from netlet.cli.option_groups import OWN_WEIGHTS, WeightOptions
 from netlet.cli.options import (
@@ -73,6 +73,7 @@ def evaluate(
         trained = using.load(net, shape=images.shape, class_names=images.class_names)
     trace(trained.net, images.shape)  # says in one line why a net cannot run on such images
     scored = images.split(split.value) if split else images.held_out
+    say_repeated_images(images, scored)
     with show_progress("evaluating") as bar:
         result = evaluation.evaluate(
             trained.net, scored, trained.recipe, images.classes, on_progress=bar
