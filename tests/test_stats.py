@@ -316,6 +316,24 @@ def test_the_gap_and_its_uncertainty_by_hand() -> None:
     assert found.points - found.low == pytest.approx(math.hypot(seeds, images), rel=1e-4)
 
 
+def test_no_interval_of_a_difference_exceeds_100_points() -> None:
+    low, high = (make_seed_result(s, 100 + 800 * s, train_correct=60 + 480 * s) for s in (0, 1))
+    gap = stats.generalization_gap(
+        make_study(
+            make_seed_result(0, 100, train_correct=600), make_seed_result(1, 900, train_correct=60)
+        )
+    )
+    assert (gap.low, gap.high) == (-100, 100)
+    falling = make_study(make_seed_result(0, 900), make_seed_result(1, 500), name="falling")
+    compared = stats.compare(make_study(low, high), falling)
+    assert compared.over_seeds.interval == (-100, 100)
+    few = make_study(make_seed_result(0, 0, total=30), name="few")
+    most = make_study(make_seed_result(0, 29, total=30), name="most")
+    images = stats.compare(few, most).over_images.interval
+    assert images is not None
+    assert 80 < images[0] < images[1] == 100
+
+
 OVER = make_study(
     *(
         make_seed_result(s, 9_700 + s, total=10_000, train_correct=600, running=600)

@@ -12,7 +12,7 @@ from netlet.display import Displayed, Plotted
 from netlet.errors import RecordError, check_argument
 from netlet.records.study import Study
 from netlet.stats.images import error_rates
-from netlet.stats.seeds import ALIKE, mean_percent, seed_percents
+from netlet.stats.seeds import ALIKE, clip_points, mean_percent, seed_percents
 from netlet.stats.training_differences import (
     TrainingDifference,
     find_training_differences,
@@ -178,7 +178,7 @@ def _over_seeds(a: Study, b: Study) -> SignificanceTest:
     common = {seed.seed for seed in a.seeds} & {seed.seed for seed in b.seeds}
     if common and not paired:
         about += f", {len(common)} of them in both (the test is paired if all are)"
-    return SignificanceTest(name, float(result.pvalue), (float(low), float(high)), about)
+    return SignificanceTest(name, float(result.pvalue), clip_points(float(low), float(high)), about)
 
 
 def _explain_no_variation(a: Study, b: Study, *, paired: bool) -> str:
@@ -203,7 +203,8 @@ def _over_images(a: Study, b: Study) -> SignificanceTest:
     half = NormalDist().inv_cdf(0.975) * float(differences.std()) / math.sqrt(a.total)
     mean = float(differences.mean())
     # The normal approximation is invalid for a handful of images.
-    interval = (100 * (mean - half), 100 * (mean + half)) if gained + lost > _FEW else None
+    whole = clip_points(100 * (mean - half), 100 * (mean + half))
+    interval = whole if gained + lost > _FEW else None
     about = f"{_label_pair(a, b)[1]} better on {gained:,} images, worse on {lost:,}"
     if not gained + lost:
         return SignificanceTest("McNemar test over images", 1.0, interval, "no image differs")
