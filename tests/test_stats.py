@@ -316,6 +316,31 @@ def test_the_gap_and_its_uncertainty_by_hand() -> None:
     assert found.points - found.low == pytest.approx(math.hypot(seeds, images), rel=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("recipes", "labels"),
+    [
+        (("quick", "steady with epochs=1"), ["quick", "steady"]),
+        (("plain with a=1, b=2", "plain with a=1, b=3"), ["b=2", "b=3"]),
+        (("plain", "plain with epochs=2"), ["plain", "plain with epochs=2"]),
+        (("a with x=1, y=2", "a with x=1, y=3", "b with x=1"), ["a with y=2", "a with y=3", "b"]),
+        (("a with 1, 2, 3, 4", "a with 5, 6, 7, 8"), ["1, 2, 3", "5, 6, 7"]),
+        (("a with b=1, c=2", "a with c=2, b=1"), ["a with b=1, c=2", "a with c=2, b=1"]),
+        (("a", "a"), ["a", "a"]),
+    ],
+)
+def test_studies_are_labeled_by_what_differs_in_their_recipes(
+    recipes: tuple[str, ...], labels: list[str]
+) -> None:
+    study = make_study(make_seed_result(0, 990))
+    studies = [
+        dataclasses.replace(study, recipe={**study.recipe, "name": name}) for name in recipes
+    ]
+    assert stats.label_by_recipes(studies) == labels
+    compared = stats.compare(studies[0], studies[-1])
+    assert compared.a.startswith("swift (")
+    assert compared.a != compared.b
+
+
 def test_no_interval_of_a_difference_exceeds_100_points() -> None:
     low, high = (make_seed_result(s, 100 + 800 * s, train_correct=60 + 480 * s) for s in (0, 1))
     gap = stats.generalization_gap(

@@ -12,6 +12,7 @@ from netlet.display import Displayed, Plotted
 from netlet.errors import RecordError, check_argument
 from netlet.records.study import Study
 from netlet.stats.images import error_rates
+from netlet.stats.labels import label_by_recipes
 from netlet.stats.seeds import ALIKE, clip_points, mean_percent, seed_percents
 from netlet.stats.training_differences import (
     TrainingDifference,
@@ -256,6 +257,7 @@ def _label_pair(a: Study, b: Study) -> tuple[str, str]:
     """Return names that tell two studies apart."""
     if a.name != b.name:
         return a.name, b.name
-    if a.recipe["name"] != b.recipe["name"]:
-        return f"{a.name} by {a.recipe['name']}", f"{b.name} by {b.recipe['name']}"
-    return f"{a.name} (first)", f"{b.name} (second)"
+    of_a, of_b = label_by_recipes((a, b))
+    if of_a == of_b:
+        of_a, of_b = "first", "second"
+    return f"{a.name} ({of_a})", f"{b.name} ({of_b})"
