@@ -16,7 +16,7 @@ Place = tuple[str | int, ...]
 # An edit there may be accepted; what is shown then comes from the record as edited.
 FREE_IN_ALL = (
     *("name", "net", "seed", "initial_weights_digest", "recipe.*", "data.name", "chosen_by*"),
-    *("data.class_names*", "cost.weight_bytes", "cost.kinds*", "summary.net", "summary.notes*"),
+    *("cost.weight_bytes", "cost.kinds*", "summary.net", "summary.notes*"),
     # Fields of layers that slide no window, and what only describes a layer.
     *("summary.rows.*.field*", "summary.rows.*.jump*", "summary.rows.*.shared"),
     *("summary.rows.*.kind", "summary.rows.*.name", "summary.rows.*.output*"),

@@ -663,7 +663,17 @@ def test_options_of_other_programs_are_answered_with_ours(
 
 
 def test_trust_is_not_needed_where_no_code_of_a_run_runs(netlet: Netlet) -> None:
-    code, out, err = netlet("report", "runs/mine", "--trust")
+    note = "netlet: --trust changes nothing: 'netlet {}' runs no code of a run\n"
+    for command, *words in (
+        ("report", "code_5", "-o", "page.md"),
+        ("compare", "code_5", "swift"),
+        ("frontier",),
+        ("runs", "."),
+    ):
+        plain, trusting = netlet(command, *words), netlet(command, *words, "--trust")
+        assert trusting == (*plain[:2], note.format(command) + plain[2])
+    assert netlet("compare", "code_5", "--", "--trust")[0] == 2  # a name, not the option
+    code, out, err = netlet("data", "verify", "--trust")
     assert (code, out) == (2, "")
     assert err.startswith("netlet: no option --trust: this command does not need it; leave it out")
 

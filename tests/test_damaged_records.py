@@ -140,6 +140,8 @@ def change(record: Record, path: str, value: object) -> None:
         ("verdict.results.0.found", "12", ("verdict on parameters: found", "judged again")),
         ("verdict.state", "PASS", ("verdict.state", "verdict.results give")),
         ("data.digest", "0" * 64, ("data.digest", "data.checksums")),
+        ("data.class_names", [*"1023456789"], ("data.class_names are", "data.checksums")),
+        ("data.class_names", ["\ud800", *"123456789"], ("data.class_names are", "another order")),
         ("data.shape", [1, 28, 27], ("summary.input", "data.shape")),
         ("times.train_s", 1e6, ("times.train_s is 1e+06", "its epochs took")),
         ("started_at", "yesterday", ("started_at", "not a date")),

@@ -153,6 +153,8 @@ def test_what_is_left_out_is_counted_and_named(netlet: Netlet, tmp_path: Path) -
         "left out: folders inside class folders: 1 (train/b/deep)",
         "left out: folders that belong to no split: 1 (val)",
         "left out: hidden entries: 1 (train/a/.DS_Store)",
+        "6 of 6 test images are also training images; keep each image in one split, or the score "
+        "does not tell how well a net classifies new images",
     ]
 
 

@@ -12,7 +12,15 @@ from helpers import Netlet, few_fast
 from PIL import Image
 
 from netlet import records
-from netlet.data import draw_contact_sheet, load, load_user_images, make_scribble, save_npz
+from netlet.data import (
+    Dataset,
+    count_repeated,
+    draw_contact_sheet,
+    load,
+    load_user_images,
+    make_scribble,
+    save_npz,
+)
 from netlet.errors import DataError
 from netlet.recipes import AUGMENTS
 
@@ -525,6 +533,52 @@ def test_a_val_folder_gives_the_score_if_there_is_no_test_folder(tmp_path: Path)
     write_folder(tmp_path / "all" / "test", images=4)
     found = load_user_images(tmp_path / "all")
     assert (found.held_out.name, len(found.train), len(found.held_out)) == ("test", 36, 12)
+
+
+def write_repeated(path: Path, repeated: int) -> Dataset:
+    """Write an .npz of 40 training and 10 test images, of which some are training images, too."""
+    random = np.random.default_rng(0)
+    images = random.integers(0, 255, (50, 20, 24), np.uint8)
+    images[40 : 40 + repeated] = images[:repeated]
+    labels = np.arange(50) % 2
+    arrays = {"images": images[:40], "test_images": images[40:]}
+    np.savez(path, **arrays, labels=labels[:40], test_labels=labels[40:])
+    return load_user_images(path)
+
+
+@pytest.mark.parametrize("repeated", [0, 1, 10])
+def test_test_images_that_are_trained_on_are_counted(tmp_path: Path, repeated: int) -> None:
+    data = write_repeated(tmp_path / "own.npz", repeated)
+    assert count_repeated(data) == count_repeated(data.with_channels(3)) == repeated
+    assert count_repeated(data, data.train) == 0
+    assert count_repeated(data.hold_out(10)) == 0
+    assert count_repeated(load(tmp_path / "own.npz", read_test=False)) == 0
+
+
+def test_commands_warn_of_images_that_are_trained_on_and_scored(
+    netlet: Netlet, tmp_path: Path
+) -> None:
+    write_repeated(tmp_path / "all.npz", 10)
+    write_repeated(tmp_path / "one.npz", 1)
+    write_repeated(tmp_path / "none.npz", 0)
+    settings = ("--epochs", "1", "--set", "backend=eager")
+    begin = "netlet: warning: {}: {}; keep each image in one split, or the score does not tell"
+    all_of_them = begin.format("all.npz", "10 of 10 test images are also training images")
+    one = begin.format("one.npz", "1 of 10 test images is also a training image")
+    train = ("train", "speck", *settings, "--dataset")
+    assert all_of_them in netlet(*train, "all.npz", "-o", "run")[2]
+    assert all_of_them in netlet("evaluate", "run", "--dataset", "all.npz")[2]
+    assert one in netlet("study", "speck", *settings, "--seeds", "1", "--dataset", "one.npz")[2]
+    for words in (
+        (*train, "none.npz"),
+        (*train, "all.npz", "--val", "10"),  # which is scored instead of the test images
+        ("evaluate", "run", "--dataset", "all.npz", "--split", "train"),
+    ):
+        assert "also" not in netlet(*words)[2], words
+    code, out, err = netlet("data", "verify", "all.npz", "none.npz")
+    assert (code, err, out.count("10 of 10 test images are also")) == (0, "", 1)
+    rows = json.loads(netlet("data", "verify", "all.npz", "none.npz", "--json")[1])["datasets"]
+    assert [row["repeated"] for row in rows] == [10, 0]
 
 
 def test_both_splits_contain_every_class(tmp_path: Path) -> None:

@@ -40,9 +40,9 @@ def train(netlet: Netlet, blobs_for_mnist: Path) -> Train:
     Path("mine.py").write_text(NET)
     builder = package.nets.find_net("mine.py:Net").builder
 
-    def call(data: Dataset | None = None, k: float = -1.0) -> Run:
+    def call(data: Dataset | None = None, k: float = -1.0, recipe: Recipe = FAST) -> Run:
         net = package.build(partial(builder, k=k), 0)
-        return fit(net, data or load("mnist"), FAST, net_name="mine.py:Net", resume="run")
+        return fit(net, data or load("mnist"), recipe, net_name="mine.py:Net", resume="run")
 
     return call
 
@@ -66,7 +66,7 @@ def test_evaluate_says_that_the_net_is_not_the_one_that_was_trained(
     assert (code, f"{other.correct} of 100 test images" in out) == (0, True)
     assert err == (
         f"netlet: warning: run: the record says {run.accuracy:.2f}% on these images; the net that "
-        "mine.py:Net gives now is not the one that was trained\n"
+        "mine.py:Net gives now is not the one that was trained, or the record was edited\n"
     )
 
 
@@ -107,6 +107,37 @@ def test_the_own_validation_split_is_compared_and_another_draw_is_not(
     assert len(other.mistakes) > 20
     assert trained.find_recorded_score(data, data.held_out) == other.last_epoch.score
     assert trained.find_recorded_score(again, again.held_out) is None
+
+
+def test_evaluate_says_that_classes_were_exchanged_in_a_record(
+    netlet: Netlet, train: Train
+) -> None:
+    run = train(k=1.0, recipe=FAST.replace(epochs=1, peak_lr=1e-3))
+    names = run.data["class_names"][::-1]
+    assert run.accuracy > 50
+    assert run.mistakes  # whose labels are others now
+    edited = dataclasses.replace(run, data={**run.data, "class_names": names})
+    package.records.save_run(edited, Path("run"))
+    code, _, err = netlet("evaluate", "run", "--trust")
+    assert (code, "or the record was edited" in err) == (0, True)
+
+
+def test_a_run_on_renamed_or_reordered_classes_of_a_folder_agrees_with_itself(
+    netlet: Netlet, digits_file: Path
+) -> None:
+    Path("mine.py").write_text(NET)
+    data = load(digits_file)
+    names = tuple(reversed(data.class_names))
+    renamed = dataclasses.replace(data, class_names=tuple("abcdefghij"))
+    reordered = data.with_classes(names)
+    for folder, changed in (("a", reordered), ("b", reordered.hold_out(50)), ("c", renamed)):
+        net = package.build(package.nets.find_net("mine.py:Net").builder, 0)
+        run = fit(net, changed, FAST, net_name="mine.py:Net", resume=folder)
+        assert package.records.load_run(Path(folder)).data == run.data
+        assert run.data["digest"] != data.digest
+        if folder != "c":  # whose names are not those of the folder
+            words = ("evaluate", folder, "--trust", "--dataset", str(digits_file))
+            assert netlet(*words)[::2] == (0, "")
 
 
 @pytest.mark.parametrize("form", ["c", "page", "onnx"])

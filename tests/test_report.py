@@ -395,7 +395,12 @@ def test_curves_of_studies_with_other_epochs_and_perfect_scores_fit_one_plot() -
     upper, lower = curves_of_studies([perfect, other]).axes
     assert [len(line.get_xdata()) for line in upper.lines] == [2, 3]
     low, high = upper.get_ylim()
-    assert low < 80 < 100 < high  # the first epoch of three may lie below
+    assert 50 < low < 80 < 100 < high  # the first epoch of three may lie below
+    cut = "epoch (the first has values below the plot)"
+    assert (upper.get_xlabel(), lower.get_xlabel()) == ("", cut)
+    assert accuracy_curves(other).axes[0].get_xlabel() == cut
+    assert curves_of_studies([perfect]).axes[1].get_xlabel() == "epoch"
+    assert accuracy_curves(perfect).axes[0].get_xlabel() == "epoch"
     assert lower.get_xlim() == (0.7, 3.3)
 
 

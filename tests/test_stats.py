@@ -316,6 +316,49 @@ def test_the_gap_and_its_uncertainty_by_hand() -> None:
     assert found.points - found.low == pytest.approx(math.hypot(seeds, images), rel=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("recipes", "labels"),
+    [
+        (("quick", "steady with epochs=1"), ["quick", "steady"]),
+        (("plain with a=1, b=2", "plain with a=1, b=3"), ["b=2", "b=3"]),
+        (("plain", "plain with epochs=2"), ["plain", "plain with epochs=2"]),
+        (("a with x=1, y=2", "a with x=1, y=3", "b with x=1"), ["a with y=2", "a with y=3", "b"]),
+        (("a with 1, 2, 3, 4", "a with 5, 6, 7, 8"), ["1, 2, 3", "5, 6, 7"]),
+        (("a with b=1, c=2", "a with c=2, b=1"), ["a with b=1, c=2", "a with c=2, b=1"]),
+        (("a", "a"), ["a", "a"]),
+    ],
+)
+def test_studies_are_labeled_by_what_differs_in_their_recipes(
+    recipes: tuple[str, ...], labels: list[str]
+) -> None:
+    study = make_study(make_seed_result(0, 990))
+    studies = [
+        dataclasses.replace(study, recipe={**study.recipe, "name": name}) for name in recipes
+    ]
+    assert stats.label_by_recipes(studies) == labels
+    compared = stats.compare(studies[0], studies[-1])
+    assert compared.a.startswith("swift (")
+    assert compared.a != compared.b
+
+
+def test_no_interval_of_a_difference_exceeds_100_points() -> None:
+    low, high = (make_seed_result(s, 100 + 800 * s, train_correct=60 + 480 * s) for s in (0, 1))
+    gap = stats.generalization_gap(
+        make_study(
+            make_seed_result(0, 100, train_correct=600), make_seed_result(1, 900, train_correct=60)
+        )
+    )
+    assert (gap.low, gap.high) == (-100, 100)
+    falling = make_study(make_seed_result(0, 900), make_seed_result(1, 500), name="falling")
+    compared = stats.compare(make_study(low, high), falling)
+    assert compared.over_seeds.interval == (-100, 100)
+    few = make_study(make_seed_result(0, 0, total=30), name="few")
+    most = make_study(make_seed_result(0, 29, total=30), name="most")
+    images = stats.compare(few, most).over_images.interval
+    assert images is not None
+    assert 80 < images[0] < images[1] == 100
+
+
 OVER = make_study(
     *(
         make_seed_result(s, 9_700 + s, total=10_000, train_correct=600, running=600)

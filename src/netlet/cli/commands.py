@@ -38,6 +38,9 @@ _SETTINGS = {
     "--schedule": "schedule",
 }
 
+# These take a run and run no code. Scripts may pass --trust to all commands that take one.
+_TRUST, _WITHOUT_CODE = "--trust", ("compare", "frontier", "report", "runs")
+
 # Options of 'netlet show' and 'netlet check', and what other programs call them.
 _OF_THE_IMAGES = ("--input", "--input-size", "--image-size", "--classes", "--num-classes")
 
@@ -62,6 +65,8 @@ class Command(_Examples, TyperCommand):
         """Parse arguments after replacing option names of earlier releases."""
         quiet = ctx.resilient_parsing  # shell completion must not print
         args = _with_current_names(str(self.name), args, quiet=quiet)
+        if self.name in _WITHOUT_CODE:
+            args = _without_trust(self.name, args, quiet=quiet)
         if not quiet:
             _check_not_empty(args)
         try:
@@ -171,7 +176,7 @@ def _explain_unknown(option: str, known: set[str]) -> str:
             f"no option {option}: the data set has the shape of the images and the classes; "
             f"--dataset names it, such as a folder of your own images{channels}"
         )
-    if option == "--trust":
+    if option == _TRUST:
         return "no option --trust: this command does not need it; leave it out"
     if "--set" not in known:
         return ""
@@ -205,6 +210,15 @@ def _with_current_names(command: str, arguments: list[str], *, quiet: bool) -> l
             option = renamed[option]
         current.append(f"{option}{equals}{value}")
     return current
+
+
+def _without_trust(command: str, arguments: list[str], *, quiet: bool) -> list[str]:
+    """Leave out ``--trust`` with a note, for a command that runs no code."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    options = [argument for argument in arguments[:end] if argument != _TRUST]
+    if len(options) < end and not quiet:
+        say(f"netlet: {_TRUST} changes nothing: 'netlet {command}' runs no code of a run")
+    return options + arguments[end:]
 
 
 def _check_not_empty(arguments: list[str]) -> None:

@@ -146,9 +146,9 @@ def verify(
     """Check data sets on this machine against their checksums.
 
     Exit code 1 if one is damaged, or named and missing. What a folder contains besides its images
-    is listed.
+    is listed, and how many of the images that give the score are training images as well.
     """
-    from netlet.data import SOURCES, check_name, load
+    from netlet.data import SOURCES, check_name, describe_repeated, load
 
     for name in names or ():
         check_name(name)
@@ -158,7 +158,7 @@ def verify(
             on_progress(f"verifying {name}")
             try:
                 found = load(name, data_dir, download=False)
-                rows.append({**_describe(name, found), "left_out": list(found.left_out)})
+                rows.append(_describe(name, found))
             except DataError as error:
                 missing = isinstance(error, MissingDataError)
                 message = " ".join(str(error).split())
@@ -176,10 +176,15 @@ def verify(
                 print_result(_verified_line(row))
                 for text in row.get("left_out", ()):
                     print_result(f"  left out: {text}")
+                if repeated := row.get("repeated"):
+                    *_, (split, total) = row["images"].items()
+                    print_result(f"  {describe_repeated(repeated, split, total)}")
     raise typer.Exit(1 if broken else 0)
 
 
 def _describe(name: str, found: Dataset) -> dict[str, Any]:
+    from netlet.data import count_repeated
+
     return {
         "name": name,
         "state": "complete",
@@ -187,6 +192,8 @@ def _describe(name: str, found: Dataset) -> dict[str, Any]:
         "shape": list(found.shape),
         "classes": found.classes,
         "digest": found.digest,
+        "left_out": list(found.left_out),
+        "repeated": count_repeated(found),
     }
 
 

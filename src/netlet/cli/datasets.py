@@ -14,7 +14,7 @@ from netlet.records import locate_weights
 if TYPE_CHECKING:
     from netlet import experiments
     from netlet.cli.option_groups import WeightOptions
-    from netlet.data import Dataset
+    from netlet.data import Dataset, Split
 
 
 def load_dataset(
@@ -50,6 +50,22 @@ def load_dataset(
     for text in loaded.left_out:
         say(f"netlet: warning: {loaded.name}: left out {text}")
     return loaded.with_channels(channels) if channels else loaded
+
+
+def say_repeated_images(images: Dataset, split: Split) -> None:
+    """Warn of a user's images that are scored though a net is trained on them.
+
+    Args:
+        images: The data set. Public ones are not compared.
+        split: The split of it that gives the score.
+    """
+    from netlet.data import DATASET_NAMES, count_repeated, describe_repeated
+
+    if images.name in DATASET_NAMES:
+        return
+    if repeated := count_repeated(images, split):
+        text = describe_repeated(repeated, split.name, len(split))
+        say(f"netlet: warning: {images.name}: {text}")
 
 
 def load_net(
@@ -152,6 +168,8 @@ def load_training_dataset(
             f"--judge val: {images.name} has test images and none are held out, so the run would "
             "be scored on test; add --val N, or remove --judge val"
         )
+    scored = images.hold_out(val) if val else images
+    say_repeated_images(scored, scored.held_out)
     return images
 
 

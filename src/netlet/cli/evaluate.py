@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from netlet.cli.datasets import load_dataset
+from netlet.cli.datasets import load_dataset, say_repeated_images
 from netlet.cli.normalization import suggest_normalization
 from netlet.cli.option_groups import OWN_WEIGHTS, WeightOptions
 from netlet.cli.options import (
@@ -73,6 +73,7 @@ def evaluate(
         trained = using.load(net, shape=images.shape, class_names=images.class_names)
     trace(trained.net, images.shape)  # says in one line why a net cannot run on such images
     scored = images.split(split.value) if split else images.held_out
+    say_repeated_images(images, scored)
     with show_progress("evaluating") as bar:
         result = evaluation.evaluate(
             trained.net, scored, trained.recipe, images.classes, on_progress=bar
@@ -106,8 +107,9 @@ def _say_that_record_differs(net: str, run: Run, recorded: Score, found: Score) 
 
     if is_of_another_net(recorded, found):
         say(
-            f"netlet: warning: {net}: the record says {recorded.percent:.2f}% on these images; the "
-            f"net that {run.net} gives now is not the one that was trained"
+            f"netlet: warning: {net}: the record says {recorded.percent:.2f}% on these images; "
+            f"the net that {run.net} gives now is not the one that was trained, or the record was "
+            "edited"
         )
     else:
         say(
@@ -149,6 +151,9 @@ def load_images_of_run(
     images = load_dataset(dataset, data_dir, channels)
     if not channels and images.shape[0] == 1:
         images = images.with_channels(run.data["shape"][0])
+    names = run.data["class_names"]
+    if set(names) == set(images.class_names):
+        images = images.with_classes(names)  # first: its digest depends on their order
     held_out = run.data["images"].get("val")
     has_own_val = images.held_out.name == "val" and images.before_hold_out is None
     if images.name == name and held_out and split != "test" and not has_own_val:
@@ -158,4 +163,4 @@ def load_images_of_run(
                 "trained on; restore the old images, or put new ones into a folder of their own"
             )
         images = images.hold_out(held_out)
-    return images.with_classes(run.data["class_names"])
+    return images.with_classes(names)

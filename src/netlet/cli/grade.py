@@ -11,7 +11,7 @@ import typer
 from netlet import catalog
 from netlet.budgets import Budget, is_budget_file
 from netlet.budgets.class_file import CLAIMED_RECIPE, ClassFile, read_class_file
-from netlet.cli.datasets import check_outside_dataset, load_dataset
+from netlet.cli.datasets import check_outside_dataset, load_dataset, say_repeated_images
 from netlet.cli.grade_options import (
     Again,
     BudgetName,
@@ -115,6 +115,7 @@ def grade(
     elif not _is_elsewhere(on):
         find_program()
     images = load_dataset(dataset, data_dir)
+    say_repeated_images(images, images.held_out)
     with lock_folder(out, "netlet grade"):
         names = [one.name for one in found]
         renamed = find_renamed(found, sources)

@@ -12,6 +12,7 @@ from netlet.data.mnist_frame import prepare_digit
 from netlet.data.npz import save_npz
 from netlet.data.pictures import read_digits, read_raw_picture
 from netlet.data.recorded_data import prepare_for_record
+from netlet.data.repeated_images import count_repeated, describe_repeated
 from netlet.data.scribble import load_scribble, make_scribble
 from netlet.data.source_files import cache_folder, find_source
 from netlet.data.sources import MNIST, SOURCES, Source
@@ -32,7 +33,9 @@ __all__ = [
     "augment_images",
     "cache_folder",
     "check_name",
+    "count_repeated",
     "count_steps",
+    "describe_repeated",
     "draw_captioned_sheet",
     "draw_contact_sheet",
     "eager_preparation",

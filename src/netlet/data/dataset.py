@@ -12,6 +12,7 @@ import torch
 from netlet.data.split import Split
 from netlet.display import Displayed
 from netlet.errors import DataError
+from netlet.records.data_contradictions import CLASS_NAMES, checksum_of_class_names
 from netlet.records.values import DataDescription
 from netlet.text import count_noun, to_unicode
 
@@ -272,7 +273,15 @@ class Dataset(Displayed):
 
         original = self.before_hold_out and self.before_hold_out.with_classes(names)
         train, held_out = renumber(self.train), renumber(self.held_out)
-        return self._convert(train, held_out, class_names=tuple(names), before_hold_out=original)
+        changes = {"class_names": tuple(names), "before_hold_out": original}
+        return self._convert(train, held_out, **changes).measure_class_names()
+
+    def measure_class_names(self) -> Dataset:
+        """Return a data set whose checksum of the names of the classes, if any, is of its own."""
+        checksum = checksum_of_class_names(self.class_names)
+        if self.checksums.get(CLASS_NAMES, checksum) == checksum:
+            return self
+        return replace(self, checksums={**self.checksums, CLASS_NAMES: checksum})
 
     def _facts(self) -> Mapping[str, object]:
         return {

@@ -16,7 +16,7 @@ def prepare_for_record(data: Dataset) -> Dataset:
     """Return a data set under another name if it has that of a public one, but not its images.
 
     Otherwise a budget for MNIST would judge a net that was trained on its test images, say. Images
-    that are not those of the checksums get checksums of their own.
+    that are not those of the checksums get checksums of their own, and so do names of classes.
 
     Args:
         data: The data set, with ``val`` or without.
@@ -37,7 +37,8 @@ def prepare_for_record(data: Dataset) -> Dataset:
     measured = data.is_measured and whole.is_measured
     source = SOURCES.get(data.name)
     if source is None or (measured and source.train.images.name in data.checksums):
-        return data if measured else replace(data, checksums={}, measured=None)
+        same = data if measured else replace(data, checksums={}, measured=None)
+        return same.measure_class_names()
     name = f"{data.name}, changed"
     warnings.warn(
         f"the data set is called {data.name}, but has other images than its files; it is recorded "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from netlet.data.npz import load_npz
 from netlet.data.split import Split
 from netlet.errors import DataError
 from netlet.files import open_regular
+from netlet.records.data_contradictions import CLASS_NAMES, checksum_of_class_names
 from netlet.text import count_noun, format_shape
 
 _VAL_SHARE = 6  # without test images, one image in six is held out of train
@@ -78,9 +78,7 @@ def load_user_images(path: Path | str, *, read_test: bool = True) -> Dataset:
     checksums = {
         split.name: split.sha256() for split in (dataset.train, dataset.held_out) if len(split)
     }
-    checksums["class names"] = hashlib.sha256(
-        "\n".join(dataset.class_names).encode(errors="surrogateescape")
-    ).hexdigest()
+    checksums[CLASS_NAMES] = checksum_of_class_names(dataset.class_names)
     dataset = replace(dataset, checksums=checksums)
     return dataset if len(dataset.held_out) or not read_test else _hold_out_val(dataset, path)
 

@@ -110,8 +110,10 @@ class TrainedNet(Displayed):
         ) and weights_digest(self.net) == run.weights_digest
         if not same_net or not is_recorded_split(run.data, data, split):
             return None
-        # Another validation split of the same number has other labels.
-        if any(int(split.labels[one.image]) != one.label for one in run.mistakes):
+        # Another draw of as many training images has other labels.
+        is_own = data.held_out.name == "val" and data.before_hold_out is None
+        drawn = split.name == "val" and not is_own
+        if drawn and any(int(split.labels[one.image]) != one.label for one in run.mistakes):
             return None
         return run.last_epoch.score
 

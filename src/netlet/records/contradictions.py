@@ -7,7 +7,6 @@ drawn from it. Every function yields sentences that name both parts.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from netlet.budgets import Outcome, Score, budget_from_json, cost_from_json
 from netlet.recipes import Recipe, count_epochs, recipe_from_json
+from netlet.records.data_contradictions import contradictions_of_data
 from netlet.records.json_file import shorten
 from netlet.records.machine_contradictions import contradictions_of_machines
 from netlet.records.net_contradictions import contradictions_of_net
@@ -112,17 +112,6 @@ def _contradictions_of_experiment(
     for name in ("initial_weights_digest", "source_digest"):
         if digest := getattr(config, name):
             yield from contradictions_of_digest(name, digest)
-
-
-def contradictions_of_data(data: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what contradicts what in the description of a data set."""
-    names = data["class_names"]
-    yield from _differ("data.classes", data["classes"], "data.class_names", len(names), " names")
-    if len(data["shape"]) != 3 or 0 in data["shape"]:
-        yield f"data.shape is {list(data['shape'])}, but images are channels x height x width"
-    lines = "".join(f"{name} {checksum}\n" for name, checksum in sorted(data["checksums"].items()))
-    if hashlib.sha256(lines.encode("utf-8", "surrogatepass")).hexdigest() != data["digest"]:
-        yield f"data.digest is {shorten(data['digest'])}, but data.checksums have another digest"
 
 
 def _contradictions_of_epochs(run: Run) -> Iterator[str]:

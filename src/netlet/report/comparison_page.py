@@ -45,14 +45,16 @@ def comparison_page(studies: Sequence[Study], pages: Sequence[Page]) -> Page:
 
 
 def distinguish_names(studies: Sequence[Study]) -> list[Study]:
-    """Return studies with a name of its own for each: the recipe's is added where two are equal."""
-    names = [study.name for study in studies]
-    return [
-        dataclasses.replace(study, name=f"{study.name} ({study.recipe['name']})")
-        if names.count(study.name) > 1
-        else study
-        for study in studies
-    ]
+    """Return studies with a name of its own for each: what differs in their recipes is added."""
+    named = []
+    for study in studies:
+        alike = [other for other in studies if other.name == study.name]
+        if len(alike) > 1:
+            labels = zip(alike, stats.label_by_recipes(alike), strict=True)
+            label = next(label for other, label in labels if other is study)
+            study = dataclasses.replace(study, name=f"{study.name} ({label})")
+        named.append(study)
+    return named
 
 
 def study_table(studies: Sequence[Study]) -> Table:

@@ -12,7 +12,12 @@ from numpy.typing import NDArray
 from netlet import stats
 from netlet.records import Study
 from netlet.report.figures import BLUE, GRAY, GREEN, NARROW, ORANGE, RED, new_figure, use_style
-from netlet.report.study_plots import held_out_percents, training_percents, use_whole_numbers
+from netlet.report.study_plots import (
+    held_out_percents,
+    label_epochs,
+    training_percents,
+    use_whole_numbers,
+)
 from netlet.text import escape_controls
 
 if TYPE_CHECKING:
@@ -49,8 +54,10 @@ def curves_of_studies(studies: Sequence[Study]) -> Figure:
     figure = new_figure(NARROW, 5.2 + _LINE_HEIGHT * len(studies))
     with use_style():
         upper, lower = figure.subplots(2, 1, sharex=True)
-        lines = _draw_lines(upper, studies, [held_out_percents(study) for study in studies])
-        _draw_lines(lower, studies, [training_percents(study) for study in studies])
+        held_out = [held_out_percents(study) for study in studies]
+        train = [training_percents(study) for study in studies]
+        lines = _draw_lines(upper, studies, held_out)
+        _draw_lines(lower, studies, train)
         names = [escape_controls(study.name) for study in studies]
         for target in sorted(
             {t for one in studies if (t := stats.target_percent(one)) is not None}
@@ -58,7 +65,12 @@ def curves_of_studies(studies: Sequence[Study]) -> Figure:
             lines.append(upper.axhline(target, color=GRAY, linestyle="--", linewidth=1, zorder=1))
             names.append(f"target {target:g}%")
         upper.set_ylabel(f"{studies[0].split} accuracy (%)")
-        lower.set(xlabel="epoch", ylabel="accuracy while training (%)")
+        lower.set_ylabel("accuracy while training (%)")
+        shown = ((upper, held_out), (lower, train))
+        label_epochs(
+            lower,
+            cut=any(one.min() < axes.get_ylim()[0] for axes, values in shown for one in values),
+        )
         lower.set_xlim(0.7, max(study.epochs for study in studies) + 0.3)
         use_whole_numbers(lower)
         # Named here: matplotlib leaves out of a legend what begins with an underscore.

@@ -53,10 +53,21 @@ def accuracy_curves(study: Study, axes: Axes | None = None) -> Figure:
             lowest = min(float(held_out[:, 1:].min()), float(train[:, 1:].min()))
             room = max(100 - lowest, 0.1)
             axes.set_ylim(bottom=lowest - 0.15 * room, top=100 + 0.03 * room)
+        label_epochs(axes, cut=min(held_out.min(), train.min()) < axes.get_ylim()[0])
         axes.set_ylabel("accuracy (%)")
         put_legend_below(axes)
 
     return _draw_figure(draw, axes)
+
+
+def label_epochs(axes: Axes, *, cut: bool) -> None:
+    """Label the axis of epochs.
+
+    Args:
+        axes: The axes.
+        cut: Whether values of the first epoch lie below the plot.
+    """
+    axes.set_xlabel("epoch (the first has values below the plot)" if cut else "epoch")
 
 
 def loss_curves(study: Study, axes: Axes | None = None) -> Figure:

@@ -34,6 +34,7 @@ from netlet.stats.frontier import (
     sort_by_size,
 )
 from netlet.stats.images import error_rates, interval_over_images
+from netlet.stats.labels import label_by_recipes
 from netlet.stats.seed_environments import format_threads, summarize_environments
 from netlet.stats.seeds import (
     interval_over_seeds,
@@ -96,6 +97,7 @@ __all__ = [
     "group_into_studies",
     "interval_over_images",
     "interval_over_seeds",
+    "label_by_recipes",
     "load_frontier",
     "mean_percent",
     "measured_points",

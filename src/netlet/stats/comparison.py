@@ -12,7 +12,8 @@ from netlet.display import Displayed, Plotted
 from netlet.errors import RecordError, check_argument
 from netlet.records.study import Study
 from netlet.stats.images import error_rates
-from netlet.stats.seeds import ALIKE, mean_percent, seed_percents
+from netlet.stats.labels import label_by_recipes
+from netlet.stats.seeds import ALIKE, clip_points, mean_percent, seed_percents
 from netlet.stats.training_differences import (
     TrainingDifference,
     find_training_differences,
@@ -178,7 +179,7 @@ def _over_seeds(a: Study, b: Study) -> SignificanceTest:
     common = {seed.seed for seed in a.seeds} & {seed.seed for seed in b.seeds}
     if common and not paired:
         about += f", {len(common)} of them in both (the test is paired if all are)"
-    return SignificanceTest(name, float(result.pvalue), (float(low), float(high)), about)
+    return SignificanceTest(name, float(result.pvalue), clip_points(float(low), float(high)), about)
 
 
 def _explain_no_variation(a: Study, b: Study, *, paired: bool) -> str:
@@ -203,7 +204,8 @@ def _over_images(a: Study, b: Study) -> SignificanceTest:
     half = NormalDist().inv_cdf(0.975) * float(differences.std()) / math.sqrt(a.total)
     mean = float(differences.mean())
     # The normal approximation is invalid for a handful of images.
-    interval = (100 * (mean - half), 100 * (mean + half)) if gained + lost > _FEW else None
+    whole = clip_points(100 * (mean - half), 100 * (mean + half))
+    interval = whole if gained + lost > _FEW else None
     about = f"{_label_pair(a, b)[1]} better on {gained:,} images, worse on {lost:,}"
     if not gained + lost:
         return SignificanceTest("McNemar test over images", 1.0, interval, "no image differs")
@@ -255,6 +257,7 @@ def _label_pair(a: Study, b: Study) -> tuple[str, str]:
     """Return names that tell two studies apart."""
     if a.name != b.name:
         return a.name, b.name
-    if a.recipe["name"] != b.recipe["name"]:
-        return f"{a.name} by {a.recipe['name']}", f"{b.name} by {b.recipe['name']}"
-    return f"{a.name} (first)", f"{b.name} (second)"
+    of_a, of_b = label_by_recipes((a, b))
+    if of_a == of_b:
+        of_a, of_b = "first", "second"
+    return f"{a.name} ({of_a})", f"{b.name} ({of_b})"

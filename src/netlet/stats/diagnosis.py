@@ -23,6 +23,7 @@ from netlet.stats.comparison import SIGNIFICANCE, compare
 from netlet.stats.formatting import format_p_value, format_setting
 from netlet.stats.images import error_rates, interval_over_images
 from netlet.stats.seeds import (
+    clip_points,
     confidence_half_width,
     interval_over_seeds,
     mean_percent,
@@ -82,7 +83,7 @@ def generalization_gap(study: Study, confidence: float = 0.95) -> Generalization
     images = 100 * NormalDist().inv_cdf((1 + confidence) / 2) * math.sqrt(variance)
     half = math.hypot(seeds, images)
     points = mean_train - mean_held_out
-    return GeneralizationGap(mean_train, mean_held_out, points - half, points + half)
+    return GeneralizationGap(mean_train, mean_held_out, *clip_points(points - half, points + half))
 
 
 def diagnose(study: Study) -> Diagnosis:

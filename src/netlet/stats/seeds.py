@@ -40,6 +40,11 @@ def interval_over_seeds(study: Study, confidence: float = 0.95) -> tuple[float, 
     return None if half is None else (max(mean - half, 0.0), min(mean + half, 100.0))
 
 
+def clip_points(low: float, high: float) -> tuple[float, float]:
+    """Cut the interval of a difference of two accuracies to those that there are, -100 to 100."""
+    return max(low, -100.0), min(high, 100.0)
+
+
 def confidence_half_width(values: list[float], confidence: float = 0.95) -> float | None:
     """Return half the width of the t interval of a mean; None if the values do not vary."""
     if max(values) - min(values) < ALIKE:
