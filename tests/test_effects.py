@@ -229,7 +229,9 @@ def test_random_numbers_of_a_file_are_the_same_each_time(tmp_path: Path, seed: s
         assert found == {int(torch.randperm(784)[0]) + 1}
 
 
-@pytest.mark.parametrize("values", ["", "W = random.Random(0).randint(3, 9)\n"])
+@pytest.mark.parametrize(
+    "values", ["", "W = random.Random(0).randint(3, 9)\n", "W = int(torch.tensor(7))\n"]
+)
 def test_a_seed_and_settings_are_none_of_a_net_that_draws_no_numbers_of_a_module(
     tmp_path: Path, values: str
 ) -> None:
