@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Callable
@@ -406,6 +407,11 @@ def test_nets_that_do_more_than_their_graph_shows_are_rejected_with_the_reason()
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.conv(x + torch.randn_like(x))  # type: ignore[no-any-return]
 
+    class SkipsALayer(WithConv):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            skip = self.training and random.random() < 1e-9
+            return self.conv(x) if skip else self.conv(x).relu()  # type: ignore[no-any-return]
+
     class AlwaysDrops(WithConv):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return F.dropout(self.conv(x))
@@ -501,6 +507,7 @@ def test_nets_that_do_more_than_their_graph_shows_are_rejected_with_the_reason()
         (Counts(), "changes its attributes in the forward pass"),
         (Remembers(), "writes to a tensor of the net"),
         (Noisy(), "draws random numbers"),
+        (SkipsALayer(), "SkipsALayer draws random numbers"),
         (AlwaysDrops(), "drops values in evaluation mode"),
         (Scales(), "computes its weights from other tensors"),
         (ReadsAWeight(), "reads a weight as a number"),

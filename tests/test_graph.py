@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import ctypes
 import io
+import random
 from collections.abc import Callable
 
 import numpy as np
@@ -314,6 +315,34 @@ def test_what_a_graph_cannot_show_is_marked() -> None:
     harmless = graph_of(lambda net, x: F.relu_(conv(x)).flatten(1), conv)
     marks = (harmless.stale, harmless.changes, harmless.random, harmless.value_dependent)
     assert marks == ("", "", "", "")
+
+
+_GENERATOR = np.random.default_rng(0)
+
+
+class _Drops(nn.Module):
+    """Skips a block now and then, by random numbers from outside PyTorch."""
+
+    def __init__(self, draw: Callable[[], float] | None) -> None:
+        super().__init__()
+        self.draw, self.block = draw, nn.Conv2d(2, 2, 1)
+        self.generator = random.Random(0)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        number = self.draw() if self.draw else _GENERATOR.random()
+        return x if number < 0.001 else x + self.block(x)
+
+
+@pytest.mark.parametrize("own", ["python", "numpy", "attribute", "global"])
+def test_random_numbers_from_outside_pytorch_are_marked(own: str) -> None:
+    draws = {"python": random.random, "numpy": np.random.rand, "global": None}
+    block = _Drops(draws.get(own))
+    if own == "attribute":
+        block.draw = block.generator.random
+    net = nn.Sequential(nn.Conv2d(2, 2, 1), block, nn.Conv2d(2, 2, 1))
+    assert trace_graph(net, (2, 8, 6)).random == "1"
+    block.draw = lambda: 1.0
+    assert trace_graph(net, (2, 8, 6)).random == ""
 
 
 def test_a_trace_leaves_a_net_in_evaluation_mode_unchanged() -> None:

@@ -37,7 +37,7 @@ def trace_training(net: nn.Module, shape: Sequence[int]) -> Graph:
         raise UnsupportedNetError(str(error)) from error
     for marked, what in (
         (graph.value_dependent, "reads a tensor's value, which may choose the path of an image"),
-        (graph.random or evaluation.random, "draws random numbers"),
+        (graph.random or again.random or evaluation.random, "draws random numbers"),
         (graph.stale, "reads a tensor that has been written to through another one"),
         (graph.changes, "writes to a tensor of the net"),
         (graph.weight_read, "reads a weight as a number, which training changes"),
