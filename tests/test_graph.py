@@ -14,6 +14,7 @@ import torch
 from fixtures.course_nets import BOTH_FORMS, COURSE_NETS
 from helpers import few_fast
 from torch import nn
+from torch.distributions import Normal
 from torch.nn import functional as F
 
 from netlet.analysis import summary
@@ -315,6 +316,33 @@ def test_what_a_graph_cannot_show_is_marked() -> None:
     harmless = graph_of(lambda net, x: F.relu_(conv(x)).flatten(1), conv)
     marks = (harmless.stale, harmless.changes, harmless.random, harmless.value_dependent)
     assert marks == ("", "", "", "")
+
+
+def test_checks_of_arguments_choose_no_path() -> None:
+    def one_hot(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        index = x.flatten(1).argmax(1)
+        return F.one_hot(index, 200) + F.one_hot(input=index, num_classes=200)  # type: ignore[call-arg]
+
+    def as_many_as_needed(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        return F.one_hot(x.flatten(1).argmax(1))
+
+    def out_of_bounds(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        return F.one_hot(x.flatten(1).argmax(1) + 9, 9)
+
+    def draws(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        return Normal(x, x.exp()).rsample()
+
+    def checks(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        return Normal(x, x.exp(), validate_args=True).rsample()
+
+    assert graph_of(one_hot).value_dependent == ""
+    assert graph_of(as_many_as_needed).value_dependent == "Net"
+    with pytest.raises(NetError, match="out of bounds"):
+        graph_of(out_of_bounds)
+    assert graph_of(draws).value_dependent == ""
+    assert graph_of(checks).value_dependent == "Net"
+    with pytest.raises(ValueError, match="constraint"):  # as before
+        Normal(torch.zeros(1), -torch.ones(1))
 
 
 _GENERATOR = np.random.default_rng(0)

@@ -23,6 +23,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from netlet.errors import NetError, first_line
+from netlet.graph.argument_checks import one_hot_of, without_validation
 from netlet.graph.call import (
     bind_arguments,
     find_circular_padding,
@@ -95,6 +96,7 @@ class Tracer:
         raised = collect_warnings(lambda: recorder.runs.current)
         with raised as found, torch.no_grad(), without_compiler(), ExitStack() as hooks:
             # So that layers of transformers call single operations instead of one for all of it.
+            hooks.enter_context(without_validation())
             fast_paths = torch.backends.mha.get_fastpath_enabled()
             hooks.callback(torch.backends.mha.set_fastpath_enabled, fast_paths)
             torch.backends.mha.set_fastpath_enabled(False)
@@ -255,6 +257,9 @@ class _FunctionMode(WithoutDropout):
             self._recorder.function = ""
 
     def _call(self, func: Any, types: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        one_hot = one_hot_of(getattr(func, "__name__", ""), args, kwargs)
+        if one_hot is not None:
+            return one_hot
         padding = find_circular_padding(func, args, kwargs)
         if padding is None or not self._recorder.is_value(padding[0]):
             return super().__torch_function__(func, types, args, kwargs)
