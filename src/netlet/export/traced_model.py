@@ -137,7 +137,7 @@ def _check_graph(graph: InferenceGraph, trained: TrainedNet) -> None:
         generator=torch.Generator().manual_seed(0),
     )
     noise[::2] *= (noise[::2, :, :1] > 127).to(torch.uint8)  # dark columns in every other image
-    with torch.inference_mode():
+    with torch.no_grad():
         returned = trained.net(normalize(noise, trained.recipe))
     outputs = extract_logits(returned)
     if (number := count_tensors(returned)) > 1:
