@@ -16,6 +16,7 @@ from netlet.analysis.provenance import Provenance
 from netlet.analysis.readings import FEW_NUMBERS, Reading
 from netlet.budgets import FIXED_WEIGHTS
 from netlet.graph.tensors import memory_key
+from netlet.nets.observers import is_plain_observer
 from netlet.nets.registered import list_attributes, list_buffers, list_modules
 from netlet.text import format_shape
 
@@ -67,7 +68,9 @@ def find_hidden_weights(
     buffers = {id(tensor): name for name, tensor in list_buffers(net)}
     found: list[HiddenWeights] = []
     few: list[HiddenWeights] = []
-    for source, readings in _group(provenance.readings).items():
+    observers = {path for path, module in list_modules(net) if is_plain_observer(module)}
+    seen = [reading for reading in provenance.readings if reading.place not in observers]
+    for source, readings in _group(seen).items():
         place = places.get(memory_key(source.tensor)) if source.tensor is not None else None
         if _are_statistics(source, readings, place):
             continue
