@@ -355,7 +355,7 @@ def conv_then(*layers: nn.Module) -> nn.Module:
         ),
         (
             conv_then(nn.Flatten(), nn.Unflatten(1, (9, 4, 4)), nn.Conv2d(9, 3, 4)),
-            "makes another map of a flattened one",
+            "makes 9x4x4 of 144, and only flattening is supported",
         ),
         (
             conv_then(nn.Softmax(1), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
@@ -490,6 +490,29 @@ def test_nets_that_do_more_than_their_graph_shows_are_rejected_with_the_reason()
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.conv(x) + F.max_pool1d(x.amax(3), 8).unsqueeze(3)  # type: ignore[no-any-return]
 
+    class Joins(WithConv):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return (
+                self.conv(x)
+                + torch.cat([x, torch.ones_like(x)], 1).mean(1, keepdim=True)[:, :, 7:, 7:]
+            )  # type: ignore[no-any-return]
+
+    class Enlarges(WithConv):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            larger = F.interpolate(x, scale_factor=2, mode="bilinear")
+            return self.conv(larger[:, :, 4:12, 4:12])  # type: ignore[no-any-return]
+
+    class Remembering(WithConv):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell = nn.GRUCell(8, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            state = x.new_zeros(len(x), 4)
+            for row in x.squeeze(1).unbind(1):
+                state = self.cell(row, state)
+            return state
+
     class KeepsNothing(WithConv):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.conv(F.pad(x[:, :, 8:], (0, 0, 4, 4))).flatten(1) + x[:, :, 8:].mean((2, 3))
@@ -518,7 +541,10 @@ def test_nets_that_do_more_than_their_graph_shows_are_rejected_with_the_reason()
         (NeverNormalizesByTheBatch(), "normalizes by running statistics in training, too"),
         (NormsInVain(), "updates its statistics, though the output does not depend on it"),
         (Truncates(), "to_copy is not supported"),
-        (PoolsRows(), "unsqueeze makes another map"),
+        (PoolsRows(), "and only flattening is supported"),
+        (Joins(), "cat is not supported as it is called here .some of its parts are constants"),
+        (Enlarges(), "upsample_bilinear2d is not supported, only mode=.nearest. of maps is"),
+        (Remembering(), r"cell .GRUCell. is not supported"),
         (Mixes(), "mean mixes the images of a batch"),
         (KeepsNothing(), "slice returns a map without elements"),
         (ReadsOldView(), "reads a tensor that has been written to through another one"),

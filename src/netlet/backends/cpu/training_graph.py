@@ -13,6 +13,7 @@ from netlet.errors import NetError
 from netlet.graph import Graph, Node, trace_graph
 from netlet.graph.operations import BatchNorm, Dropout, Operation
 from netlet.nets.copying import copy_net
+from netlet.nets.registered import list_modules
 
 
 def trace_training(net: nn.Module, shape: Sequence[int]) -> Graph:
@@ -35,6 +36,9 @@ def trace_training(net: nn.Module, shape: Sequence[int]) -> Graph:
             evaluation = trace_graph(twin.eval(), shape)
     except NetError as error:
         raise UnsupportedNetError(str(error)) from error
+    layer = dict(list_modules(twin)).get(graph.stale) if graph.stale else None
+    if isinstance(layer, nn.RNNBase | nn.RNNCellBase):  # which write to what they read again
+        raise UnsupportedNetError(f"{graph.stale} ({type(layer).__name__}) is not supported")
     for marked, what in (
         (graph.value_dependent, "reads a tensor's value, which may choose the path of an image"),
         (graph.random or again.random or evaluation.random, "draws random numbers"),
