@@ -17,6 +17,7 @@ from fixtures import compiled_nets
 from helpers import few_fast, linux_only
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils import prune
 
 import netlet
 from netlet.backends import select_augmentation
@@ -525,6 +526,8 @@ def test_nets_that_do_more_than_their_graph_shows_are_rejected_with_the_reason()
 
     hooked = nn.Sequential(nn.Conv2d(1, 4, 8))
     hooked[0].register_forward_hook(lambda module, given, found: found * 2)
+    pruned = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    prune.l1_unstructured(pruned[1], "weight", 0.5)  # type: ignore[no-untyped-call]
     for net, why in (
         (Chooses(), "Chooses reads a tensor's value"),
         (Counts(), "changes its attributes in the forward pass"),
@@ -550,7 +553,8 @@ def test_nets_that_do_more_than_their_graph_shows_are_rejected_with_the_reason()
         (ReadsOldView(), "reads a tensor that has been written to through another one"),
         (Softens(nn.Conv2d(1, 4, 8)), "computes something else in evaluation mode"),
         (Frozen(nn.Conv2d(1, 4, 8), nn.BatchNorm2d(4)), "keeps layers in evaluation mode"),
-        (hooked, "has hooks"),
+        (hooked, "0 has hooks"),
+        (pruned, "1 is pruned by a hook, until prune.remove.1, 'weight'."),
     ):
         with pytest.raises(UnsupportedNetError, match=why):
             read_program(net, (1, 8, 8))
