@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from fixtures import compiled_nets
 from helpers import few_fast, linux_only
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils import prune
 
 import netlet
 from netlet.backends import select_augmentation
@@ -354,7 +356,7 @@ def conv_then(*layers: nn.Module) -> nn.Module:
         ),
         (
             conv_then(nn.Flatten(), nn.Unflatten(1, (9, 4, 4)), nn.Conv2d(9, 3, 4)),
-            "makes another map of a flattened one",
+            "makes 9x4x4 of 144, and only flattening is supported",
         ),
         (
             conv_then(nn.Softmax(1), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
@@ -405,6 +407,11 @@ def test_nets_that_do_more_than_their_graph_shows_are_rejected_with_the_reason()
     class Noisy(WithConv):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.conv(x + torch.randn_like(x))  # type: ignore[no-any-return]
+
+    class SkipsALayer(WithConv):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            skip = self.training and random.random() < 1e-9
+            return self.conv(x) if skip else self.conv(x).relu()  # type: ignore[no-any-return]
 
     class AlwaysDrops(WithConv):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -484,6 +491,29 @@ def test_nets_that_do_more_than_their_graph_shows_are_rejected_with_the_reason()
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.conv(x) + F.max_pool1d(x.amax(3), 8).unsqueeze(3)  # type: ignore[no-any-return]
 
+    class Joins(WithConv):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return (
+                self.conv(x)
+                + torch.cat([x, torch.ones_like(x)], 1).mean(1, keepdim=True)[:, :, 7:, 7:]
+            )  # type: ignore[no-any-return]
+
+    class Enlarges(WithConv):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            larger = F.interpolate(x, scale_factor=2, mode="bilinear")
+            return self.conv(larger[:, :, 4:12, 4:12])  # type: ignore[no-any-return]
+
+    class Remembering(WithConv):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell = nn.GRUCell(8, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            state = x.new_zeros(len(x), 4)
+            for row in x.squeeze(1).unbind(1):
+                state = self.cell(row, state)
+            return state
+
     class KeepsNothing(WithConv):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.conv(F.pad(x[:, :, 8:], (0, 0, 4, 4))).flatten(1) + x[:, :, 8:].mean((2, 3))
@@ -496,11 +526,14 @@ def test_nets_that_do_more_than_their_graph_shows_are_rejected_with_the_reason()
 
     hooked = nn.Sequential(nn.Conv2d(1, 4, 8))
     hooked[0].register_forward_hook(lambda module, given, found: found * 2)
+    pruned = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    prune.l1_unstructured(pruned[1], "weight", 0.5)  # type: ignore[no-untyped-call]
     for net, why in (
         (Chooses(), "Chooses reads a tensor's value"),
         (Counts(), "changes its attributes in the forward pass"),
         (Remembers(), "writes to a tensor of the net"),
         (Noisy(), "draws random numbers"),
+        (SkipsALayer(), "SkipsALayer draws random numbers"),
         (AlwaysDrops(), "drops values in evaluation mode"),
         (Scales(), "computes its weights from other tensors"),
         (ReadsAWeight(), "reads a weight as a number"),
@@ -511,13 +544,17 @@ def test_nets_that_do_more_than_their_graph_shows_are_rejected_with_the_reason()
         (NeverNormalizesByTheBatch(), "normalizes by running statistics in training, too"),
         (NormsInVain(), "updates its statistics, though the output does not depend on it"),
         (Truncates(), "to_copy is not supported"),
-        (PoolsRows(), "unsqueeze makes another map"),
+        (PoolsRows(), "and only flattening is supported"),
+        (Joins(), "cat is not supported as it is called here .some of its parts are constants"),
+        (Enlarges(), "upsample_bilinear2d is not supported, only mode=.nearest. of maps is"),
+        (Remembering(), r"cell .GRUCell. is not supported"),
         (Mixes(), "mean mixes the images of a batch"),
         (KeepsNothing(), "slice returns a map without elements"),
         (ReadsOldView(), "reads a tensor that has been written to through another one"),
         (Softens(nn.Conv2d(1, 4, 8)), "computes something else in evaluation mode"),
         (Frozen(nn.Conv2d(1, 4, 8), nn.BatchNorm2d(4)), "keeps layers in evaluation mode"),
-        (hooked, "has hooks"),
+        (hooked, "0 has hooks"),
+        (pruned, "1 is pruned by a hook, until prune.remove.1, 'weight'."),
     ):
         with pytest.raises(UnsupportedNetError, match=why):
             read_program(net, (1, 8, 8))

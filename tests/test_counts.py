@@ -234,6 +234,22 @@ def test_the_count_of_an_operation_on_no_list_is_unknown(name: str) -> None:
     verdict = check(net, FEW_MACS, shape)
     assert verdict.failed
     assert "UNKNOWN" in str(verdict)
+    assert "note: the MACs of " in str(verdict) or "reads a tensor's value" in str(verdict)
+
+
+def test_operations_without_a_known_count_are_named() -> None:
+    class Mixer(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.fft.irfft(torch.fft.rfft(torch.fft.rfft(x).real))
+
+    layers = nn.Sequential(Mixer(), nn.Linear(6, 10))
+    (note,) = summary(
+        Calls(lambda net, x: net.layers(x) / torch.cdist(x, x).sum(), layers=layers), (12,)
+    ).notes
+    assert note == (
+        "note: the MACs of fft and irfft in layers.0 (Mixer) and cdist are not known, so those of the net are "
+        "unknown, and a limit on them cannot be judged"
+    )
 
 
 def test_products_with_sparse_and_quantized_constants_are_counted() -> None:

@@ -56,6 +56,21 @@ class _Skips(nn.Module):
         return self.chain(self.scale(x) if random.random() < 0.5 else x)
 
 
+class _DrawsFromItsOwn(_Draws):
+    """Has a generator of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.generator = random.Random(0)
+
+    def train(self, mode: bool = True) -> nn.Module:
+        self.generator.seed(0)
+        return super().train(mode)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.chain(x * (1 + 0.1 * self.generator.random()))
+
+
 class _Replaces(nn.Module):
     """Replaces a buffer in each step, which no recording would do."""
 
@@ -159,6 +174,7 @@ def test_recorded_steps_equal_eager_steps(
         (_chain, _StandIn(factor=1.1), "differs from the same step"),
         (_Draws, _StandIn(), "draws random numbers on the host"),
         (_Skips, _StandIn(), "draws random numbers on the host"),
+        (_DrawsFromItsOwn, _StandIn(), "draws random numbers on the host"),
         (_Replaces, _StandIn(), "replaces its tensors"),
     ],
 )

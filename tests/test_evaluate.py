@@ -25,12 +25,12 @@ from netlet.cli import main
 from netlet.data import SOURCES, Dataset, Source, disputed_labels, load
 from netlet.data.disputed_labels import DISPUTED_LABELS, DisputedLabel
 from netlet.errors import NetError
-from netlet.evaluation import Evaluation, evaluate, evaluation_to_dict, format_evaluation
+from netlet.evaluation import Evaluation, evaluate, evaluation_to_dict, format_evaluation, predict
 from netlet.nets.tensor_files import load_as_data
 from netlet.nets.weights import load_weights, weights_digest
 from netlet.recipes import Recipe
 from netlet.records import Mistake
-from netlet.training import Recorder
+from netlet.training import Recorder, fit
 
 
 @pytest.fixture(autouse=True)
@@ -548,3 +548,29 @@ def test_damaged_weights_and_other_files_are_rejected(tmp_path: Path) -> None:
         NetError, match=r"expected a state_dict \(names and tensors\), found int under 'epoch'"
     ):
         load_weights(net, tmp_path / "w.pt")
+
+
+class Energy(nn.Module):
+    """Its logits are the gradient of an energy, which forward computes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.images, self.scores = nn.Linear(784, 16), nn.Linear(10, 16)
+        self.energy = nn.Linear(16, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden = self.images(x.flatten(1))
+        with torch.enable_grad():
+            scores = torch.zeros(len(x), 10, requires_grad=True)
+            energy = self.energy(torch.tanh(hidden + self.scores(scores))).sum()
+            (gradient,) = torch.autograd.grad(energy, scores, create_graph=self.training)
+        return -gradient
+
+
+def test_a_net_may_compute_gradients_in_forward(few: Dataset) -> None:
+    net = package.build(Energy, 0)
+    assert package.summary(net).notes == ()
+    run = fit(net, few, Recipe(epochs=20, batch_size=50, precision="float32"))
+    assert run.accuracy > 20
+    images = list(few.train.images[:3, 0].numpy())
+    assert len(predict(net, images)) == 3

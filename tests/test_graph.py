@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import ctypes
 import io
+import random
 from collections.abc import Callable
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from fixtures.course_nets import BOTH_FORMS, COURSE_NETS
 from helpers import few_fast
 from torch import nn
+from torch.distributions import Normal
 from torch.nn import functional as F
 
 from netlet.analysis import summary
@@ -314,6 +316,61 @@ def test_what_a_graph_cannot_show_is_marked() -> None:
     harmless = graph_of(lambda net, x: F.relu_(conv(x)).flatten(1), conv)
     marks = (harmless.stale, harmless.changes, harmless.random, harmless.value_dependent)
     assert marks == ("", "", "", "")
+
+
+def test_checks_of_arguments_choose_no_path() -> None:
+    def one_hot(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        index = x.flatten(1).argmax(1)
+        return F.one_hot(index, 200) + F.one_hot(input=index, num_classes=200)  # type: ignore[call-arg]
+
+    def as_many_as_needed(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        return F.one_hot(x.flatten(1).argmax(1))
+
+    def out_of_bounds(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        return F.one_hot(x.flatten(1).argmax(1) + 9, 9)
+
+    def draws(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        return Normal(x, x.exp()).rsample()
+
+    def checks(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        return Normal(x, x.exp(), validate_args=True).rsample()
+
+    assert graph_of(one_hot).value_dependent == ""
+    assert graph_of(as_many_as_needed).value_dependent == "Net"
+    with pytest.raises(NetError, match="out of bounds"):
+        graph_of(out_of_bounds)
+    assert graph_of(draws).value_dependent == ""
+    assert graph_of(checks).value_dependent == "Net"
+    with pytest.raises(ValueError, match="constraint"):  # as before
+        Normal(torch.zeros(1), -torch.ones(1))
+
+
+_GENERATOR = np.random.default_rng(0)
+
+
+class _Drops(nn.Module):
+    """Skips a block now and then, by random numbers from outside PyTorch."""
+
+    def __init__(self, draw: Callable[[], float] | None) -> None:
+        super().__init__()
+        self.draw, self.block = draw, nn.Conv2d(2, 2, 1)
+        self.generator = random.Random(0)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        number = self.draw() if self.draw else _GENERATOR.random()
+        return x if number < 0.001 else x + self.block(x)
+
+
+@pytest.mark.parametrize("own", ["python", "numpy", "attribute", "global"])
+def test_random_numbers_from_outside_pytorch_are_marked(own: str) -> None:
+    draws = {"python": random.random, "numpy": np.random.rand, "global": None}
+    block = _Drops(draws.get(own))
+    if own == "attribute":
+        block.draw = block.generator.random
+    net = nn.Sequential(nn.Conv2d(2, 2, 1), block, nn.Conv2d(2, 2, 1))
+    assert trace_graph(net, (2, 8, 6)).random == "1"
+    block.draw = lambda: 1.0
+    assert trace_graph(net, (2, 8, 6)).random == ""
 
 
 def test_a_trace_leaves_a_net_in_evaluation_mode_unchanged() -> None:

@@ -485,6 +485,9 @@ class _Deceptive(nn.Module):
             seen = x.flatten(1)
             x.relu_()
             return self.head(seen)
+        if self.how == "autocast":
+            with torch.autocast("cpu", torch.bfloat16):
+                return self.head(x.flatten(1)).float()
         self.seen += 1
         return self.head(x.flatten(1)) * self.seen
 
@@ -494,6 +497,7 @@ class _Deceptive(nn.Module):
     [
         ("alias", r"^head: reading a tensor after an in-place operation on another view of it"),
         ("counts its images", r"depends on the values of the images"),
+        ("autocast", r"computes in 16 bits \(as with torch.autocast in forward\)"),
     ],
 )
 def test_net_that_a_single_run_misrepresents_is_refused(how: str, message: str) -> None:
@@ -503,6 +507,21 @@ def test_net_that_a_single_run_misrepresents_is_refused(how: str, message: str) 
     )
     with pytest.raises(ExportError, match=message):
         trace_model(trained)
+
+
+def test_a_constant_that_all_images_share_is_exported() -> None:
+    class Shares(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head, self.bias = nn.Linear(784, 10), nn.Parameter(torch.randn(10))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            out = self.head(x.flatten(1))
+            out += self.bias.unsqueeze(0).expand_as(out)
+            return out * torch.full((len(x), 10), 0.5)
+
+    net = Shares().eval()
+    trace_model(TrainedNet("shares", net, SHAPE, tuple("0123456789"), 0.1307, 0.3081, None, None))
 
 
 def test_softmax_beside_the_logits_is_not_the_final_softmax() -> None:

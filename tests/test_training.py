@@ -996,3 +996,35 @@ def test_records_leave_out_variables_that_change_no_bits(
     assert settings["NVIDIA_TF32_OVERRIDE"] == "0"
     assert "/somewhere" not in settings.values()
     assert "MKL_VERBOSE" not in settings
+
+
+def _prepared_for_quantization() -> nn.Module:
+    net = nn.Sequential(nn.Conv2d(1, 2, 7, 7), nn.ReLU(), nn.Flatten(), nn.Linear(32, 10))
+    net.qconfig = torch.ao.quantization.get_default_qat_qconfig("x86")  # type: ignore[assignment]
+    prepared: nn.Module = torch.ao.quantization.prepare_qat(net.train())
+    return prepared
+
+
+@pytest.mark.filterwarnings("ignore")  # PyTorch warns of its own defaults
+def test_a_net_prepared_for_quantization_trains_and_its_weights_load(
+    few: Dataset, tmp_path: Path
+) -> None:
+    recipe = Recipe(epochs=2, precision="float32")
+    net = netlet.build(_prepared_for_quantization, 0)
+    assert fit(net, few, recipe).epochs
+    save_weights(net, tmp_path / "weights.safetensors")
+    other = netlet.build(_prepared_for_quantization, 1)
+    load_weights(other, tmp_path / "weights.safetensors")
+    assert weights_digest(other) == weights_digest(net)
+    assert netlet.cost(net).macs == 16 * 2 * 49 + 320
+    # Its observers write into their buffers whatever the precision of the images is.
+    with pytest.raises(TrainingError, match="does not run in bf16 "):
+        fit(netlet.build(_prepared_for_quantization, 0), few, recipe.replace(precision="bf16"))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_observers_count_is_no_weight() -> None:
+    net = nn.Sequential(nn.Conv2d(1, 2, 7, 7), nn.ReLU(), nn.Flatten(), nn.Linear(32, 10)).eval()
+    net.qconfig = torch.ao.quantization.get_default_qconfig("x86")  # type: ignore[assignment]
+    prepared = torch.ao.quantization.prepare(net)
+    assert netlet.cost(prepared).parameters == sum(p.numel() for p in net.parameters())

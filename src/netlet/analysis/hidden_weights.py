@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from netlet.analysis.provenance import Provenance
 from netlet.analysis.readings import FEW_NUMBERS, Reading
 from netlet.budgets import FIXED_WEIGHTS
 from netlet.graph.tensors import memory_key
+from netlet.nets.observers import is_plain_observer
 from netlet.nets.registered import list_attributes, list_buffers, list_modules
 from netlet.text import format_shape
 
@@ -53,18 +54,23 @@ class _Place:
     holder: nn.Module | None  # the module that is not registered
 
 
-def find_hidden_weights(net: nn.Module, provenance: Provenance) -> tuple[HiddenWeights, ...]:
+def find_hidden_weights(
+    net: nn.Module, provenance: Provenance, known: Collection[str] = ()
+) -> tuple[HiddenWeights, ...]:
     """Return the weights of a net that are not registered as parameters, largest first.
 
     Args:
         net: It has run.
         provenance: The provenance of that run.
+        known: Names of buffers that are no weights.
     """
     places = _locate(net) if provenance.readings else {}
     buffers = {id(tensor): name for name, tensor in list_buffers(net)}
     found: list[HiddenWeights] = []
     few: list[HiddenWeights] = []
-    for source, readings in _group(provenance.readings).items():
+    observers = {path for path, module in list_modules(net) if is_plain_observer(module)}
+    seen = [reading for reading in provenance.readings if reading.place not in observers]
+    for source, readings in _group(seen).items():
         place = places.get(memory_key(source.tensor)) if source.tensor is not None else None
         if _are_statistics(source, readings, place):
             continue
@@ -72,6 +78,8 @@ def find_hidden_weights(net: nn.Module, provenance: Provenance) -> tuple[HiddenW
         if source.kind == "buffer" and max(reading.numbers for reading in readings) == 1:
             continue  # a scale, such as that of spectral norm
         weights = _describe(source, readings[0], place, buffers, numbers)
+        if weights.saved and weights.name in known:
+            continue
         strict = any(reading.as_weight for reading in readings)
         (found if strict or numbers > FEW_NUMBERS else few).append(weights)
     if sum(weights.numbers for weights in few) > FEW_NUMBERS:

@@ -36,6 +36,11 @@ _NAMES = {
     "native_layer_norm": "layer_norm",
     "native_group_norm": "group_norm",
     "constant_pad_nd": "pad",
+    "_cdist_forward": "cdist",
+    "_euclidean_dist": "cdist",
+    "_fft_c2c": "fft",
+    "_fft_c2r": "irfft",
+    "_fft_r2c": "fft",
 }
 _ROW_NAMES = dict.fromkeys(("view", "_unsafe_view", "reshape"), "reshape")
 # Functions that only look at a value in another way have no row.
@@ -170,6 +175,8 @@ class _Writer:
         if call.operation is not None and call.value is not None:
             window = self._effects[call.value].window
         if self._is_one_row(caller.module):
+            if macs is None and not is_atomic(caller.module):
+                caller.uncounted.append(name)
             caller.macs = None if caller.macs is None or macs is None else caller.macs + macs
             if window:
                 caller.windows.append(window)

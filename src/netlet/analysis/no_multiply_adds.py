@@ -16,7 +16,8 @@ _ELEMENTWISE = """
     clamp_min clip complex conj conj_physical copysign cosh deg2rad digamma div elu erfc erfinv exp2
     fake_quantize_learnable_per_channel_affine fake_quantize_learnable_per_tensor_affine
     fake_quantize_per_channel_affine_cachemask fake_quantize_per_tensor_affine_cachemask
-    fake_quantize_per_tensor_affine_cachemask_tensor_qparams fix float_power floor_divide fmax fmin
+    fake_quantize_per_tensor_affine_cachemask_tensor_qparams fused_moving_avg_obs_fake_quant
+    fused_moving_avg_obs_fq_helper fix float_power floor_divide fmax fmin
     frac frexp gcd gelu glu greater greater_equal hardshrink hardsigmoid hardswish hardtanh
     heaviside hypot i0 iand igamma igammac ilshift ior irshift isinf isneginf isposinf isreal ixor
     lcm ldexp leaky_relu less less_equal lgamma logaddexp logaddexp2 logical_xor logit lshift

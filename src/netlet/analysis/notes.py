@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from netlet.analysis.batch_slips import write_one_image_note
 from netlet.analysis.ops import Op, Trace, name_layer
@@ -18,6 +18,7 @@ def write_notes(traced: Trace) -> list[str]:
         *_note_idle_modules(traced),
         *_note_lazy_modules(traced),
         *_note_hidden_weights(traced),
+        *_note_unknown_macs(traced),
         *traced.notes,
         *_note_one_image(traced),
         *(f"note: {layer}: {text}" for layer, text in traced.warnings),
@@ -86,3 +87,28 @@ def _note_hidden_weights(traced: Trace) -> Iterator[str]:
             f"note: {traced.value_dependent} reads a tensor's value, so the path may depend on the "
             "image; MACs and receptive fields from there on are unknown"
         )
+
+
+def _note_unknown_macs(traced: Trace) -> Iterator[str]:
+    """Yield which operations make the multiply-adds of a net unknown; few nets have any."""
+    if traced.value_dependent:  # which has a note of its own
+        return
+    unknown = [_describe(op) for op in traced.ops if op.leaf and op.macs is None]
+    if unknown:
+        yield (
+            f"note: the MACs of {_join(unknown)} are not known, so those of the net are unknown, "
+            "and a limit on them cannot be judged"
+        )
+
+
+def _describe(op: Op) -> str:
+    """Return what a layer, a function or the functions of a module are called in a sentence."""
+    if op.module is None:
+        return f"{op.kind} in {op.path}" if op.path else op.kind
+    layer = f"{op.name} ({op.kind})"
+    return f"{_join(op.uncounted)} in {layer}" if op.uncounted else layer
+
+
+def _join(words: Iterable[str]) -> str:
+    *others, last = dict.fromkeys(words)
+    return f"{', '.join(others)} and {last}" if others else last

@@ -46,6 +46,7 @@ class Op(Displayed):
         field: The receptive field of the output.
         of_weights: Whether a module computes its output from weights alone: it is no feature map.
         functions: The functions called by a module that is not one of torch's layers.
+        uncounted: Those of them whose multiply-adds are not known.
         windows: The windows that slid over a feature map.
     """
 
@@ -63,6 +64,7 @@ class Op(Displayed):
     field: Field = None
     of_weights: bool = False
     functions: list[str] = dataclasses.field(default_factory=list)
+    uncounted: list[str] = dataclasses.field(default_factory=list)
     windows: list[Window] = dataclasses.field(default_factory=list)
 
     @property

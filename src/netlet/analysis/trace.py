@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from itertools import chain
 from math import prod
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch import nn
 from netlet.analysis.batch_slips import find_one_image_output, write_evaluation_notes
 from netlet.analysis.failures import RETURNS_NOTHING, describe_failure
 from netlet.analysis.field_rules import follow_fields
+from netlet.analysis.folded_statistics import find_folded_statistics
 from netlet.analysis.hidden_weights import HiddenWeights, find_hidden_weights
 from netlet.analysis.idle_modules import find_idle_modules
 from netlet.analysis.left_out import write_left_out_notes
@@ -98,11 +100,12 @@ def _trace(net: nn.Module, shape: Sequence[int]) -> Trace:
     effects = follow_fields(graph, execution.certain)
     noise = _random_images(images, BATCH + 1)
     second = Provenance(net, provenance)
-    larger, hidden_from_blank = _run_on_other_images(second, noise, code)
+    larger = _run_on_other_images(second, noise, code)
     rows = list_rows(execution, larger, effects)
-    noise = _random_images(images, _count_usual_images(shape, execution, larger, rows.ops))
+    few = _random_images(images, _count_usual_images(shape, execution, larger, rows.ops))
     third = Provenance(net, second)
-    _, hidden_from_few = _run_on_other_images(third, noise, code)
+    _run_on_other_images(third, few, code)
+    runs = ((provenance, images), (second, noise), (third, few))
     calls = list(execution.root.calls())
     training = functools.cache(lambda: run_in_training(net, images, code))  # few nets need it
     kinds = list_kinds(execution.root)
@@ -114,12 +117,7 @@ def _trace(net: nn.Module, shape: Sequence[int]) -> Trace:
         value_dependent=reader,
         called_by_parts=rows.called_by_parts,
         unused=rows.unused,
-        hidden=max(
-            find_hidden_weights(net, provenance),
-            hidden_from_blank,
-            hidden_from_few,
-            key=lambda hidden: (sum(weights.numbers for weights in hidden), len(hidden)),
-        ),
+        hidden=_find_hidden_weights(net, runs, code),
         activation_bytes=None if reader else peak_bytes(images, calls),
         forward_backward_bytes=forward_backward_bytes(calls),
         why_unknown="" if graph.output is None else effects[graph.output].why,
@@ -219,7 +217,7 @@ def _count_usual_images(
 
 def _run_on_other_images(
     provenance: Provenance, images: torch.Tensor, code: CodeState
-) -> tuple[Execution | None, tuple[HiddenWeights, ...]]:
+) -> Execution | None:
     """Run a net on more images than those that it was traced on.
 
     Args:
@@ -228,8 +226,7 @@ def _run_on_other_images(
         code: The functions that the net must leave as they are.
 
     Returns:
-        The run, None if the net does not run on that, and the weights that the net hides from blank
-        images.
+        The run; None if the net does not run on that.
     """
     net, execution = provenance.net, None
     with eval_mode(net), torch.random.fork_rng(devices=[]):
@@ -244,7 +241,25 @@ def _run_on_other_images(
             raise
         except Exception:  # some nets run only on the batch that they were traced on
             pass
-    return execution, find_hidden_weights(net, provenance)
+    return execution
+
+
+def _find_hidden_weights(
+    net: nn.Module, runs: Sequence[tuple[Provenance, torch.Tensor]], code: CodeState
+) -> tuple[HiddenWeights, ...]:
+    """Return the weights that a net hides in the run in which they are most.
+
+    Args:
+        net: The net.
+        runs: Each with its images.
+        code: The functions that the net must leave as they are.
+    """
+    found = [find_hidden_weights(net, provenance) for provenance, _ in runs]
+    batches = [images for _, images in runs]
+    folded = find_folded_statistics(net, chain(*found), batches, _ValueObserver, code)
+    if folded:
+        found = [find_hidden_weights(net, provenance, folded) for provenance, _ in runs]
+    return max(found, key=lambda hidden: (sum(w.numbers for w in hidden), len(hidden)))
 
 
 class _ValueObserver(Observer):

@@ -31,14 +31,17 @@ def write_unused_result_notes(net: nn.Module, graph: Graph, returned: object) ->
 
     Args:
         net: The net.
-        graph: The graph of the net. If it may take another path for another image, there are no
-            notes.
+        graph: The graph of the net. If it may take another path for another image, or computes
+            gradients, for which it needs the weights of such layers, there are no notes.
         returned: What the net returns. If it is more than one tensor, there are no notes, since the
             graph shows only what the first one depends on.
     """
     if graph.value_dependent or graph.output is None or not isinstance(returned, torch.Tensor):
         return []
-    needed = {graph.nodes[number - 1].path for number in graph.needed()}
+    nodes = [graph.nodes[number - 1] for number in graph.needed()]
+    if any(node.operation.name.endswith("_backward") for node in nodes):
+        return []
+    needed = {node.path for node in nodes}
     unused = {node.path for node in graph.nodes} - needed
     return [
         f"note: {name_layer(path, type(module).__name__)} runs, but the output does not depend "

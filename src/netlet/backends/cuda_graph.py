@@ -7,13 +7,11 @@ documentation of CUDA graphs.
 
 from __future__ import annotations
 
-import random
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -21,6 +19,7 @@ from netlet.backends.backend import Step, Update
 from netlet.backends.eager import EagerBackend
 from netlet.backends.loss import SoftTarget
 from netlet.errors import NetletError
+from netlet.graph.host_generators import HostGenerators
 from netlet.recipes import Recipe
 
 _GROUP = 16  # steps that are handed to the device at once
@@ -194,7 +193,7 @@ class CudaGraphBackend(EagerBackend):
 
         before = _list_tensors(self._net)
         with _keep_state(self._net, update):
-            with _refuse_host_work(images.device):
+            with _refuse_host_work(self._net, images.device):
                 run()
             replay = self._capture(run)
             after = _list_tensors(self._net)
@@ -252,17 +251,17 @@ def _keep_state(net: nn.Module, update: Update) -> Iterator[None]:
 
 
 @contextmanager
-def _refuse_host_work(device: torch.device) -> Iterator[None]:
+def _refuse_host_work(net: nn.Module, device: torch.device) -> Iterator[None]:
     """Refuse a step in which the host does more than launch kernels: replays would lack it.
 
     Raises:
         _NotRecordableError: Within the block, the host drew random numbers, or waited for a value
             of the device.
     """
-    before = _host_states()
+    generators, before = HostGenerators(net), torch.get_rng_state()
     with _refuse_waiting() if device.type == "cuda" else nullcontext():
         yield
-    if _host_states() != before:
+    if generators.have_moved() or not torch.equal(torch.get_rng_state(), before):
         raise _NotRecordableError("the net draws random numbers on the host")
 
 
@@ -287,8 +286,3 @@ def _renew_generator(device: torch.device) -> None:
     if device.type == "cuda":
         generator = torch.cuda.default_generators[torch.cuda.current_device()]
         generator.graphsafe_set_state(generator.clone_state())
-
-
-def _host_states() -> tuple[object, ...]:
-    numpy = np.random.get_state(legacy=False)
-    return random.getstate(), str(numpy), torch.get_rng_state().tolist()

@@ -10,8 +10,12 @@ from torch import nn
 from netlet.backends.backend import Backend
 from netlet.backends.flat_parameters import FlatParameters
 from netlet.backends.loss import SoftTarget, batch_loss
+from netlet.errors import TrainingError, first_line
 from netlet.nets.outputs import extract_logits
 from netlet.recipes import Recipe
+
+_NAME_OF_BF16 = "BFloat16"
+_NO_BF16 = "{}: does not run in bf16 ({}); use precision=float32 (--set precision=float32)"
 
 
 class EagerBackend(Backend):
@@ -59,7 +63,14 @@ class EagerBackend(Backend):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return logits and mean loss of a batch."""
         with torch.autocast(images.device.type, torch.bfloat16) if self._bf16 else nullcontext():
-            logits = extract_logits(self._net(images))
+            try:
+                logits = extract_logits(self._net(images))
+            except RuntimeError as error:
+                if self._bf16 and _NAME_OF_BF16 in str(error):
+                    raise TrainingError(
+                        _NO_BF16.format(type(self._net).__name__, first_line(error))
+                    ) from error
+                raise
             return logits, batch_loss(logits.float(), labels, self._smoothing, soft)
 
     def evaluation_net(self, net: nn.Module) -> nn.Module:

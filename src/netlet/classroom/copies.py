@@ -15,6 +15,7 @@ from netlet.classroom.grades import Grade
 from netlet.display import Displayed
 from netlet.evaluation import Evaluation
 from netlet.nets.shipped_weights import find_shipped_weights, list_shipped_weights
+from netlet.nets.tensor_bytes import tensor_bytes
 from netlet.text import count_noun
 
 # A class may hand in weights that it was given.
@@ -34,8 +35,8 @@ def digest_weights(state: Mapping[str, torch.Tensor]) -> str:
 
 def digest_tensor(tensor: torch.Tensor) -> bytes:
     """Return the SHA-256 of the type, shape and bytes of a tensor."""
-    content = tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes()
-    return hashlib.sha256(f"{tensor.dtype} {tuple(tensor.shape)} ".encode() + content).digest()
+    described = f"{tensor.dtype} {tuple(tensor.shape)} ".encode()
+    return hashlib.sha256(described + tensor_bytes(tensor)).digest()
 
 
 def digest_predictions(evaluation: Evaluation, images: str) -> str:

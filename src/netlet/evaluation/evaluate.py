@@ -161,7 +161,7 @@ def compute_logits(
 ) -> torch.Tensor:
     """Return the output of a net in evaluation mode, float32 ``N K``; see :func:`evaluate`."""
     guard, device = guard_net(type(net).__name__), find_device(net)
-    with guard, explain_device_errors(), eval_mode(net), torch.inference_mode():
+    with guard, explain_device_errors(), eval_mode(net), torch.no_grad():
         chunks: list[torch.Tensor] = []
         batch = EVALUATION_BATCH if device.type == "cpu" else _CUDA_BATCH
         for first, images in enumerate(split.images.split(batch)):

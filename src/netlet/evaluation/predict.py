@@ -125,7 +125,7 @@ def predict(
     if batch.ndim == 3:
         batch = batch.unsqueeze(1).expand(-1, channels, -1, -1)
     recipe, device = recipe or Recipe(), find_device(net)
-    with explain_device_errors(), eval_mode(net), torch.inference_mode():
+    with explain_device_errors(), eval_mode(net), torch.no_grad():
         parts = [
             extract_logits(net(normalize(part.to(device), recipe)))
             for part in batch.split(EVALUATION_BATCH)

@@ -149,7 +149,7 @@ def _in_map(builder: Builder, value: Value, numbers: Floats) -> Floats:
     """Return constants for each element of the feature map that holds a value, ``C H W``."""
     shape = builder.shape_of(value)
     if numbers.ndim > len(value.dims):
-        if len(numbers) != 1:
+        if not (numbers == numbers[:1]).all():
             builder.refuse("a constant for each image", "one that all images share")
         numbers = numbers[0]
     whole = np.broadcast_to(numbers, value.dims)

@@ -24,6 +24,7 @@ from netlet.export.inference_graph import FinalSoftmax, InferenceGraph
 from netlet.export.input_words import describe_levels
 from netlet.export.progress import OnProgress, ignore_progress
 from netlet.files import safe_name
+from netlet.graph import Tracer
 from netlet.nets import weights_digest
 from netlet.nets.copying import copy_to_cpu
 from netlet.nets.outputs import count_tensors, extract_logits, name_logits
@@ -137,7 +138,7 @@ def _check_graph(graph: InferenceGraph, trained: TrainedNet) -> None:
         generator=torch.Generator().manual_seed(0),
     )
     noise[::2] *= (noise[::2, :, :1] > 127).to(torch.uint8)  # dark columns in every other image
-    with torch.inference_mode():
+    with torch.no_grad():
         returned = trained.net(normalize(noise, trained.recipe))
     outputs = extract_logits(returned)
     if (number := count_tensors(returned)) > 1:
@@ -151,11 +152,24 @@ def _check_graph(graph: InferenceGraph, trained: TrainedNet) -> None:
     actual = logits_to_compare(actual, graph.final_softmax)
     limit = _TOLERANCE * expected.abs().max().clamp(min=1)
     if not bool(((expected - actual).abs() <= limit).all()):
+        if _computes_in_half(trained, noise):
+            raise ExportError(
+                f"{trained.name}: cannot be exported, since it computes in 16 bits (as with "
+                "torch.autocast in forward), and exports compute in float32; leave that out of "
+                "forward: training uses bf16 by itself"
+            )
         raise ExportError(
             f"{trained.name}: cannot be exported, since what it computes depends on the values of "
             "the images (as with an if in forward), or it changes a tensor in place that it reads "
             "again later; write it without such operations"
         )
+
+
+def _computes_in_half(trained: TrainedNet, noise: torch.Tensor) -> bool:
+    """Return whether a net computes in bfloat16 or float16."""
+    run = Tracer(trained.net, normalize(noise, trained.recipe)).run()
+    outputs = [tensor for call in run.root.calls() for tensor in call.outputs]
+    return any(tensor.dtype in (torch.bfloat16, torch.float16) for tensor in outputs)
 
 
 def outputs_to_compare(outputs: torch.Tensor, final_softmax: FinalSoftmax) -> torch.Tensor:

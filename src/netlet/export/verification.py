@@ -134,5 +134,5 @@ def compare_with_pytorch(
 
 
 def _net_outputs(model: TracedModel, images: torch.Tensor) -> torch.Tensor:
-    with torch.inference_mode():
+    with torch.no_grad():
         return extract_logits(model.source.net(normalize(images, model.source.recipe)))

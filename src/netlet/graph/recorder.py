@@ -20,7 +20,7 @@ from netlet.graph.operations import Opaque, Operation, Reshape
 from netlet.graph.rare_operations import FurtherOutput
 from netlet.graph.resampling_aten import constant_everywhere
 from netlet.graph.shared_memory import SharedMemory
-from netlet.graph.tensors import address, list_tensors
+from netlet.graph.tensors import address, is_tensor, list_tensors
 from netlet.graph.value_reads import find_line, look_at_call, reads_sizes, sizes_only
 from netlet.graph.weight_names import WeightNames
 from netlet.nets.outputs import first_tensor
@@ -136,7 +136,7 @@ class Recorder:
         if self.paused:
             return
         if name in RANDOM:
-            self._random = self._random or self._place
+            self.note_random()
         arguments = bind_arguments(func, args, kwargs)
         if name == "rsub":  # of x and y it is y - x
             arguments["self"], arguments["other"] = arguments["other"], arguments["self"]
@@ -204,7 +204,7 @@ class Recorder:
         self._weights.note_source(read, outputs)
         if read and outputs and name not in SHAPE_ONLY and name not in IDENTITIES:
             operation = self._translate(
-                Call(name, arguments, outputs[0], _is_tensor, self._weights.weight)
+                Call(name, arguments, outputs[0], is_tensor, self._weights.weight)
             )
             self._add_call(name, operation, read, outputs, constant=True)
 
@@ -293,6 +293,10 @@ class Recorder:
         self._pending[id(tensor)] = _Pending(operation, inputs, self.runs.current.path)
         self._kept.append(tensor)
 
+    def note_random(self) -> None:
+        """Note that the module that runs draws random numbers."""
+        self._random = self._random or self._place
+
     def note_unseen(self) -> None:
         """Note that a part of the net runs where it is not recorded, as in another thread."""
         self._note_read()
@@ -341,7 +345,3 @@ class Recorder:
         certain = len(self._nodes) if self._reader is None else self._certain
         read = frozenset(self._read)
         return Execution(graph, root, returned, self._reader, certain, read, self._read_at)
-
-
-def _is_tensor(value: Any) -> bool:
-    return isinstance(value, torch.Tensor)

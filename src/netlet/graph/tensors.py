@@ -8,6 +8,11 @@ from typing import Any
 import torch
 
 
+def is_tensor(value: Any) -> bool:
+    """Return whether something is a tensor."""
+    return isinstance(value, torch.Tensor)
+
+
 def list_tensors(value: Any) -> Iterator[torch.Tensor]:
     """Yield the tensors in a value: itself, or those in a dictionary, list or tuple, in order."""
     if isinstance(value, torch.Tensor):

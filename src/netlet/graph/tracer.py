@@ -23,6 +23,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from netlet.errors import NetError, first_line
+from netlet.graph.argument_checks import one_hot_of, without_validation
 from netlet.graph.call import (
     bind_arguments,
     find_circular_padding,
@@ -31,6 +32,7 @@ from netlet.graph.call import (
 )
 from netlet.graph.execution import Execution, Observer
 from netlet.graph.graph import Graph
+from netlet.graph.host_generators import HostGenerators
 from netlet.graph.module_runs import ModuleRun
 from netlet.graph.operations import Dropout
 from netlet.graph.raised_warnings import collect_warnings
@@ -89,10 +91,12 @@ class Tracer:
     def run(self) -> Execution:
         """Run the net, once, in the mode that it is in. It may raise any exception."""
         recorder, self._thread = self._recorder, threading.get_ident()
+        self._generators = HostGenerators(self._net)
         recorder.caller = sys._getframe().f_code
         raised = collect_warnings(lambda: recorder.runs.current)
         with raised as found, torch.no_grad(), without_compiler(), ExitStack() as hooks:
             # So that layers of transformers call single operations instead of one for all of it.
+            hooks.enter_context(without_validation())
             fast_paths = torch.backends.mha.get_fastpath_enabled()
             hooks.callback(torch.backends.mha.set_fastpath_enabled, fast_paths)
             torch.backends.mha.set_fastpath_enabled(False)
@@ -104,17 +108,24 @@ class Tracer:
             functions = _FunctionMode(recorder, self._observers)
             with functions, _DispatchMode(recorder, self._observers):
                 returned = self._net(self._images)
+        self._look_for_draws()  # of its own hooks, which run after the tracer's
         return dataclasses.replace(recorder.finish(returned), warnings=tuple(found))
 
     def _enter_module(self, module: nn.Module, args: Any) -> None:
         if threading.get_ident() == self._thread:
+            self._look_for_draws()
             self._recorder.runs.enter(module, args)
         elif self._recorder.runs.has(module):
             self._recorder.note_unseen()
 
     def _leave_module(self, module: nn.Module, _: object, returned: Any) -> None:
         if threading.get_ident() == self._thread:
+            self._look_for_draws()
             self._recorder.leave_module(module, returned)
+
+    def _look_for_draws(self) -> None:
+        if self._generators.have_moved():
+            self._recorder.note_random()
 
 
 class _DispatchMode(TorchDispatchMode):
@@ -246,6 +257,9 @@ class _FunctionMode(WithoutDropout):
             self._recorder.function = ""
 
     def _call(self, func: Any, types: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        one_hot = one_hot_of(getattr(func, "__name__", ""), args, kwargs)
+        if one_hot is not None:
+            return one_hot
         padding = find_circular_padding(func, args, kwargs)
         if padding is None or not self._recorder.is_value(padding[0]):
             return super().__torch_function__(func, types, args, kwargs)

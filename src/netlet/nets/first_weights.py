@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from netlet.nets.registered import list_buffers, list_parameters
+from netlet.nets.tensor_bytes import tensor_bytes
 
 
 class Origin(NamedTuple):
@@ -164,8 +165,6 @@ def _read_values(tensor: torch.Tensor) -> bytes:
     """Return the shape and the values; of a tensor without such, its layout."""
     try:
         values = tensor if tensor.layout == torch.strided else tensor.to_dense()
-        values = values.cpu().resolve_conj().resolve_neg().contiguous()
-        content = values.view(-1).view(torch.uint8).numpy().tobytes()
-        return f"{tuple(tensor.shape)} ".encode() + content
+        return f"{tuple(tensor.shape)} ".encode() + tensor_bytes(values)
     except (RuntimeError, TypeError):  # it is nested or quantized, or on the device meta
         return str(tensor.layout).encode()

@@ -16,6 +16,8 @@ from netlet.errors import NetError, check_argument
 from netlet.files import open_regular, write_atomic
 from netlet.nets.checkpoints import align_names, find_state
 from netlet.nets.first_weights import remember_loading
+from netlet.nets.observers import take_sizes
+from netlet.nets.tensor_bytes import tensor_bytes
 from netlet.nets.tensor_files import (
     MAX_WEIGHTS_BYTES,
     check_tensor,
@@ -111,6 +113,7 @@ def load_weights(
     path = Path(path)
     wanted = net.state_dict()
     found = align_names(read_state_dict(path), wanted)
+    wanted = take_sizes(net, wanted, found)
     for key, value in wanted.items():
         if key.endswith("num_batches_tracked"):  # missing in old files
             found.setdefault(key, value)
@@ -291,9 +294,7 @@ def _digest_tensors(tensors: Mapping[str, torch.Tensor]) -> str:
     digest = hashlib.sha256()
     for key, value in sorted(tensors.items()):
         digest.update(f"{key} {value.dtype} {tuple(value.shape)}\n".encode())
-        digest.update(
-            value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
-        )
+        digest.update(tensor_bytes(value))
     return digest.hexdigest()
 
 

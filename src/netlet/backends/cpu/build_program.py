@@ -67,7 +67,9 @@ def read_program(net: nn.Module, shape: Sequence[int]) -> Program:
             builder.refuse("returns a map without elements")
         lowering = LOWERINGS.get(type(node.operation))
         if lowering is None:
-            builder.refuse("is not supported")
+            why = getattr(node.operation, "why", "")  # of a known operation
+            called = f" as it is called here ({why})" if why else ""
+            builder.refuse(f"is not supported{called}")
         builder.values[number] = lowering(builder, node, node.operation)
     end = _make_end(builder, head, softmax)
     if not any(part.tensors.parameters for part in builder.parts) and end.weight is None:

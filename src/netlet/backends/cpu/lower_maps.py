@@ -19,6 +19,7 @@ from netlet.graph.operations import (
     Reduction,
     Reshape,
 )
+from netlet.text import format_shape
 
 
 @lowers(Pooling)
@@ -122,7 +123,8 @@ def _lower_reshape(builder: Builder, node: Node, operation: Reshape) -> Value:
     squeezed = (own, own[:2] if shape.w == 1 else own, own[:1] + own[2:] if shape.h == 1 else own)
     rows_joined = (shape.channels, shape.h * shape.w)
     if node.shape not in (*squeezed, flat, rows_joined):
-        builder.refuse("makes another map of a flattened one")
+        given, asked = format_shape(value.dims), format_shape(node.shape)
+        builder.refuse(f"makes {asked} of {given}, and only flattening is supported")
     return dataclasses.replace(value, dims=tuple(node.shape))
 
 

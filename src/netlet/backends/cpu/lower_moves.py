@@ -87,7 +87,7 @@ def _lower_edge_padding(builder: Builder, node: Node, operation: EdgePadding) ->
 @lowers(Interpolation)
 def _lower_interpolation(builder: Builder, node: Node, operation: Interpolation) -> Value:
     if "nearest" not in operation.function or len(operation.size) != 2:
-        builder.refuse("is not supported")
+        builder.refuse("is not supported, only mode='nearest' of maps is")
     value = builder.whole_map()
     function = getattr(torch.ops.aten, operation.function)
     (high, wide), (down, across) = operation.size, operation.scales

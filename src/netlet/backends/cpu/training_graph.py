@@ -7,12 +7,14 @@ from collections.abc import Sequence
 
 import torch
 from torch import nn
+from torch.nn.utils.prune import BasePruningMethod
 
 from netlet.backends.cpu.errors import UnsupportedNetError
 from netlet.errors import NetError
 from netlet.graph import Graph, Node, trace_graph
 from netlet.graph.operations import BatchNorm, Dropout, Operation
 from netlet.nets.copying import copy_net
+from netlet.nets.registered import list_modules
 
 
 def trace_training(net: nn.Module, shape: Sequence[int]) -> Graph:
@@ -22,8 +24,7 @@ def trace_training(net: nn.Module, shape: Sequence[int]) -> Graph:
         UnsupportedNetError: It is not, or the net does more than its graph shows.
     """
     name = type(net).__name__
-    if any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks for m in net.modules()):
-        raise UnsupportedNetError(f"{name} has hooks")
+    _refuse_hooks(net)
     twin = copy_net(net).train()  # a copy, since running the forward may change the net
     if not all(module.training for module in twin.modules()):
         raise UnsupportedNetError(f"{name} keeps layers in evaluation mode")
@@ -35,9 +36,12 @@ def trace_training(net: nn.Module, shape: Sequence[int]) -> Graph:
             evaluation = trace_graph(twin.eval(), shape)
     except NetError as error:
         raise UnsupportedNetError(str(error)) from error
+    layer = dict(list_modules(twin)).get(graph.stale) if graph.stale else None
+    if isinstance(layer, nn.RNNBase | nn.RNNCellBase):  # which write to what they read again
+        raise UnsupportedNetError(f"{graph.stale} ({type(layer).__name__}) is not supported")
     for marked, what in (
         (graph.value_dependent, "reads a tensor's value, which may choose the path of an image"),
-        (graph.random or evaluation.random, "draws random numbers"),
+        (graph.random or again.random or evaluation.random, "draws random numbers"),
         (graph.stale, "reads a tensor that has been written to through another one"),
         (graph.changes, "writes to a tensor of the net"),
         (graph.weight_read, "reads a weight as a number, which training changes"),
@@ -55,6 +59,18 @@ def trace_training(net: nn.Module, shape: Sequence[int]) -> Graph:
     if graph.output is None:
         raise UnsupportedNetError("the net does not return what it computes from the images")
     return graph
+
+
+def _refuse_hooks(net: nn.Module) -> None:
+    for path, module in list_modules(net):
+        hooks = [*module._forward_hooks.values(), *module._forward_pre_hooks.values()]
+        where = path or type(net).__name__
+        for hook in hooks:
+            if isinstance(hook, BasePruningMethod):
+                call = f"prune.remove({where}, {hook._tensor_name!r})"
+                raise UnsupportedNetError(f"{where} is pruned by a hook, until {call}")
+        if hooks or module._backward_hooks:
+            raise UnsupportedNetError(f"{where} has hooks")
 
 
 def _drops(node: Node) -> bool:
