@@ -463,6 +463,16 @@ def test_the_summary_says_that_scores_vary(tmp_path: Path, last: str, said: str)
     assert grade_files.format_grades([found]).endswith(f"\nann: {said}")
 
 
+def test_outputs_that_are_not_finite_count_as_wrong_and_are_named(tmp_path: Path) -> None:
+    code = RIGHT + "    def forward(self, x):\n        return super().forward(x) / 0\n"
+    folder = submit(tmp_path, m__py=code, w__safetensors=save(spot_weights()))
+    found = grade(folder, GradingSettings(budget=Budget(accuracy_at_least=50)))
+    assert (found.state, found.points, found.predictions_digest) == ("FAIL", 0, "")
+    said = "the outputs for 200 of 200 images are not finite, which count as wrong"
+    assert found.warnings == (said,)
+    assert said in grade_files.explain_grade(found)
+
+
 def test_the_summary_names_one_of_several_layers_whose_scores_vary() -> None:
     varies = "(dropout) is active in evaluation too, so results vary"
     notes = tuple(f"note: {name} {varies}; repair it" for name in ("a", "b", "c"))
