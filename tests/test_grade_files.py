@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from class_of_students import (
+    LARGE,
     RIGHT,
     Answers,
     grade,
@@ -359,6 +360,20 @@ def test_nets_with_the_same_code_count_as_one(
     found = grade(folder, GradingSettings(budget=BUDGET))
     assert (found.state, found.net) == ("NOT YET", net)
     assert f"{net} is graded; {same} has the same code" in grade_files.explain_grade(found)
+
+
+def test_of_several_nets_the_one_that_the_weights_fit_is_proposed(tmp_path: Path) -> None:
+    weights = torch_bytes(spot_weights())
+    folder = submit(tmp_path, a__py=LARGE, m__py=RIGHT, w__pt=weights)
+    with pytest.raises(NetError) as raised:
+        grade(folder, GradingSettings(budget=BUDGET))
+    assert str(raised.value) == (
+        "2 nets return 10 classes: a.py:Net, m.py:Net, and w.pt fits only m.py:Net; name one in "
+        'claim.toml, like net = "m.py:Net", or with --net'
+    )
+    (folder / "n.py").write_text(RIGHT.replace("Flatten()", "Flatten(1)"))
+    with pytest.raises(NetError, match=r"3 nets return .*, n.py:Net; name one .*a.py:Net"):
+        grade(folder, GradingSettings(budget=BUDGET))
 
 
 @pytest.mark.parametrize("path", ["w.pt", "./w.pt", "../top/w.pt"])

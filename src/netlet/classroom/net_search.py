@@ -14,8 +14,9 @@ from netlet.classroom.named_net import MOST_CANDIDATES, find_named_net, list_sou
 from netlet.classroom.same_code import leave_out_same
 from netlet.classroom.working_folder import working_folder
 from netlet.errors import NetError
+from netlet.experiments import find_experiment
 from netlet.experiments.sandbox import NetAnalysis, SameProcess
-from netlet.nets import complete_address
+from netlet.nets import build, complete_address, load_weights
 from netlet.nets.addresses import ALL_NEED_ARGUMENTS, find_defining_file
 from netlet.nets.net_names import find_imported_builder, list_inner_nets, list_nets
 from netlet.nets.script import list_definitions
@@ -41,7 +42,13 @@ class FoundNet:
     note: str = ""
 
 
-def find_net(folder: Path, pattern: str | None, shape: tuple[int, ...], classes: int) -> FoundNet:
+def find_net(
+    folder: Path,
+    pattern: str | None,
+    shape: tuple[int, ...],
+    classes: int,
+    weights: str | None = None,
+) -> FoundNet:
     """Return the net of a submission.
 
     If no net of a file runs, those that it is made of are tried, the outermost first.
@@ -51,11 +58,12 @@ def find_net(folder: Path, pattern: str | None, shape: tuple[int, ...], classes:
         pattern: What student or teacher has named; None: any net.
         shape: The shape of one image, ``C H W``.
         classes: The number of classes.
+        weights: The path of the weights in the submission; None if there are none.
 
     Raises:
         NetError: There is none or there are several, or it does not run.
     """
-    search = _Search(folder, shape, classes)
+    search = _Search(folder, shape, classes, weights)
     if not pattern:
         if not list_sources(folder):
             raise NetError(NO_SOURCES + HAND_IN_CODE)
@@ -74,6 +82,7 @@ class _Search:
         folder: The folder of the submission, which messages leave out.
         shape: The shape of one image, ``C H W``.
         classes: The number of classes.
+        weights: The path of the weights in the submission; None if there are none.
         unclear: Of files that define something, but no net by its looks.
         broken: Why files are not Python, or define nothing.
         failed: Why nets do not run, by their addresses.
@@ -84,6 +93,7 @@ class _Search:
     folder: Path
     shape: tuple[int, ...]
     classes: int
+    weights: str | None
     unclear: dict[Path, str] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
@@ -127,9 +137,12 @@ class _Search:
         )
         if len(names) > 1:
             remarks = "".join(f" ({remark})" for remark in (why, others) if remark)
+            fitting = self._list_fitting(list(different))
+            only = f", and {self.weights} fits only {fitting[0]}" if len(fitting) == 1 else ""
+            example = fitting[0] if only else names[0]
             raise NetError(
-                f"{len(names)} nets return {self.classes} classes: {', '.join(names)}; name one in "
-                f'claim.toml, like net = "{names[0]}", or with --net{remarks}'
+                f"{len(names)} nets return {self.classes} classes: {', '.join(names)}{only}; name "
+                f'one in claim.toml, like net = "{example}", or with --net{remarks}'
             )
         ((address, copies),) = different.items()
         notes = [f"{names[0]} is graded alone: {why}"] if why else []
@@ -181,6 +194,16 @@ class _Search:
     def _analyze(self, address: str) -> NetAnalysis:
         with working_folder(self.folder, address):
             return SameProcess().analyze(address, self.shape, self.classes)
+
+    def _list_fitting(self, addresses: Iterable[str]) -> list[str]:
+        """Return the nets that the weights fit, by the paths in the submission."""
+        found = []
+        for address in addresses if self.weights else ():
+            with working_folder(self.folder, address), contextlib.suppress(Exception):
+                net = build(find_experiment(address).net.builder, 0, self.shape, self.classes)
+                load_weights(net, self.folder / str(self.weights), convert=True, leave_out=True)
+                found.append(os.path.relpath(address, self.folder))
+        return found
 
     def _list_parts(self) -> list[str]:
         """Return the addresses of nets that are not tried yet, for they are parts of others.
