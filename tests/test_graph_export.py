@@ -367,7 +367,7 @@ REFUSED: dict[str, tuple[nn.Module, str]] = {
     ),
     "a constant among maps": (
         _Functional(lambda x: torch.cat([x, torch.ones_like(x)], 1)),
-        r"concatenation with a constant.*; use feature_map \+ constant, or feature maps alone",
+        r"concatenation with a constant.*; use feature_map \+ constant, or concatenate x",
     ),
     "softmax amid": (
         _Functional(lambda x: x, nn.Softmax(1), nn.ReLU()),
