@@ -385,7 +385,7 @@ def submissions(secret: Path) -> dict[str, tuple[Files, str, str]]:
                     ),
                 },
                 "REVIEW",
-                "that differ by one gray level; the code may have a table of answers",
+                "that differ by one gray level; the teacher checks whether the code has a table",
             )
         }
     )

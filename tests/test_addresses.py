@@ -106,6 +106,20 @@ def test_a_file_with_private_names_only_says_that_these_are_left_out(tmp_path: P
     assert find_net(f"{tmp_path / 'mine.py'}:_Net")
 
 
+@pytest.mark.parametrize("above", ["", "def train():\n    pass\n"])
+def test_a_net_below_the_guard_of_a_script_is_found_by_nobody(tmp_path: Path, above: str) -> None:
+    path = tmp_path / "mine.py"
+    net = "if __name__ == '__main__':\n    class Net(nn.Flatten): pass\n    def main(): pass\n"
+    path.write_text(f"from torch import nn\n{above}{net}")
+    below = 'is below if __name__ == "__main__", which is not run; move it above that line$'
+    with pytest.raises(NetError, match=rf"mine\.py: Net {below}"):
+        complete_address(str(path))
+    with pytest.raises(NetError, match=rf"no 'Net' in .*mine\.py: it {below}"):
+        find_net(f"{path}:Net")
+    path.write_text(f"from torch import nn\nclass Mine(nn.Flatten): pass\n{net}")
+    assert complete_address(str(path)) == f"{path}:Mine"
+
+
 def test_a_method_that_makes_a_net_is_told_what_to_write(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("from torch import nn\nclass Net(nn.Flatten): pass\n")
     with pytest.raises(

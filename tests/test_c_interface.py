@@ -53,8 +53,8 @@ IMAGES = few_digits().held_out.images[:5]
     [
         ("my-net", r"'?\"my-net\"'? is not a C identifier; use letters, .*, such as my_net$"),
         ("2nd", r"is not a C identifier; .* such as digits_net$"),
-        ("zürich", r"is not a C identifier; .* such as z_rich$"),
-        ("a b\n", r"\"a b\\134n\" is not a C identifier; .* such as a_b$"),
+        ("zürich", r"the prefix \"zürich\" is not a C identifier; .* such as z_rich$"),
+        ("a b\n", r"\"a b\\n\" is not a C identifier; .* such as a_b$"),
         ("", r"is not a C identifier; .* such as digits_net$"),
         ("_net", r"is reserved: .* such as net$"),
         ("a__b", r"is reserved: .* such as a_b$"),

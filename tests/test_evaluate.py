@@ -7,6 +7,7 @@ import collections
 import datetime
 import json
 import os
+import re
 import runpy
 import shutil
 from pathlib import Path
@@ -467,6 +468,55 @@ def test_nan_loss_is_null_in_json(blob_data: Dataset) -> None:
         is None
     )
     assert "loss nan" in format_evaluation(found, blob_data.class_names)
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_outputs_that_are_not_finite_are_no_correct_predictions(
+    blob_data: Dataset, value: str
+) -> None:
+    class Lost(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            scores = x.flatten(1)[:, :10].clone()
+            scores[::2, 0] = float(value)
+            scores[1, 1] = -float("inf")  # the probability is 0
+            return scores
+
+    split = blob_data.held_out
+    found = evaluate(Lost(), split, Recipe(), 10)
+    lost = set(range(0, len(split), 2))
+    assert found.not_finite == len(lost)
+    by_image = {one.image: one for one in found.mistakes}
+    assert lost <= set(by_image)
+    assert {by_image[i].confidence for i in lost} == {0}
+    assert all(one.label != one.predicted for one in found.mistakes)
+    assert sum(map(sum, found.confusion)) == len(split)
+    said = f"the outputs for {len(lost):,} of {len(split):,} images are not finite"
+    assert said in format_evaluation(found, blob_data.class_names)
+    with pytest.raises(NetError, match="returns NaN or infinite numbers"):
+        predict(Lost(), list(split.images[:3].numpy()))
+
+
+def test_evaluate_warns_of_outputs_that_are_not_finite(
+    netlet: Netlet, tmp_path: Path, blob_data: Dataset
+) -> None:
+    net = "class Net(nn.Sequential):\n    def __init__(self):\n"
+    net += "        super().__init__(nn.BatchNorm2d(1), nn.Flatten(), nn.Linear(784, 10))\n"
+    Path("mine.py").write_text(f"from torch import nn\n{net}")
+    built = nets.build(nets.find_net("mine.py:Net").builder, seed=0)
+    torch.save(built.state_dict() | {"0.running_var": torch.tensor([-1.0])}, "w.pt")
+    images, labels = blob_data.held_out.images.numpy(), blob_data.held_out.labels.numpy()
+    np.savez("d.npz", images=images, labels=labels)
+    words = ("mine.py:Net", "--weights", "w.pt", "--dataset", "d.npz", "--mean", "0", "--std", "1")
+    code, out, err = netlet("evaluate", *words)
+    assert code == 0
+    assert re.match(r"mine.py:Net on d.npz: 0 of \d+ ", out)
+    assert re.search(r"warning: mine.py:Net: the outputs for (\d+) of \1 images are not", err)
+    code, _, err = netlet("export", *words, "--to", "c", "-o", "c")
+    assert (code, err) == (
+        2,
+        "netlet: mine.py:Net: returns NaN or infinite numbers, first in the layer 0 (BatchNorm2d): "
+        "its training has diverged, or its weights are damaged; train it again\n",
+    )
 
 
 @pytest.mark.slow

@@ -1114,7 +1114,10 @@ def test_a_table_that_links_copies_to_test_images_is_found_by_any_executor(tmp_p
     assert grade.digest
     assert grade.score is not None
     assert grade.score.percent == 100
-    assert "copies that differ by one gray level; the code may have a table" in grade.problem
+    assert (
+        "copies that differ by one gray level; the teacher checks whether the code has a table"
+        in grade.problem
+    )
 
 
 def test_tables_neither_compute_nor_break() -> None:

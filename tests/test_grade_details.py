@@ -137,8 +137,8 @@ def test_more_accuracy_than_annotators_allow_is_reviewed(
     percent = 100 * (200 - wrong) / 200
     said = (
         f"the net classifies {percent:.2f}% of the test images correctly, more than a net can "
-        "reach that agrees with the annotators (92.50%); look whether it was trained on the test "
-        "images"
+        "reach that agrees with the annotators (92.50%); the teacher checks whether it was trained "
+        "on the test images"
     )
     assert found.problem == (said if state == "REVIEW" else "")
     evaluation = score_logits(9 * torch.eye(10)[spots.held_out.labels], test, 10)
@@ -171,7 +171,7 @@ def test_a_net_is_not_suspect_of_what_chance_explains(
         for wrong in (wrong_clean, wrong_copies)
     )
     said = suspect(clean, copies, copies)
-    assert said.endswith("table of answers: inspect it") == is_suspect
+    assert said.endswith("the teacher checks whether the code has a table of answers") == is_suspect
     assert bool(said) == is_suspect
 
 
@@ -418,23 +418,27 @@ def test_a_large_directory_of_a_zip_file_is_not_read(tmp_path: Path) -> None:
 def test_a_large_notebook_is_not_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "m.ipynb"
     file.write_text(notebook("y = 2"))
-    assert source_size._code_of(file).endswith(b"y = 2")
+    assert source_size._list_code(file)[2] == b"y = 2\n"
     monkeypatch.setattr(source_size, "_MAX_PARSED_BYTES", 9)
-    assert source_size._code_of(file) == file.read_bytes()
+    assert source_size._list_code(file) == [file.read_bytes()]
 
 
 def test_code_that_can_hold_a_table_is_noted(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("x = 1\n" * 100_000)
     assert source_size.describe_large_code(tmp_path) == []
-    for name in ("b.py", "c.py"):
-        (tmp_path / name).write_text(random.Random(name).randbytes(10_000).hex())
+    for name, size in (("b.py", 10_000), ("c.py", 11_000)):
+        (tmp_path / name).write_text(random.Random(name).randbytes(size).hex())
     (note,) = source_size.describe_large_code(tmp_path)
-    assert "bytes compressed, enough for a table of answers" in note
+    assert "bytes compressed, enough for a table of answers, the largest part in c.py; " in note
     (tmp_path / "m.py").write_text(RIGHT)
     found = grade(tmp_path, GradingSettings(budget=Budget(params_below=8_000)))
     said = grade_files.explain_grade(found)
     assert said in found.notes
-    assert said.endswith("enough for a table of answers; see whether it holds data")
+    assert said.endswith("the largest part in c.py; see whether it holds data")
+    picture = random.Random(0).randbytes(20_000).hex()
+    (tmp_path / "n.ipynb").write_text(notebook(f"picture = {picture!r}"))
+    (note,) = source_size.describe_large_code(tmp_path)
+    assert "the largest part in n.ipynb, cell 3; " in note
 
 
 @pytest.mark.parametrize(
@@ -463,6 +467,16 @@ def test_the_summary_says_that_scores_vary(tmp_path: Path, last: str, said: str)
     (row,) = csv.DictReader(io.StringIO(grade_files.grades_to_csv([found])))
     assert row["reason"] == said
     assert grade_files.format_grades([found]).endswith(f"\nann: {said}")
+
+
+def test_outputs_that_are_not_finite_count_as_wrong_and_are_named(tmp_path: Path) -> None:
+    code = RIGHT + "    def forward(self, x):\n        return super().forward(x) / 0\n"
+    folder = submit(tmp_path, m__py=code, w__safetensors=save(spot_weights()))
+    found = grade(folder, GradingSettings(budget=Budget(accuracy_at_least=50)))
+    assert (found.state, found.points, found.predictions_digest) == ("FAIL", 0, "")
+    said = "the outputs for 200 of 200 images are not finite, which count as wrong"
+    assert found.warnings == (said,)
+    assert said in grade_files.explain_grade(found)
 
 
 def test_the_summary_names_one_of_several_layers_whose_scores_vary() -> None:

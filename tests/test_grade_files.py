@@ -7,12 +7,14 @@ import io
 import json
 import os
 import re
+import textwrap
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from class_of_students import (
+    LARGE,
     RIGHT,
     Answers,
     grade,
@@ -24,6 +26,7 @@ from class_of_students import (
     write_submission,
 )
 from safetensors.torch import save
+from torch import nn
 
 from netlet.analysis import check
 from netlet.budgets import Budget
@@ -161,6 +164,61 @@ def test_the_net_of_a_whole_that_cannot_be_used_is_graded_and_named(
         assert grade(folder, GradingSettings(budget=BUDGET, net="m.py")).net == "m.py:Net"
         with pytest.raises(NetError, match=r"m\.py:Lit: "):
             grade(folder, GradingSettings(budget=BUDGET, net="m.py:Lit"))
+
+
+FINAL = RIGHT.replace("Net", "Final")
+BROKEN = f"import package_of_nobody as p\n{FINAL.replace('10)', '10), p.Part()')}"
+MISSING = "importing it failed in line 1: ModuleNotFoundError: No module named 'package_of_nobody'"
+BASE = "from torch import nn\nclass Base(nn.Module):\n    def forward(self, x):\n        {body}\n"
+DERIVED = """from base import Base
+from torch import nn
+class Net(Base):
+    def __init__(self):
+        super().__init__()
+        self.out = nn.Linear(784, 10)
+    def forward(self, x):
+        return self.out(x.flatten(1))
+"""
+
+
+@pytest.mark.parametrize(
+    ("files", "failed"),
+    [
+        ({"final.py": BROKEN}, f"final.py:Final does not run ({MISSING})"),
+        ({"draft.py": RIGHT + BROKEN}, f"draft.py:Final does not run ({MISSING[:22]}"),
+        ({"final.py": FINAL + "oops("}, "final.py does not run ('(' was never closed (final.py, "),
+        (
+            {"final.ipynb": notebook(FINAL + "oops(")},
+            "final.ipynb:Final does not run (cell 3 is not valid Python (line 6: '('",
+        ),
+        (
+            {"m.py": f"if __name__ == '__main__':\n{textwrap.indent(FINAL, '    ')}"},
+            'm.py:Final does not run (it is below if __name__ == "__main__", which is not run)',
+        ),
+        (
+            {f"{i}.py": BROKEN.replace("Part", f"Part{i}") for i in range(5)},
+            f"2.py:Final does not run ({MISSING}), nor do 2 more",
+        ),
+        # Parts and base classes of nets, and a copy of the one that is graded.
+        ({"blocks.py": "from torch import nn\nclass Block(nn.Conv2d):\n    pass\n"}, ""),
+        ({"draft.py": DERIVED, "base.py": BASE.format(body="raise NotImplementedError")}, ""),
+        ({"draft.py": DERIVED, "base.py": BASE.format(body="return self.out(x)")}, ""),
+        ({"copy.py": f"from package_of_nobody import *\n{RIGHT}"}, ""),
+        ({"train.py": "from draft import Net\nmodel = Net()\nraise SystemExit\n"}, ""),
+    ],
+)
+def test_a_net_that_does_not_run_is_named_beside_the_one_that_is_graded(
+    tmp_path: Path, files: dict[str, str], failed: str
+) -> None:
+    weights = torch_bytes(nn.Linear(5, 10).state_dict())
+    write_submission(tmp_path, "ann", {"draft.py": RIGHT, **files, "w.pt": weights})
+    found = grade(tmp_path / "ann", GradingSettings(budget=BUDGET))
+    assert found.net == "draft.py:Net"
+    assert ": these weights belong to another net; " in found.problem
+    shown = grade_files.explain_grade(found)
+    assert ("is graded" in shown) == bool(failed)
+    assert failed in shown
+    assert failed in "".join(found.notes)
 
 
 def test_of_several_parts_of_a_net_that_does_not_run_one_has_to_be_named(
@@ -302,6 +360,20 @@ def test_nets_with_the_same_code_count_as_one(
     found = grade(folder, GradingSettings(budget=BUDGET))
     assert (found.state, found.net) == ("NOT YET", net)
     assert f"{net} is graded; {same} has the same code" in grade_files.explain_grade(found)
+
+
+def test_of_several_nets_the_one_that_the_weights_fit_is_proposed(tmp_path: Path) -> None:
+    weights = torch_bytes(spot_weights())
+    folder = submit(tmp_path, a__py=LARGE, m__py=RIGHT, w__pt=weights)
+    with pytest.raises(NetError) as raised:
+        grade(folder, GradingSettings(budget=BUDGET))
+    assert str(raised.value) == (
+        "2 nets return 10 classes: a.py:Net, m.py:Net, and w.pt fits only m.py:Net; name one in "
+        'claim.toml, like net = "m.py:Net", or with --net'
+    )
+    (folder / "n.py").write_text(RIGHT.replace("Flatten()", "Flatten(1)"))
+    with pytest.raises(NetError, match=r"3 nets return .*, n.py:Net; name one .*a.py:Net"):
+        grade(folder, GradingSettings(budget=BUDGET))
 
 
 @pytest.mark.parametrize("path", ["w.pt", "./w.pt", "../top/w.pt"])

@@ -343,6 +343,8 @@ def test_a_loose_file_that_is_not_read_is_an_error_of_its_own(tmp_path: Path) ->
     assert [found[name].name for name in unread] == [
         *("dave", "dora", "hans", "ida", "kim", "zoe.pt"),
     ]
+    (tmp_path / "anna.tar").mkdir()
+    assert "anna.tar" in [one.name for one in list_submissions([tmp_path])]
     for name in unread:
         with pytest.raises(GradingError) as raised:
             copy_submission(found[name], tmp_path)
@@ -507,8 +509,19 @@ def test_a_problem_with_the_images_has_a_remedy_of_students(
             "the submission has run/w.pt: the code runs in the folder of its own file",
         ),
         (
-            "FileNotFoundError: [Errno 2] No such file or directory: '/content/w.csv'",
+            "FileNotFoundError: [Errno 2] No such file or directory: 'w.csv'",
             "only Python files, notebooks and weights are read: write its values into the code",
+        ),
+        *(
+            (
+                f"FileNotFoundError: [Errno 2] No such file or directory: {path!r}",
+                "the code can read only the files of its submission: leave out what reads others",
+            )
+            for path in ("/content/w.csv", "/data/t10k-labels-idx1-ubyte", "../../labels.npy")
+        ),
+        (
+            "FileNotFoundError: [Errno 2] No such file or directory: '/content/w.pt'",
+            "the submission has run/w.pt: write its path relative to the file of the code",
         ),
         (
             "URLError: <urlopen error [Errno -3] Temporary failure in name resolution>",

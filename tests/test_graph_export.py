@@ -367,7 +367,7 @@ REFUSED: dict[str, tuple[nn.Module, str]] = {
     ),
     "a constant among maps": (
         _Functional(lambda x: torch.cat([x, torch.ones_like(x)], 1)),
-        r"concatenation with a constant.*; use feature_map \+ constant, or feature maps alone",
+        r"concatenation with a constant.*; use feature_map \+ constant, or concatenate x",
     ),
     "softmax amid": (
         _Functional(lambda x: x, nn.Softmax(1), nn.ReLU()),
@@ -773,6 +773,12 @@ def test_images_of_another_shape_are_refused() -> None:
     three = trace_model(TrainedNet("tiny", net, (1, 28, 28), tuple("abc"), 0.0, 1.0, None, None))
     with pytest.raises(ExportError, match=r"has 10 classes, but tiny has 3 outputs; pass"):
         select_verification_images(three, digits())
+    net = nn.Sequential(nn.Flatten(), nn.Linear(784, 1), nn.Sigmoid()).eval()
+    one = trace_model(TrainedNet("one", net, (1, 28, 28), tuple("ab"), 0.0, 1.0, None, None))
+    for dataset in (digits(), None):
+        for select in (select_verification_images, select_calibration_images):
+            with pytest.raises(ExportError, match=r"one has 1 output, .* by Linear\(n, 2\)"):
+                select(one, dataset)
 
 
 def test_export_from_the_command_line(netlet: Netlet, digits_file: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -93,15 +94,31 @@ def test_a_net_may_be_in_an_importable_module() -> None:
             "no_such_package.module:Net",
             r"importing it failed: ModuleNotFoundError: No module named 'no_such_package'",
         ),
+        (
+            "{folder}/options.py:Net",
+            r"line 5: its parse_args\(\) ends the program; give every .*ult$",
+        ),
+        ("{folder}/asks.py:Net", r"EOFError: .*; input\(\) gets no answer here: write the value"),
         (":Net", r"no file or module before the colon"),
         ("mnistnet1", r"no net 'mnistnet1'; did you mean 'mnistnet_1'\?"),
     ],
 )
-def test_an_address_without_a_net_is_reported(tmp_path: Path, address: str, message: str) -> None:
+def test_an_address_without_a_net_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, message: str
+) -> None:
     (tmp_path / "syntax.py").write_text("class Net(:\n")
     (tmp_path / "exits.py").write_text(
         "from torch import nn\nNet = nn.Identity\nimport sys\nNet = sys.exit(3)\n"
     )
+    (tmp_path / "options.py").write_text(
+        "import argparse\nfrom torch import nn\nparser = argparse.ArgumentParser()\n"
+        "parser.add_argument('--k', required=True)\nk = parser.parse_args().k\n"
+        "class Net(nn.Flatten):\n    width = k\n"
+    )
+    (tmp_path / "asks.py").write_text(
+        "from torch import nn\nk = input()\nclass Net(nn.Flatten):\n    width = k\n"
+    )
+    monkeypatch.setattr("sys.stdin", io.StringIO())
     with pytest.raises(NetError, match=message) as caught:
         find_net(address.format(file=THEIRS, folder=tmp_path)).builder()
     assert "\n" not in str(caught.value)

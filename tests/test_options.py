@@ -123,6 +123,7 @@ def test_every_number_is_checked_in_plain_words(netlet: Netlet) -> None:
                 "accuracy_above=inf is not a percentage",
             ),
             (("export", "speck", "--to", "c", "--max-loss", "nan"), "give a number"),
+            (("export", "speck", "--to", "c", "--max-loss", "101"), "give a number from 0 to 100"),
             (
                 ("export", "speck", "--to", "svg"),
                 "'svg' is not one of 'onnx', 'c', 'arduino', 'page'",

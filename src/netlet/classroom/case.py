@@ -211,14 +211,18 @@ def _explain_missing_file(message: str, folder: Path) -> str:
     match = _MISSING.search(message)
     if match is None:
         return message
-    name = PurePosixPath(match[1]).name
+    path = PurePosixPath(match[1])
+    name, outside = path.name, path.is_absolute() or ".." in path.parts
     places = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
     here = sorted(place for place in places if PurePosixPath(place).name == name)
-    remedy = (
-        f"the submission has {here[0]}: the code runs in the folder of its own file"
-        if here
-        else "only Python files, notebooks and weights are read: write its values into the code"
-    )
+    if here and outside:
+        remedy = f"the submission has {here[0]}: write its path relative to the file of the code"
+    elif here:
+        remedy = f"the submission has {here[0]}: the code runs in the folder of its own file"
+    elif outside:  # it may be the labels
+        remedy = "the code can read only the files of its submission: leave out what reads others"
+    else:
+        remedy = "only Python files, notebooks and weights are read: write its values into the code"
     return f"{message[: match.end()]}; {remedy}{message[match.end() :]}"
 
 

@@ -42,15 +42,16 @@ def digest_tensor(tensor: torch.Tensor) -> bytes:
 def digest_predictions(evaluation: Evaluation, images: str) -> str:
     """Return the SHA-256 of the classes that a net predicts.
 
-    It is empty if two nets may well agree by chance: where all predictions are right, or all are
-    the same class.
+    It is empty if two nets may well agree by chance: where all predictions are right, all are the
+    same class, or none is finite.
 
     Args:
         evaluation: That of the images.
         images: The SHA-256 of images and labels.
     """
     predicted = [sum(column) for column in zip(*evaluation.confusion, strict=True)]
-    if not evaluation.mistakes or sum(map(bool, predicted)) == 1:
+    none = evaluation.not_finite == evaluation.score.total
+    if not evaluation.mistakes or none or sum(map(bool, predicted)) == 1:
         return ""
     mistakes = sorted((one.image, one.predicted) for one in evaluation.mistakes)
     return hashlib.sha256(f"{images} {mistakes}".encode()).hexdigest()

@@ -27,7 +27,7 @@ from netlet.data import Dataset
 from netlet.data.disputed_labels import disputed_labels
 from netlet.display import Displayed
 from netlet.errors import GradingError, NetletError
-from netlet.evaluation import Evaluation
+from netlet.evaluation import Evaluation, describe_not_finite
 from netlet.experiments.sandbox import NetAnalysis, parse_analysis
 from netlet.recipes import Recipe
 from netlet.sandbox import SandboxAnswer
@@ -120,6 +120,8 @@ class Examiner:
         reason = _NOT_TRAINED if refused else unusable or _NO_WEIGHTS
         # A count that is not the one of netlet check may decide on a limit.
         warnings = [*case.warnings, *([unusable] if unusable and not missing else []), *recount]
+        if evaluations and (broken := describe_not_finite(evaluations[-1])):
+            warnings.append(broken)
         if score and not recipe:
             warnings += self._scorer.suggest(case, score, tensors)
         grade = Grade(

@@ -58,7 +58,8 @@ def examine(request: dict[str, Any], exchange: Exchange) -> tuple[dict[str, Any]
         NetError: There is no net, or it cannot be built or run.
     """
     folder = Path(find_place(request, CODE))
-    submitted = find_net(folder, request["net"], tuple(request["shape"]), request["classes"])
+    shape, classes = tuple(request["shape"]), request["classes"]
+    submitted = find_net(folder, request["net"], shape, classes, request["weights"])
     with working_folder(folder, submitted.address):
         return _run_net(request, exchange, submitted, folder)
 

@@ -99,8 +99,8 @@ def suspect(clean: Evaluation, noisy: Evaluation, moved: Evaluation, *, disputed
         reach = 100 - 100 * disputed / score.total
         return (
             f"the net classifies {score.percent:.2f}% of the test images correctly, more than a "
-            f"net can reach that agrees with the annotators ({reach:.2f}%); look whether it was "
-            "trained on the test images"
+            f"net can reach that agrees with the annotators ({reach:.2f}%); the teacher checks "
+            "whether it was trained on the test images"
         )
     if _loses_more(clean, noisy, max(_MOST_IMAGES_LOST, _MOST_LOST_TO_NOISE * score.total / 100)):
         copies, change = noisy.score, "that differ by one gray level"
@@ -110,8 +110,8 @@ def suspect(clean: Evaluation, noisy: Evaluation, moved: Evaluation, *, disputed
         return ""
     return (
         f"the net classifies {score.percent:.2f}% of the test images correctly, but "
-        f"{copies.percent:.2f}% of copies {change}; the code may have a table of answers: "
-        "inspect it"
+        f"{copies.percent:.2f}% of copies {change}; the teacher checks whether the code "
+        "has a table of answers"
     )
 
 

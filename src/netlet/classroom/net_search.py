@@ -8,13 +8,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from netlet.classroom.failed_nets import describe_failed, list_hidden
 from netlet.classroom.file_kinds import HAND_IN_CODE, NO_SOURCES
 from netlet.classroom.named_net import MOST_CANDIDATES, find_named_net, list_sources
 from netlet.classroom.same_code import leave_out_same
 from netlet.classroom.working_folder import working_folder
 from netlet.errors import NetError
+from netlet.experiments import find_experiment
 from netlet.experiments.sandbox import NetAnalysis, SameProcess
-from netlet.nets import complete_address
+from netlet.nets import build, complete_address, load_weights
 from netlet.nets.addresses import ALL_NEED_ARGUMENTS, find_defining_file
 from netlet.nets.net_names import find_imported_builder, list_inner_nets, list_nets
 from netlet.nets.script import list_definitions
@@ -31,8 +33,8 @@ class FoundNet:
     Attributes:
         address: Its address, absolute.
         analysis: What is known of it.
-        note: Why it is graded, and not the net that it is a part of or one that is the same; empty
-            if there is none.
+        note: Why it is graded, and not the net that it is a part of, one that is the same or one
+            that does not run; empty if there is none.
     """
 
     address: str
@@ -40,7 +42,13 @@ class FoundNet:
     note: str = ""
 
 
-def find_net(folder: Path, pattern: str | None, shape: tuple[int, ...], classes: int) -> FoundNet:
+def find_net(
+    folder: Path,
+    pattern: str | None,
+    shape: tuple[int, ...],
+    classes: int,
+    weights: str | None = None,
+) -> FoundNet:
     """Return the net of a submission.
 
     If no net of a file runs, those that it is made of are tried, the outermost first.
@@ -50,11 +58,12 @@ def find_net(folder: Path, pattern: str | None, shape: tuple[int, ...], classes:
         pattern: What student or teacher has named; None: any net.
         shape: The shape of one image, ``C H W``.
         classes: The number of classes.
+        weights: The path of the weights in the submission; None if there are none.
 
     Raises:
         NetError: There is none or there are several, or it does not run.
     """
-    search = _Search(folder, shape, classes)
+    search = _Search(folder, shape, classes, weights)
     if not pattern:
         if not list_sources(folder):
             raise NetError(NO_SOURCES + HAND_IN_CODE)
@@ -73,18 +82,22 @@ class _Search:
         folder: The folder of the submission, which messages leave out.
         shape: The shape of one image, ``C H W``.
         classes: The number of classes.
+        weights: The path of the weights in the submission; None if there are none.
         unclear: Of files that define something, but no net by its looks.
         broken: Why files are not Python, or define nothing.
         failed: Why nets do not run, by their addresses.
+        hidden: Why other nets cannot be loaded, by their addresses, or files cannot be read.
         problems: Of nets with other outputs, by their addresses.
     """
 
     folder: Path
     shape: tuple[int, ...]
     classes: int
+    weights: str | None
     unclear: dict[Path, str] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
+    hidden: dict[str, str] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
 
     def analyze_named(self, address: str) -> FoundNet:
@@ -106,22 +119,35 @@ class _Search:
         Raises:
             NetError: There is none or there are several.
         """
-        found, why = self._try(candidates), ""
+        found, why, failed = self._try(candidates), "", self.failed
         if not found:
-            error, reason = self._explain(), self._explain_parts()
+            error, wholes = self._explain(), dict(self.failed)
             while not found and (candidates := self._list_parts()):
-                found, why = self._try(candidates), reason
+                found = self._try(candidates)
             if not found:
                 raise error
+            file = _file_of(next(iter(found)))
+            why = _explain_parts([wholes[one] for one in wholes if _file_of(one) == file])
+            failed = {one: failed[one] for one in failed if _file_of(one) != file}
         different = leave_out_same(found, self.folder, self.shape, self.classes)
         names = [os.path.relpath(address, self.folder) for address in different]
+        address, *more = found
+        others = describe_failed(
+            {**failed, **self.hidden}, address, [*more, *self.problems], self.folder
+        )
         if len(names) > 1:
+            remarks = "".join(f" ({remark})" for remark in (why, others) if remark)
+            fitting = self._list_fitting(list(different))
+            only = f", and {self.weights} fits only {fitting[0]}" if len(fitting) == 1 else ""
+            example = fitting[0] if only else names[0]
             raise NetError(
-                f"{len(names)} nets return {self.classes} classes: {', '.join(names)}; name one in "
-                f'claim.toml, like net = "{names[0]}", or with --net{why and f" ({why})"}'
+                f"{len(names)} nets return {self.classes} classes: {', '.join(names)}{only}; name "
+                f'one in claim.toml, like net = "{example}", or with --net{remarks}'
             )
         ((address, copies),) = different.items()
         notes = [f"{names[0]} is graded alone: {why}"] if why else []
+        if others:
+            notes.append(f"{names[0]} is graded; {others}")
         if copies:
             same = ", ".join(os.path.relpath(copy, self.folder) for copy in copies)
             notes.append(f"{names[0]} is graded; {same} has the same code")
@@ -132,6 +158,7 @@ class _Search:
         found: list[str] = []
         imported: list[str] = []  # of functions that may return a net of another file or package
         for file in list_sources(self.folder)[:MOST_CANDIDATES]:
+            self.hidden |= list_hidden(file)
             try:
                 found.append(complete_address(str(file)))
             except NetError as error:
@@ -168,6 +195,16 @@ class _Search:
         with working_folder(self.folder, address):
             return SameProcess().analyze(address, self.shape, self.classes)
 
+    def _list_fitting(self, addresses: Iterable[str]) -> list[str]:
+        """Return the nets that the weights fit, by the paths in the submission."""
+        found = []
+        for address in addresses if self.weights else ():
+            with working_folder(self.folder, address), contextlib.suppress(Exception):
+                net = build(find_experiment(address).net.builder, 0, self.shape, self.classes)
+                load_weights(net, self.folder / str(self.weights), convert=True, leave_out=True)
+                found.append(os.path.relpath(address, self.folder))
+        return found
+
     def _list_parts(self) -> list[str]:
         """Return the addresses of nets that are not tried yet, for they are parts of others.
 
@@ -184,13 +221,6 @@ class _Search:
                 parts += [f"{file}:{name}" for name in names]
         parts = [address for address in _leave_out_copies(parts) if address not in tried]
         return parts[: max(0, MOST_CANDIDATES - len(tried))]
-
-    def _explain_parts(self) -> str:
-        """Return why a part of a net is graded, and not the whole."""
-        if not self.failed:
-            return "what it is a part of cannot be built without arguments"
-        reason = next(iter(self.failed.values())).partition(" (input ")[0].partition("; ")[0]
-        return f"what it is a part of does not run ({reason})"
 
     def _explain(self) -> NetError:
         """Return why there is no net, with the advice to name one only where that could help."""
@@ -221,6 +251,18 @@ class _Search:
 
     def _shorten(self, text: str) -> str:
         return text.replace(f"{self.folder}/", "")
+
+
+def _explain_parts(reasons: Sequence[str]) -> str:
+    """Return why a part of a net is graded, and not the whole.
+
+    Args:
+        reasons: Why the other nets of its file do not run.
+    """
+    if not reasons:
+        return "what it is a part of cannot be built without arguments"
+    reason = reasons[0].partition(" (input ")[0].partition("; ")[0]
+    return f"what it is a part of does not run ({reason})"
 
 
 def _file_of(address: str) -> str:

@@ -38,7 +38,7 @@ def leave_out_same(
         for other, copies in kept.items():
             if (
                 analysis.cost == found[other].cost
-                and _has_same_text(address, other)
+                and has_same_text(address, other)
                 and _list_shapes(address, folder, shape, classes)
                 == _list_shapes(other, folder, shape, classes)
             ):
@@ -49,7 +49,7 @@ def leave_out_same(
     return kept
 
 
-def _has_same_text(address: str, other: str) -> bool:
+def has_same_text(address: str, other: str) -> bool:
     """Return whether two nets are defined alike, and what both files define of their parts is."""
     with contextlib.suppress(*UNREADABLE):
         name, another = (one.rpartition(":")[2] for one in (address, other))

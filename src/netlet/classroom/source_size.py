@@ -20,22 +20,33 @@ def describe_large_code(folder: Path) -> list[str]:
     """Return a note if the code of a submission could hold the answers for the test images."""
     files = [path for path in folder.rglob("*") if path.suffix in SOURCES and path.is_file()]
     compressor, size = zlib.compressobj(6), 0
+    largest, place = 0, ""
     for file in sorted(files):
-        size += len(compressor.compress(_code_of(file)))
+        for number, code in enumerate(_list_code(file), 1):
+            size += len(compressor.compress(code))
+            if len(code) > largest and (alone := len(zlib.compress(code))) > largest:
+                cell = f", cell {number}" if file.suffix == ".ipynb" else ""
+                largest, place = alone, f"{file.relative_to(folder).as_posix()}{cell}"
     size += len(compressor.flush())
     if size <= _TABLE_BYTES:
         return []
-    return [f"the code has {size:,} {ENOUGH_FOR_ANSWERS}; see whether it holds data"]
+    return [
+        f"the code has {size:,} {ENOUGH_FOR_ANSWERS}, the largest part in {place}; see whether it "
+        "holds data"
+    ]
 
 
-def _code_of(file: Path) -> bytes:
-    """Return the code in a file, of a notebook without its outputs, unless it is very large."""
+def _list_code(file: Path) -> list[bytes]:
+    """Return the code in a file, of a notebook that of each cell, unless it is very large.
+
+    Cells without code are empty; outputs do not count.
+    """
     content = file.read_bytes()
     if file.suffix != ".ipynb" or len(content) > _MAX_PARSED_BYTES:
-        return content
+        return [content]
     try:
         cells = json.loads(content)["cells"]
-        sources = [cell["source"] for cell in cells if cell["cell_type"] == "code"]
-        return "\n".join("".join(source) for source in sources).encode("utf-8", "replace")
+        sources = [cell["source"] if cell["cell_type"] == "code" else "" for cell in cells]
+        return [f"{''.join(source)}\n".encode("utf-8", "replace") for source in sources]
     except (ValueError, KeyError, TypeError, RecursionError):
-        return content
+        return [content]

@@ -264,5 +264,5 @@ def _stem(path: Path) -> str:
     name = (
         path.name[: len(path.name) - len(find_ending(path.name))] if path.is_file() else path.name
     )
-    name = name.removesuffix(".tar") if is_packed(path.name) else name
+    name = name.removesuffix(".tar") if path.is_file() and is_packed(path.name) else name
     return compose(name).strip() or "submission"

@@ -60,6 +60,7 @@ def evaluate(
     from netlet import evaluation
     from netlet.analysis import trace
     from netlet.data.disputed_labels import disputed_labels
+    from netlet.evaluation.evaluate import TRAIN_AGAIN
     from netlet.experiments import find_run, find_weights
 
     place = locate_weights(net)
@@ -94,6 +95,8 @@ def evaluate(
         }
         values = evaluation.evaluation_to_dict(result, images.class_names, worst, disputed)
         print_json("evaluation", head | values)
+    if broken := evaluation.describe_not_finite(result):
+        say(f"netlet: warning: {net}: {broken}: {TRAIN_AGAIN}")
     suggest_normalization(trained, scored, images.classes, result.score)
     if run and not using.weights:
         recorded = trained.find_recorded_score(images, scored)

@@ -85,6 +85,7 @@ def export(
             "--max-loss",
             metavar="POINTS",
             min=0,
+            max=100,
             callback=check_finite,
             help="Accuracy that int8 may lose, in points; if not given, 0.1 or one image.",
         ),

@@ -16,7 +16,12 @@ from netlet.evaluation.evaluate import (
     to_probabilities,
 )
 from netlet.evaluation.explain import ClassMaps, Explanation, LayerMaps, explain
-from netlet.evaluation.format import evaluation_to_dict, format_evaluation, worst_mistakes
+from netlet.evaluation.format import (
+    describe_not_finite,
+    evaluation_to_dict,
+    format_evaluation,
+    worst_mistakes,
+)
 from netlet.evaluation.normalization import find_better_normalization
 from netlet.evaluation.predict import Prediction, Predictions, predict
 from netlet.evaluation.recorded_score import is_of_another_net
@@ -34,6 +39,7 @@ __all__ = [
     "compute_digit_probability",
     "compute_logits",
     "compute_probabilities",
+    "describe_not_finite",
     "evaluate",
     "evaluation_to_dict",
     "explain",

@@ -24,27 +24,34 @@ from netlet.records import CalibrationBin, Mistake
 from netlet.text import count_noun, format_shape
 
 _EVALUATE = "netlet.evaluate(net, data.held_out, recipe, data.classes)"
+TRAIN_AGAIN = "its training has diverged, or its weights are damaged; train it again"
 _CUDA_BATCH = 2_000  # a GPU is busy only with many images
 _CALIBRATION_BINS = 10
 
 
 @dataclass(frozen=True)
 class Evaluation(Displayed):
-    """The result of a net on a split."""
+    """The result of a net on a split.
+
+    Outputs that are NaN or infinite are no prediction: their images count as mistakes of confidence
+    0, in the confusion matrix as class 0, or class 1 where the label is 0.
+    """
 
     score: Score
     loss: float  # mean cross-entropy, without label smoothing
     confusion: tuple[tuple[int, ...], ...]  # [label][predicted]
     calibration: tuple[CalibrationBin, ...]
     mistakes: tuple[Mistake, ...]  # by index
+    not_finite: int = 0  # images whose outputs are NaN or infinite
 
     def _facts(self) -> Mapping[str, object]:
-        return {
+        facts = {
             "score": self.score,
             "loss": round(self.loss, 4),
             "classes": len(self.confusion),
             "mistakes": len(self.mistakes),
         }
+        return facts | ({"not_finite": self.not_finite} if self.not_finite else {})
 
 
 @shows_call(_EVALUATE)
@@ -91,15 +98,24 @@ def refuse_wrong_scores(logits: torch.Tensor, images: int, *, fewest: int = 1) -
         fewest: The smallest number of classes.
 
     Raises:
-        NetError: It has another shape, or holds NaN.
+        NetError: It has another shape, or holds NaN or infinite numbers.
     """
     if logits.dim() != 2 or len(logits) != images or logits.shape[1] < fewest:
         what = count_noun(images, "image")
         raise _wrong_shape(logits, images, what, "one row of scores for each")
-    if bool(logits.isnan().any()):
-        raise NetError(
-            "the net returns NaN: it has diverged, or its weights are damaged; train it again"
-        )
+    if bool(find_not_finite(logits).any()):
+        raise NetError(f"the net returns NaN or infinite numbers: {TRAIN_AGAIN}")
+
+
+def find_not_finite(scores: torch.Tensor) -> torch.Tensor:
+    """Return which rows of scores are no prediction, since no softmax exists of them.
+
+    A score of minus infinity is one: that of a class of probability 0.
+
+    Args:
+        scores: Logits, log-probabilities or probabilities, ``N K``.
+    """
+    return scores.softmax(1).isnan().any(1)
 
 
 def _wrong_shape(logits: torch.Tensor, images: int, what: str, expected: str) -> NetError:
@@ -123,8 +139,10 @@ def score_logits(logits: torch.Tensor, split: Split, classes: int) -> Evaluation
     # On the CPU: some of the counts below have no repeatable form on CUDA devices.
     logits, labels = to_log_scores(logits.cpu()), split.labels.cpu()
     loss = F.cross_entropy(logits, labels).item()
-    # The logits of a net that has diverged are NaN: the loss shows it, and the confidence is 0.
     confidence, predicted = logits.softmax(1).nan_to_num(0).max(1)
+    broken = find_not_finite(logits)
+    confidence = torch.where(broken, 0, confidence)
+    predicted = torch.where(broken, (labels == 0).long(), predicted)
     correct = predicted == labels
     pairs = torch.bincount(labels * classes + predicted, minlength=classes * classes)
     return Evaluation(
@@ -133,6 +151,7 @@ def score_logits(logits: torch.Tensor, split: Split, classes: int) -> Evaluation
         confusion=tuple(tuple(row) for row in pairs.view(classes, classes).tolist()),
         calibration=_calibrate(confidence, correct),
         mistakes=_list_mistakes(labels, predicted, confidence),
+        not_finite=int(broken.sum()),
     )
 
 

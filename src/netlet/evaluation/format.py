@@ -76,9 +76,18 @@ def _count_disputed(evaluation: Evaluation, disputed: Mapping[int, DisputedLabel
 
 
 def describe_score(evaluation: Evaluation) -> str:
-    """Return the score with its 95% interval, and the loss."""
-    score = evaluation.score
-    return f"{score}, 95% interval {_format_interval(score)}; loss {evaluation.loss:.4f}"
+    """Return the score with its 95% interval, the loss, and how many outputs are no predictions."""
+    score, broken = evaluation.score, describe_not_finite(evaluation)
+    text = f"{score}, 95% interval {_format_interval(score)}; loss {evaluation.loss:.4f}"
+    return f"{text}; {broken}" if broken else text
+
+
+def describe_not_finite(evaluation: Evaluation) -> str:
+    """Return how many outputs are not finite, and that they count as wrong; empty if none is."""
+    number, total = evaluation.not_finite, evaluation.score.total
+    if not number:
+        return ""
+    return f"the outputs for {number:,} of {total:,} images are not finite, which count as wrong"
 
 
 def class_table(evaluation: Evaluation, class_names: Sequence[str]) -> Table:

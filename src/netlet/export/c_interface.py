@@ -45,7 +45,7 @@ def check_prefix(prefix: str) -> None:
     Raises:
         ExportError: They cannot; the message says why, and what would do.
     """
-    shown = f"the prefix {_quote(prefix)}"
+    shown = f'the prefix "{escape_controls(prefix)}"'
     likely = re.sub(r"\W+", "_", prefix, flags=re.ASCII).strip("_")
     likely = re.sub(r"__+", "_", likely)[:_MAX_PREFIX].rstrip("_")
     example = likely if likely[:1].isalpha() and likely != prefix else "digits_net"

@@ -31,8 +31,10 @@ def select_verification_images(model: TracedModel, dataset: Dataset | None) -> t
         Name of the images, and the images.
 
     Raises:
-        ExportError: The data set's image shape or classes are not those of the net.
+        ExportError: The data set's image shape or classes are not those of the net, or it has a
+            single output.
     """
+    _refuse_one_output(model)
     if dataset is None:
         digits = _make_digits(model, seed=0)
         if was_trained_on_digits(model):
@@ -63,8 +65,9 @@ def select_calibration_images(
 
     Raises:
         ExportError: The data set does not fit the net, or there are no images like those that the
-            net was trained on.
+            net was trained on, or it has a single output.
     """
+    _refuse_one_output(model)
     if dataset is None:
         require_digits(model, model.source.name)
         return "scribble train", _make_digits(model, seed=1).images
@@ -100,6 +103,15 @@ def was_trained_on_digits(model: TracedModel) -> bool:
 def _sample(split: Split, number: int) -> Split:
     order = torch.randperm(len(split), generator=torch.Generator().manual_seed(_SEED))
     return split.take(order[:number])
+
+
+def _refuse_one_output(model: TracedModel) -> None:
+    """Refuse a net whose predictions are all the same, so that they show nothing."""
+    if model.graph.classes == 1:
+        raise ExportError(
+            f"{model.source.name} has 1 output, but a net for 2 classes needs 2; replace its last "
+            "layer, Linear(n, 1), by Linear(n, 2), and train it again"
+        )
 
 
 def _check_dataset(model: TracedModel, dataset: Dataset) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import warnings
 from collections.abc import Mapping
@@ -10,12 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from netlet.analysis import cost
 from netlet.budgets import ModelCost, Verdict
 from netlet.data.batches import normalize
 from netlet.display import Displayed
 from netlet.errors import ExportError, NetletWarning, check_argument
+from netlet.evaluation.evaluate import TRAIN_AGAIN
 from netlet.experiments import TrainedNet
 from netlet.export import reference
 from netlet.export.build_graph import build_inference_graph
@@ -141,6 +144,9 @@ def _check_graph(graph: InferenceGraph, trained: TrainedNet) -> None:
     with torch.no_grad():
         returned = trained.net(normalize(noise, trained.recipe))
     outputs = extract_logits(returned)
+    if not bool(outputs.isfinite().all()):
+        where = _find_not_finite(trained, noise)
+        raise ExportError(f"{trained.name}: returns NaN or infinite numbers{where}: {TRAIN_AGAIN}")
     if (number := count_tensors(returned)) > 1:
         text = (
             f"{trained.name}: returns {number} tensors; only {name_logits(returned)}, which is "
@@ -170,6 +176,35 @@ def _computes_in_half(trained: TrainedNet, noise: torch.Tensor) -> bool:
     run = Tracer(trained.net, normalize(noise, trained.recipe)).run()
     outputs = [tensor for call in run.root.calls() for tensor in call.outputs]
     return any(tensor.dtype in (torch.bfloat16, torch.float16) for tensor in outputs)
+
+
+def _find_not_finite(trained: TrainedNet, images: torch.Tensor) -> str:
+    """Return the first layer that makes numbers that are not finite from others that are.
+
+    Args:
+        trained: A net that returns such numbers.
+        images: The images, uint8 ``N C H W``, for which it does.
+
+    Returns:
+        The words for a message; empty if it is no layer, but a function.
+    """
+    found: list[str] = []
+
+    def look(name: str, layer: nn.Module, args: tuple[object, ...], out: object) -> None:
+        tensors = [[one for one in some if isinstance(one, torch.Tensor)] for some in (args, [out])]
+        before, after = (all(bool(one.isfinite().all()) for one in some) for some in tensors)
+        if before and not after:
+            found.append(f"{name} ({type(layer).__name__})")
+
+    layers = [(name, one) for name, one in trained.net.named_modules() if name]
+    hooks = [one.register_forward_hook(functools.partial(look, name)) for name, one in layers]
+    try:
+        with torch.no_grad():
+            trained.net(normalize(images, trained.recipe))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return f", first in the layer {found[0]}" if found else ""
 
 
 def outputs_to_compare(outputs: torch.Tensor, final_softmax: FinalSoftmax) -> torch.Tensor:

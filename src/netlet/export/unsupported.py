@@ -31,7 +31,10 @@ _ALTERNATIVES = {
         "a matrix product of feature maps, as in attention,",
         "linear layers, convolutions or element-wise products",
     ),
-    "cat": ("concatenation with a constant", "feature_map + constant, or feature maps alone"),
+    "cat": (
+        "concatenation with a constant",
+        "feature_map + constant, or concatenate x[:, :1] * 0 + constant",
+    ),
     "floor_divide": _PLAIN_DIVISION,
     "rsqrt": _ROOT,
     "sqrt": _ROOT,

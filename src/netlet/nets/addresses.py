@@ -21,7 +21,12 @@ from netlet.nets.definitions import (
     select_net,
 )
 from netlet.nets.net_code import FILES, is_file_address
-from netlet.nets.net_names import find_required_arguments, list_nets
+from netlet.nets.net_names import (
+    BELOW_MAIN,
+    find_required_arguments,
+    list_below_main,
+    list_nets,
+)
 from netlet.nets.script import list_definitions
 from netlet.nets.sources import read_source
 from netlet.nets.written_modules import name_modules
@@ -65,6 +70,8 @@ def complete_address(name: str) -> str:
         raise NetError(f"{name}: has an expression that is nested too deep; split it") from error
     if len(nets) == 1:
         return f"{name}:{nets[0]}"
+    if not nets and (below := list_below_main(source.tree)):
+        raise NetError(f"{name}: {below[0]} {BELOW_MAIN}")
     if not nets and not defined:
         broken = "; ".join(["", *describe_broken_cells(source)])
         if private := list_definitions(source.tree, private=True):

@@ -17,7 +17,7 @@ from netlet.errors import DefinitionsWarning, NetError, did_you_mean
 from netlet.nets.cells import Cell, Source
 from netlet.nets.effects import ScriptEffects
 from netlet.nets.needed_statements import select_statements
-from netlet.nets.net_names import list_nets
+from netlet.nets.net_names import BELOW_MAIN, list_below_main, list_nets
 from netlet.nets.patched_classes import list_patched
 from netlet.nets.script import (
     list_definitions,
@@ -114,6 +114,8 @@ def select_net(source: Source, attribute: str) -> Selection:
 
 def _no_such_name(source: Source, name: str) -> NetError:
     known = [*list_nets(source.tree), *list_definitions(source.tree)]
+    if name in list_below_main(source.tree):
+        return NetError(f"no {name!r} in {source.path}: it {BELOW_MAIN}")
     owner, _, method = name.partition(".")
     if owner in known and method.isidentifier():
         return NetError(

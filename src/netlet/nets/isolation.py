@@ -13,6 +13,7 @@ import random
 import signal
 import sys
 import threading
+import traceback
 import types
 import warnings
 from collections.abc import Callable, Iterator
@@ -200,6 +201,9 @@ def describe_exit(error: BaseException) -> str:
     if isinstance(error, UserExitError):
         return str(error)
     if isinstance(error, SystemExit):
+        frames = traceback.walk_tb(error.__traceback__)
+        if any(frame.f_globals.get("__name__") == "argparse" for frame, _ in frames):
+            return "its parse_args() ends the program; give every argument a default"
         return _describe_call("sys.exit", error.code)
     return f"its code raises {type(error).__name__}; remove that"
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from netlet.nets.patched_classes import list_added
 from netlet.nets.registry import recognize_parameter
-from netlet.nets.script import is_main_guard, names_used_by_all
+from netlet.nets.script import is_main_guard, list_definitions, names_used_by_all
 from netlet.nets.used_functions import FunctionNode
 
 # Methods of a module that return it, like net.to(device), and functions that wrap one.
@@ -26,6 +26,7 @@ _RETURN_SELF = {
     "apply",
 }
 _WRAP = {"compile", "DataParallel", "script"}
+BELOW_MAIN = 'is below if __name__ == "__main__", which is not run; move it above that line'
 _MODULE = "Module"  # also LightningModule, ScriptModule
 
 
@@ -60,6 +61,17 @@ def list_inner_nets(tree: ast.Module, unusable: Collection[str]) -> list[str]:
     public, modules = _find_nets(tree)
     usable = {name: node for name, node in public.items() if name not in unusable}
     return _leave_out_parts(usable, {name: modules[name] for name in modules if name in usable})
+
+
+def list_below_main(tree: ast.Module) -> list[str]:
+    """Return the nets below ``if __name__ == "__main__":``, which only a script has.
+
+    Args:
+        tree: The file's text.
+    """
+    guards = [one for one in tree.body if isinstance(one, ast.If) and is_main_guard(one)]
+    found = list_nets(ast.Module([one for guard in guards for one in guard.body], []))
+    return [name for name in found if name not in list_definitions(tree)]
 
 
 def _find_nets(tree: ast.Module) -> tuple[dict[str, ast.AST], dict[str, ast.ClassDef]]:

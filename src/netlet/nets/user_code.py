@@ -36,6 +36,7 @@ from netlet.nets.user_imports import imports_of_module
 
 _loading_now: ContextVar[bool] = ContextVar("loading_now", default=False)
 _SEED_OF_TORCH = 67280421310721  # of the generator of a new process
+_NO_INPUT = "EOF when reading a line"  # of input() without a terminal
 _OTHER_FRAMEWORKS = ("flax", "jax", "keras", "mxnet", "paddle", "tensorflow")
 
 
@@ -235,7 +236,7 @@ def _one_line_errors(
         raise
     except UserExitError as error:
         reason = str(error)
-        if target is None:  # it is being imported
+        if target is None and "remove" in reason:  # it is being imported
             reason += ', or put it below if __name__ == "__main__"'
         raise NetError(_describe_failure(address, what, error, reason)) from error
     except NameError as error:
@@ -257,6 +258,8 @@ def _one_line_errors(
         )
         if isinstance(error, FileNotFoundError):
             reason += _remedy_for_missing_file(str(error.filename), address)
+        elif isinstance(error, EOFError) and str(error) == _NO_INPUT:
+            reason += "; input() gets no answer here: write the value into the code"
         raise NetError(_describe_failure(address, what, error, reason)) from error
 
 
