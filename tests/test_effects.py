@@ -75,15 +75,13 @@ def read_width(net: nn.Module) -> int:
             "c.getint('net', 'w')",
             7,
         ),
-        ("os.environ['NETLET_W'] = '7'\nW = int(os.environ['NETLET_W'])", "W", 7),
         ("weights = torch.zeros(1)\nnn.init.constant_(weights, 7)", "int(weights)", 7),
         ("g = torch.Generator()\ng.manual_seed(3)", "g.initial_seed() + 4", 7),
     ],
 )
 def test_a_value_is_what_the_file_has_made_of_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str, width: str, expected: int
+    tmp_path: Path, before: str, width: str, expected: int
 ) -> None:
-    monkeypatch.setenv("NETLET_W", "5")
     net = load(tmp_path, before + NET.format(width=width))
     assert read_width(net) == expected
 
@@ -214,6 +212,86 @@ def test_what_changes_nothing_of_a_net_is_not_run(
     )
     assert Path("mine.py").exists()
     assert not Path("TRAINED").exists()
+
+
+WORK = """
+def test(args, model, loader):
+    model.eval()
+    with torch.no_grad():
+        open("RAN", "w").close()
+    args.best = max(args.best, 1)
+    args.history.append(1)
+def show_weights(m):
+    w = m.f.weight
+    w = w.detach()
+    w -= w.min()
+    m.shown = open("RAN", "w")
+class Average:
+    def __init__(self, model=None):
+        self.saved, self.history = None, []
+    def update(self, model):
+        self.saved = model.state_dict()
+    def restore(self, model):
+        open("RAN", "w").close()
+        model.load_state_dict(self.saved)
+    def eval(self):
+        self.history.append(1)
+    def log(self, value):
+        self.history.append(open("RAN", "w"))
+def seed_all(seed):
+    torch.manual_seed(seed)
+def samples(model):
+    seed_all(3)
+    open("RAN", "w").close()
+    model(1)
+def load_data():
+    return DataLoader(open("RAN", "w"))
+args = types.SimpleNamespace(width=7, best=0, history=[])
+args.best = 0
+"""
+
+
+@pytest.mark.parametrize("name", ["Net", "model"])
+@pytest.mark.parametrize(
+    "statements",
+    [
+        "test(args, model, 1)",
+        "show_weights(model)",
+        "average = Average()\nfor _ in range(2):\n    loss.backward()\n    average.update(model)\n"
+        "average.restore(model)",
+        "for _ in range(2):\n    model.eval()\n    open('RAN', 'w')",
+        "for x in DataLoader(open('RAN', 'w')):\n    model.log(x)",
+        "loader = load_data()\nfor x in loader:\n    model.log(x)",
+        "for m in model.modules():\n    print(m)\nfor m in [Average()]:\n    m.log(1)",
+        "sys.stdout = open('RAN', 'w')\nos.environ['KEY'] = input()",
+        "for args.fold in range(2):\n    open('RAN', 'w')\n    loss.backward()",
+        "samples(model)\nprint(torch.rand(2))",
+    ],
+)
+def test_evaluation_output_and_other_weights_are_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statements: str, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    draws = "PERM = torch.randperm(784)\nimport sys\nSIZE = len(os.sep) + len(sys.path)\n"
+    net = NET.format(width="args.width").replace("x.flatten(1)", "x.flatten(1)[:, PERM]")
+    net = net.replace("super().__init__()", "super().__init__()\n        self.size = SIZE")
+    text = f"{WORK}{draws}{net}model = Net()\n"
+    assert read_width(load(tmp_path, text, name)) == 7
+    code = find_code(f"{tmp_path / 'mine.py'}:{name}")
+    assert read_width(load(tmp_path, f"{text}{statements}\n", name)) == 7
+    assert not Path("RAN").exists()
+    assert find_code(f"{tmp_path / 'mine.py'}:{name}") == code
+
+
+def test_long_chains_are_read_in_time(tmp_path: Path) -> None:
+    chain = (
+        "class B:\n    def add(self, x):\n        return self\nclass C(B):\n    def add(self, x):\n"
+    )
+    chain += f"        return self\nb = B(){'.add(1)' * 40}\n"
+    calls = "".join(f"def f{i}(x):\n    return f{i + 1}(x)\n" for i in range(150))
+    names = "".join(f"    x{i + 1} = x{i}[0]\n" for i in range(150))
+    text = f"{chain}{calls}def g(x0):\n{names}    return x0\n{NET.format(width=7)}"
+    assert read_width(load(tmp_path, text)) == 7
 
 
 @pytest.mark.parametrize("seed", ["torch.manual_seed(3)\n", ""])

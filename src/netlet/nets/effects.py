@@ -8,15 +8,17 @@ PyTorch are known.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeGuard
 
+from torch import nn
+
+from netlet.nets.aliases import Aliases, find_aliases, find_place, find_roots
 from netlet.nets.patched_classes import list_patched
 from netlet.nets.random_numbers import DRAW, RANDOM, SEED, list_generators, list_imported
 from netlet.nets.script import (
     MUTATING_METHODS,
-    find_root,
     last_name,
     list_parameters,
     list_statements,
@@ -28,37 +30,32 @@ from netlet.nets.training_code import TrainingCode
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 _Definition = _Function | ast.ClassDef
-_Aliases = Mapping[str, set[str]]  # names, and those whose objects they are or are a part of
-_Change = tuple[str, str]  # a name, and the attribute of its object that is set; empty if unknown
+# A name, and the attribute or key of its object that is changed; empty if that is not known.
+_Change = tuple[str, str]
 # Functions that change their first argument.
 _CHANGE_FIRST = {"setattr", "delattr", "setitem", "delitem", "next", "shuffle", "copyto"}
 _CHANGE_FIRST |= {"heapify", "heappush", "heappop", "heapreplace", "heappushpop", "insort"}
 _CHANGE_FIRST |= {"register_parametrization", "remove_parametrizations", "weight_norm"}
 _CHANGE_FIRST |= {"spectral_norm", "l1_unstructured", "random_unstructured", "ln_structured"}
 _CHANGE_FIRST |= {"random_structured", "custom_from_mask"}
-# Functions and methods that return what they get, or a part of it.
-_PASS_ON = {"vars", "getattr", "iter", "list", "tuple", "reversed", "sorted", "enumerate", "zip"}
-_PASS_ON |= {"filter", "next"}
-_PARTS = {"parameters", "named_parameters", "modules", "named_modules", "children", "buffers"}
-_PARTS |= {"named_children", "named_buffers", "get_submodule", "get_parameter", "items", "values"}
-_PARTS |= {"get", "setdefault", "add_argument_group", "add_mutually_exclusive_group"}
+# What changes weights only is no part of how a net is made, unless the script does it itself.
+_OF_WEIGHTS = {"apply", "load_state_dict"}
+_OF_MODULES = frozenset(dir(nn.Module))
 # Of these packages, settings are changed, such as torch.backends.cudnn.benchmark.
-_WITH_SETTINGS = {"torch", "numpy", "matplotlib", "pandas"}
+_WITH_SETTINGS = {"torch", "numpy", "matplotlib", "pandas", "os", "sys", "warnings", "logging"}
 
 
 @dataclass
 class _Effects:
-    """What a function does when it is called.
+    """What a function changes when it is called.
 
     Attributes:
-        parameters: What it changes of its parameters.
-        names: What it changes of the names outside of it, or that it sets these.
-        returned: The parameters that it returns, or a part of them.
+        parameters: Of its parameters.
+        names: Of the names outside of it; these may be set, too.
     """
 
     parameters: set[_Change] = field(default_factory=set)
     names: set[_Change] = field(default_factory=set)
-    returned: set[str] = field(default_factory=set)
 
 
 class ScriptEffects:
@@ -66,8 +63,8 @@ class ScriptEffects:
 
     Attributes:
         changed: For each statement the names whose objects it may change.
-        noted: For each statement names with the attributes that functions set which it calls; this
-            matters only to who reads these, and often only notes a result.
+        noted: For each statement names with the attributes and keys that it changes in functions,
+            or while it trains; this matters only to who reads these, and often notes a result.
         registered: For each definition what its decorators or ``__init_subclass__`` change, such
             as a dict of all nets, which matters only to who reads that.
 
@@ -76,23 +73,23 @@ class ScriptEffects:
     """
 
     def __init__(self, body: Sequence[ast.stmt]) -> None:
-        definitions = [*list_statements(ast.Module([*body], []))]
-        self._functions = {n.name: n for n in definitions if isinstance(n, _Function)}
-        self._classes = {n.name: n for n in definitions if isinstance(n, ast.ClassDef)}
+        statements = [*list_statements(ast.Module([*body], []))]
+        self._functions = {n.name: n for n in statements if isinstance(n, _Function)}
+        self._classes = {n.name: n for n in statements if isinstance(n, ast.ClassDef)}
         self._methods: dict[str, list[_Function]] = {}
         for one in self._classes.values():
             for method in one.body:
                 if isinstance(method, _Function):
                     self._methods.setdefault(method.name, []).append(method)
-        self._effects: dict[_Function, _Effects] = {
-            one: _Effects() for one in (*self._functions.values(), *self._list_methods())
-        }
-        self._training = TrainingCode(self._functions, self._methods)
+        methods = [one for some in self._methods.values() for one in some]
+        self._chained = {one.name for one in methods if _returns_self(one)}
         self._imported = list_imported(body)
         self._modules = list_imported(n for n in body if isinstance(n, ast.Import)).keys()
         self._generators = list_generators(body)
+        self._training = TrainingCode(self._functions, self._methods, statements)
+        self._effects = {one: _Effects() for one in (*self._functions.values(), *methods)}
         self._read_functions()
-        self._aliases: _Aliases = {}
+        self._aliases: dict[str, set[str]] = {}
         found = [self._read_statement(node) for node in body]
         pairs = zip(found, list_patched(body), strict=True)
         self.changed = [{name for name, at in one if not at} | patched for one, patched in pairs]
@@ -106,64 +103,67 @@ class ScriptEffects:
         return any(name == written for names in found for written, _ in names)
 
     def trains(self, node: ast.stmt) -> bool:
-        """Return whether a statement trains or loads data, itself or in functions of the file."""
+        """Return whether a statement trains, reads data or writes; see :class:`TrainingCode`."""
         return self._training.is_in(node)
-
-    def _list_methods(self) -> Iterator[_Function]:
-        for methods in self._methods.values():
-            yield from methods
 
     def _read_functions(self) -> None:
         """Find what the functions do, also those that call each other."""
-        before = -1
+        order, before = [*self._effects], -1
         while before != (size := sum(map(_measure, self._effects.values()))):
             before = size
-            for function, effects in self._effects.items():
-                self._read_function(function, effects)
+            for function in order:
+                self._read_function(function, self._effects[function])
+            order.reverse()  # a chain of calls is followed in one direction
 
     def _read_function(self, function: _Function, effects: _Effects) -> None:
-        """Note what a function does; those inside it count."""
+        """Note what a function changes; those inside it count."""
         nodes = [node for statement in function.body for node in ast.walk(statement)]
         declared = {name for n in nodes if isinstance(n, ast.Global) for name in n.names}
         parameters = set(list_parameters(function.args))
         local = parameters | _list_bound(nodes)
-        aliases = self._find_aliases(nodes, {})
-        changed = self._find_changed(nodes, aliases) | {
-            (root, _find_key(node))
-            for node in _list_set(nodes)
-            for root in self._find_roots(node.value, aliases)
-        }
-        # What it calls is more likely a net that it trains or evaluates.
-        called = {n.func.id for n in nodes if isinstance(n, ast.Call) and _is_name(n.func)}
-        effects.parameters |= {one for one in changed if one[0] in parameters - called}
+        aliases = find_aliases(nodes, self._chained)
+        changed = self._find_changed(nodes, aliases, is_inside=True)
+        for node in _list_set(nodes):
+            changed |= self._place(node, aliases)
+        # A parameter that is set to something else is that from there on.
+        own = {name for name in parameters if name in aliases.get(name, {name})}
+        effects.parameters |= {one for one in changed if one[0] in own}
         effects.names |= {one for one in changed if one[0] not in local}
         effects.names |= {(name, "") for name in declared & local}
-        for node in nodes:
-            if isinstance(node, ast.Return) and node.value is not None:
-                effects.returned |= self._find_roots(node.value, aliases) & parameters
+
+    def _place(self, node: ast.expr, aliases: Aliases) -> set[_Change]:
+        """Return an object and what of it a node is, by each name of the object."""
+        root, key = find_place(node)
+        roots = find_roots(node, aliases, self._chained)
+        return {(one, key if one == root else "") for one in roots}
 
     def _read_statement(self, node: ast.stmt) -> set[_Change]:
         """Return what a statement changes; what trains changes only what it names itself."""
         if isinstance(node, _Definition):
             return set()
         nodes = [*walk_outside_functions(node)]
-        own = self._find_aliases(nodes, {})
-        aliases = self._find_aliases(nodes, self._aliases)
-        changed = {(name, "") for name in self._find_named(nodes)}
-        if not self.trains(node):
+        own = find_aliases(nodes, self._chained)
+        aliases = {**self._aliases}
+        for name, roots in own.items():
+            aliases[name] = aliases.get(name, set()) | roots
+        calls = any(isinstance(one, ast.Call) for one in nodes)
+        trains = calls and self.trains(node)
+        named = self._find_named(nodes)
+        if trains:
+            changed = {one for one in named if one[0] not in self._imported}
+        else:
+            changed = {(name, "") for name, _ in named}
             changed |= self._find_changed(nodes, aliases)
-            parts = (one.value for one in _list_set(nodes))
-            changed |= {(root, "") for one in parts for root in self._find_roots(one, aliases)}
-        if isinstance(node, ast.Assign | ast.AnnAssign):  # its names mean something else now
-            aliases |= {name: own.get(name, set()) for name in names_bound(node)}
-        self._aliases = aliases
+            for one in _list_set(nodes):
+                changed |= {(root, "") for root in find_roots(one, aliases, self._chained)}
+        self._aliases |= own  # names mean something else now
         return {one for one in changed if self._imported.get(one[0]) not in _WITH_SETTINGS}
 
-    def _find_named(self, nodes: Iterable[ast.AST]) -> set[str]:
-        """Return the names whose attributes or items some nodes set, or whose methods do."""
-        calls = (one for one in nodes if isinstance(one, ast.Call))
-        methods = (one.func for one in calls if self._is_mutating(one))
-        return {find_root(one) for one in (*_list_set(nodes), *methods)} - {""}
+    def _find_named(self, nodes: Iterable[ast.AST]) -> set[_Change]:
+        """Return what some nodes set, or change by methods, without other names of it."""
+        functions = (n.func for n in nodes if isinstance(n, ast.Call) and self._is_mutating(n))
+        objects = (one.value for one in functions if isinstance(one, ast.Attribute))
+        return {find_place(one) for one in (*_list_set(nodes), *objects)} - {("", "")}
 
     def _is_mutating(self, call: ast.Call) -> bool:
         """Return whether a call is that of a method that changes its object.
@@ -174,49 +174,59 @@ class ScriptEffects:
             return False
         return not (_is_name(call.func.value) and call.func.value.id in self._modules)
 
-    def _find_changed(self, nodes: Sequence[ast.AST], aliases: _Aliases) -> set[_Change]:
+    def _find_changed(
+        self, nodes: Sequence[ast.AST], aliases: Aliases, *, is_inside: bool = False
+    ) -> set[_Change]:
         """Return what some nodes change, but for what they set themselves."""
         found = set[_Change]()
         for node in nodes:
             if isinstance(node, ast.Call):
-                found |= self._find_changed_by_call(node, aliases)
+                found |= self._find_changed_by_call(node, aliases, is_inside=is_inside)
             elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
-                roots = self._find_roots(node.target, aliases)
-                found |= {(root, "") for root in roots}  # may be a list
+                # It may be a list; inside a function, more likely a number or an image.
+                found |= self._place(node.target, {} if is_inside else aliases)
         return found
 
-    def _find_changed_by_call(self, call: ast.Call, aliases: _Aliases) -> set[_Change]:
-        name, receiver = last_name(call.func), set[str]()
-        if isinstance(call.func, ast.Attribute):
-            receiver = self._find_roots(call.func.value, aliases)
-        of_module = bool((receiver or {name}) & self._imported.keys())
+    def _find_changed_by_call(
+        self, call: ast.Call, aliases: Aliases, *, is_inside: bool
+    ) -> set[_Change]:
+        name, found = last_name(call.func), set[_Change]()
+        receiver = call.func.value if isinstance(call.func, ast.Attribute) else None
+        of = self._place(receiver, aliases) if receiver is not None else set[_Change]()
+        roots = {root for root, _ in of}
+        of_module = bool((roots or {name}) & self._imported.keys())
         in_place = name.endswith("_") and not name.startswith("_")
-        roots, found = set[str](), set[_Change]()
-        if self._is_mutating(call) or (in_place and not of_module):
-            roots |= receiver
+        if is_inside and name != "requires_grad_" and not of_module:
+            in_place = False  # restores weights
+        only_weights = is_inside and name in _OF_WEIGHTS
+        if (not only_weights and self._is_mutating(call)) or (in_place and not of_module):
+            found |= of
         elif name in SEED | DRAW:
-            roots |= receiver & self._generators
+            found |= {(root, "") for root in roots & self._generators}
         if of_module and name in SEED:
-            roots.add(RANDOM)
+            found.add((RANDOM, ""))
         if call.args and (name in _CHANGE_FIRST or (in_place and of_module)):
-            roots |= self._find_roots(call.args[0], aliases)
+            found |= self._place(call.args[0], aliases)
         for function, passed in self._find_called(call):
             effects, first = self._effects[function], _first(function)
             found |= effects.names
-            of_self = {at for parameter, at in effects.parameters if parameter == first}
-            found |= {(root, at) for root in receiver for at in of_self}
-            for parameter, value in passed:
-                given = self._find_roots(value, aliases)
-                changes = {at for one, at in effects.parameters if one == parameter}
-                found |= {(root, at) for root in given for at in changes}
-        return found | {(root, "") for root in roots}
+            given = [*passed, *([(first, receiver)] if receiver is not None else [])]
+            for parameter, value in given:
+                keys = {at for one, at in effects.parameters if one == parameter}
+                if keys:
+                    objects = find_roots(value, aliases, self._chained)
+                    found |= {(one, at) for one in objects for at in keys}
+        return found
 
     def _find_called(
         self, call: ast.Call
     ) -> Iterator[tuple[_Function, Iterable[tuple[str, ast.expr]]]]:
-        """Yield the functions of the file that a call may mean, with what it passes to them."""
+        """Yield the functions of the file that a call may mean, with what it passes to them.
+
+        Those that train, evaluate or do other work are left out.
+        """
         functions = list[_Function]()
-        if isinstance(call.func, ast.Attribute):
+        if isinstance(call.func, ast.Attribute) and call.func.attr not in _OF_MODULES:
             functions += self._methods.get(call.func.attr, ())
         elif _is_name(call.func) and call.func.id in self._functions:
             functions.append(self._functions[call.func.id])
@@ -225,66 +235,9 @@ class ScriptEffects:
             made = ("__init__", "__post_init__")
             functions += [n for n in inside if isinstance(n, _Function) and n.name in made]
         for one in functions:
-            is_method = self._functions.get(one.name) is not one
-            yield one, pair_arguments(call, one.args, is_method=is_method)
-
-    def _find_roots(self, node: ast.expr, aliases: _Aliases) -> set[str]:
-        """Return the names whose objects the value of an expression is, or is a part of."""
-        found, todo = set[str](), [node]
-        while todo:
-            match todo.pop():
-                case ast.Name(id=name):
-                    if name not in found:
-                        found.add(name)
-                        todo += [ast.Name(one, ast.Load()) for one in aliases.get(name, ())]
-                case ast.Attribute(value=value) | ast.Subscript(value=value):
-                    todo.append(value)
-                case ast.Starred(value=value) | ast.NamedExpr(value=value):
-                    todo.append(value)
-                case ast.IfExp(body=body, orelse=orelse):
-                    todo += [body, orelse]
-                case ast.BoolOp(values=values) | ast.Tuple(elts=values) | ast.List(elts=values):
-                    todo += values
-                case ast.Call() as call:
-                    todo += self._find_passed_on(call)
-        return found
-
-    def _find_passed_on(self, call: ast.Call) -> Iterator[ast.expr]:
-        """Yield the expressions that a call may return, or a part of them."""
-        if _is_name(call.func) and call.func.id in _PASS_ON:
-            yield from call.args
-        if isinstance(call.func, ast.Attribute) and call.func.attr in _PARTS:
-            yield call.func.value
-        for function, passed in self._find_called(call):
-            returned = self._effects[function].returned
-            yield from (value for name, value in passed if name in returned)
-            if isinstance(call.func, ast.Attribute) and _first(function) in returned:
-                yield call.func.value
-
-    def _find_aliases(self, nodes: Iterable[ast.AST], known: _Aliases) -> dict[str, set[str]]:
-        """Return the known aliases and those that some nodes make."""
-        found = {name: {*others} for name, others in known.items()}
-        for node in nodes:
-            match node:
-                case ast.Assign(targets=targets, value=value):
-                    pass
-                case ast.AnnAssign(target=target, value=ast.expr() as value):
-                    targets = [target]
-                case ast.NamedExpr(target=target, value=value):
-                    targets = [target]
-                case ast.For(target=target, iter=value) | ast.AsyncFor(target=target, iter=value):
-                    targets = [target]
-                case ast.comprehension(target=target, iter=value):
-                    targets = [target]
-                case ast.withitem(context_expr=value, optional_vars=ast.expr() as target):
-                    targets = [target]
-                case _:
-                    continue
-            names = {name for one in targets for name in names_bound(one)}
-            roots = self._find_roots(value, found)
-            for name in names if roots else ():
-                found[name] = found.get(name, set()) | (roots - {name})
-        return found
+            if not self._training.works(one):
+                is_method = self._functions.get(one.name) is not one
+                yield one, pair_arguments(call, one.args, is_method=is_method)
 
     def _find_registered(self, node: ast.stmt) -> set[str]:
         if not isinstance(node, _Definition):
@@ -314,7 +267,7 @@ def _list_bound(nodes: Iterable[ast.AST]) -> set[str]:
 
 
 def _measure(effects: _Effects) -> int:
-    return len(effects.parameters) + len(effects.names) + len(effects.returned)
+    return len(effects.parameters) + len(effects.names)
 
 
 def _first(function: _Function) -> str:
@@ -328,12 +281,10 @@ def _list_set(nodes: Iterable[ast.AST]) -> Iterator[ast.Attribute | ast.Subscrip
             yield node
 
 
-def _find_key(node: ast.Attribute | ast.Subscript) -> str:
-    """Return an attribute, or a key that is a string; empty for others."""
-    if isinstance(node, ast.Attribute):
-        return node.attr
-    key = getattr(node.slice, "value", "")
-    return key if isinstance(key, str) else ""
+def _returns_self(method: _Function) -> bool:
+    """Return whether a method returns its object, as those of builders do."""
+    returned = (one.value for one in ast.walk(method) if isinstance(one, ast.Return))
+    return any(isinstance(one, ast.Name) and one.id == _first(method) for one in returned)
 
 
 def _is_name(node: ast.expr) -> TypeGuard[ast.Name]:

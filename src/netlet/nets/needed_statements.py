@@ -11,7 +11,7 @@ import copy
 from collections.abc import Iterable, Sequence
 
 from netlet.nets.effects import ScriptEffects
-from netlet.nets.random_numbers import RANDOM, draws, list_imported
+from netlet.nets.random_numbers import RANDOM, list_drawing
 from netlet.nets.script import (
     is_always_kept,
     is_main_guard,
@@ -27,7 +27,7 @@ _Definition = _Function | ast.ClassDef
 _Import = ast.Import | ast.ImportFrom
 _Loop = ast.For | ast.AsyncFor | ast.While
 # Attributes that the layers of PyTorch read.
-_OF_LAYERS = frozenset({"weight", "bias", "requires_grad", "data", "p", "stride", "padding"})
+_OF_LAYERS = frozenset({"weight", "bias", "requires_grad", "p", "stride", "padding"})
 _OF_LAYERS |= {"dilation", "eps", "momentum", "inplace", "forward", "padding_mode", "scale_factor"}
 # What may run functions, as ``k[1]`` runs an own ``__getitem__``.
 _Calling = ast.Call | ast.Subscript | ast.Attribute | ast.BinOp | ast.For | ast.With
@@ -75,9 +75,7 @@ class _Script:
         self._name, self._body = name, body
         self._effects = ScriptEffects(body)
         self._uses = [names_used(statement) for statement in body]
-        imported = list_imported(body)
-        for used, statement in zip(self._uses, body, strict=True):
-            used |= {RANDOM} if draws(statement, imported) else set()
+        self._drawing = list_drawing(body)
         binds = [set(names_bound(statement)) for statement in body]
         self.binds = _leave_out_users(name, body, binds, self._uses)
         self._sets = [_names_set(statement) for statement in body]
@@ -85,20 +83,20 @@ class _Script:
         self._trains: dict[int, bool] = {}
         self._later = [names_used_later(statement) for statement in body]
         self._at_once = [names_used_at_once(statement) for statement in body]
-        self._attributes = [_list_attributes(statement) for statement in body]
-        self._inside = [_names_used_inside(statement) for statement in body]
+        self._attributes: dict[int, set[str]] = {}
 
     def list_needed(self, kept: set[int]) -> set[int]:
         """Return the other statements that the net needs, if it needs those with some indices."""
         needed = {self._name}.union(*(self._uses[i] for i in kept))
+        last_draw = max((i for i in kept if self._drawing[i]), default=-1)
         read = {self._name}.union(*(self._later[i] for i in kept))
-        attributes = _OF_LAYERS.union(*(self._attributes[i] for i in kept))
+        attributes = _OF_LAYERS.union(*(self._list_attributes(i) for i in kept))
         found = set[int]()
         for i in set(range(len(self._body))) - kept:
             changes = self._effects.changed[i] | {
                 name for name, at in self._effects.noted[i] if at in attributes
             }
-            names = (self.binds[i] | changes) & needed
+            names = (self.binds[i] | changes) & (needed | ({RANDOM} if i < last_draw else set()))
             late = names - read - changes - self._augmented[i]
             if not isinstance(self._body[i], _Definition | _Import):
                 names -= {one for one in late if not self._is_read_after(i, one, kept)}
@@ -107,9 +105,14 @@ class _Script:
                 found.add(i)
         return found
 
+    def _list_attributes(self, place: int) -> set[str]:
+        if place not in self._attributes:
+            self._attributes[place] = _list_attributes(self._body[place])
+        return self._attributes[place]
+
     def _is_looked_up(self, name: str, kept: set[int]) -> bool:
         """Return whether a net may depend on what definitions have put into an object."""
-        readers = (i for i in kept if name in self._inside[i])
+        readers = (i for i in kept if name in _names_used_inside(self._body[i]))
         return any(not self._effects.writes(self._body[i], name) for i in readers)
 
     def _is_read_after(self, place: int, name: str, kept: set[int]) -> bool:
@@ -191,11 +194,15 @@ def _names_used_inside(node: ast.stmt) -> set[str]:
 
 def _list_attributes(node: ast.stmt) -> set[str]:
     """Return the attributes and keys that a statement reads, of whatever object."""
-    found = [*ast.walk(node)]
-    keys = (one.value for one in found if isinstance(one, ast.Constant))
-    return {one.attr for one in found if isinstance(one, ast.Attribute)}.union(
-        key for key in keys if isinstance(key, str)
-    )
+    found = set[str]()
+    for one in ast.walk(node):
+        if isinstance(one, ast.Attribute) and isinstance(one.ctx, ast.Load):
+            found.add(one.attr)
+        keys = [one.slice] if isinstance(one, ast.Subscript) else []
+        for key in one.args if isinstance(one, ast.Call) else keys:
+            if isinstance(key, ast.Constant) and isinstance(key.value, str):
+                found.add(key.value)
+    return found
 
 
 def _names_augmented(node: ast.stmt) -> set[str]:

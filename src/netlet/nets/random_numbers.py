@@ -3,41 +3,62 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-from netlet.nets.script import find_root, last_name, names_bound, walk_outside_functions
+from netlet.nets.script import (
+    find_root,
+    last_name,
+    list_statements,
+    names_bound,
+    walk_outside_functions,
+)
 
 # Generators of random numbers, what seeds them, and what draws from them.
 _GENERATORS = {"default_rng", "RandomState", "Random", "Generator"}
 SEED = {"seed", "manual_seed", "manual_seed_all", "seed_everything"}
 DRAW = {"rand", "randn", "randint", "randperm", "random", "randrange", "choice", "choices"}
 DRAW |= {"sample", "shuffle", "permutation", "uniform", "normal", "gauss", "integers"}
-DRAW |= {"standard_normal", "bernoulli", "multinomial", "random_sample"}
+DRAW |= {"standard_normal", "bernoulli", "multinomial", "random_sample", "rand_like"}
+DRAW |= {"randn_like", "randint_like", "poisson"}
 RANDOM = "random numbers"  # stands for the generators of Python, NumPy and PyTorch, like a name
 
 
 def list_imported(body: Iterable[ast.stmt]) -> dict[str, str]:
     """Return the names that a file imports, with their packages."""
     found: dict[str, str] = {}
-    for statement in body:
-        for node in walk_outside_functions(statement):
-            if isinstance(node, ast.Import):
-                for alias in node.names:
-                    package = alias.name.partition(".")[0]
-                    found[alias.asname or package] = package
-            elif isinstance(node, ast.ImportFrom):
-                package = (node.module or "").partition(".")[0]
-                found |= {alias.asname or alias.name: package for alias in node.names}
+    for node in list_statements(ast.Module([*body], [])):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                package = alias.name.partition(".")[0]
+                found[alias.asname or package] = package
+        elif isinstance(node, ast.ImportFrom):
+            package = (node.module or "").partition(".")[0]
+            found |= {alias.asname or alias.name: package for alias in node.names}
     return found
 
 
-def draws(node: ast.stmt, imported: Mapping[str, str]) -> bool:
-    """Return whether a statement draws random numbers when it runs, as ``torch.randperm`` does."""
-    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-        return False
-    calls = (one.func for one in walk_outside_functions(node) if isinstance(one, ast.Call))
+def list_drawing(body: Sequence[ast.stmt]) -> list[bool]:
+    """Return which statements draw random numbers when they run, as ``torch.randperm`` does.
+
+    Functions of the file that draw some count where they are called.
+    """
+    imported = list_imported(body)
+    functions = [one for one in body if isinstance(one, ast.FunctionDef)]
+    drawing = {one.name for one in functions if _draws(ast.walk(one), imported, set())}
+    definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    return [
+        not isinstance(node, definitions)
+        and _draws(walk_outside_functions(node), imported, drawing)
+        for node in body
+    ]
+
+
+def _draws(nodes: Iterable[ast.AST], imported: Mapping[str, str], drawing: set[str]) -> bool:
+    calls = (one.func for one in nodes if isinstance(one, ast.Call))
     return any(
-        last_name(one) in DRAW and imported.get(find_root(one) or last_name(one)) for one in calls
+        last_name(one) in drawing
+        or (last_name(one) in DRAW and (find_root(one) or last_name(one)) in imported)
+        for one in calls
     )
 
 
