@@ -331,7 +331,7 @@ NET = "class Net(nn.Flatten):\n    def __init__(self):\n        super().__init__
             "define it above",
         ),
         (
-            f"{HEAD}{NET}def prepare():\n    global rate\n    rate = 1\nprepare()\n",
+            f"{HEAD}{NET}def prepare():\n    global rate\n    rate = fit(1)\nprepare()\n",
             "name 'rate' is not defined by the statements that the net depends on",
         ),
         (
