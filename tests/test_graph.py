@@ -7,6 +7,7 @@ import ctypes
 import io
 import random
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from netlet.backends.cpu.c_source import generate_c_source
 from netlet.errors import ExportError, NetError
 from netlet.export import build_inference_graph
 from netlet.graph import Graph, WithoutDropout, trace_graph
+from netlet.graph.argument_checks import VALIDATION
 from netlet.graph.dependence import Mixture
 from netlet.graph.operations import (
     Activation,
@@ -341,6 +343,13 @@ def test_checks_of_arguments_choose_no_path() -> None:
         graph_of(out_of_bounds)
     assert graph_of(draws).value_dependent == ""
     assert graph_of(checks).value_dependent == "Net"
+    with VALIDATION.held(), ThreadPoolExecutor() as pool:
+        assert pool.submit(graph_of, draws).result().value_dependent == ""
+    first, second = VALIDATION.held(), VALIDATION.held()  # of two threads
+    for step in (first.__enter__, second.__enter__):
+        step()
+    for leave in (first.__exit__, second.__exit__):
+        leave(None, None, None)
     with pytest.raises(ValueError, match="constraint"):  # as before
         Normal(torch.zeros(1), -torch.ones(1))
 

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch.distributions import Distribution
 
+from netlet.graph.held_settings import HeldSetting
 
-@contextmanager
-def without_validation() -> Iterator[None]:
-    """Let distributions check no arguments within the block, unless they are told to."""
-    usual = Distribution._validate_args
-    Distribution.set_default_validate_args(False)
-    try:
-        yield
-    finally:
-        Distribution.set_default_validate_args(usual)
+# Whether distributions check arguments of which nobody has said so.
+VALIDATION = HeldSetting(
+    lambda: Distribution._validate_args, Distribution.set_default_validate_args, False
+)
 
 
 def one_hot_of(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> torch.Tensor | None:

@@ -23,7 +23,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from netlet.errors import NetError, first_line
-from netlet.graph.argument_checks import one_hot_of, without_validation
+from netlet.graph.argument_checks import VALIDATION, one_hot_of
 from netlet.graph.call import (
     bind_arguments,
     find_circular_padding,
@@ -32,6 +32,7 @@ from netlet.graph.call import (
 )
 from netlet.graph.execution import Execution, Observer
 from netlet.graph.graph import Graph
+from netlet.graph.held_settings import HeldSetting
 from netlet.graph.host_generators import HostGenerators
 from netlet.graph.module_runs import ModuleRun
 from netlet.graph.operations import Dropout
@@ -43,6 +44,10 @@ from netlet.text import format_shape
 
 # Images in the traced batch. Two, since some nets squeeze away a batch dimension of one.
 BATCH = 2
+# So that layers of transformers call single operations instead of one for all of it.
+_FAST_PATHS = HeldSetting(
+    torch.backends.mha.get_fastpath_enabled, torch.backends.mha.set_fastpath_enabled, False
+)
 _COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
 
 
@@ -95,11 +100,8 @@ class Tracer:
         recorder.caller = sys._getframe().f_code
         raised = collect_warnings(lambda: recorder.runs.current)
         with raised as found, torch.no_grad(), without_compiler(), ExitStack() as hooks:
-            # So that layers of transformers call single operations instead of one for all of it.
-            hooks.enter_context(without_validation())
-            fast_paths = torch.backends.mha.get_fastpath_enabled()
-            hooks.callback(torch.backends.mha.set_fastpath_enabled, fast_paths)
-            torch.backends.mha.set_fastpath_enabled(False)
+            hooks.enter_context(VALIDATION.held())
+            hooks.enter_context(_FAST_PATHS.held())
             # Global hooks, since a scripted module accepts none of its own.
             hooks.callback(register_module_forward_pre_hook(self._enter_module).remove)
             # Called also when a module raises, since the net may catch that.
