@@ -15,7 +15,7 @@ import torch
 from fixtures.course_nets import BOTH_FORMS, COURSE_NETS
 from helpers import few_fast
 from torch import nn
-from torch.distributions import Normal
+from torch.distributions import Distribution, Normal
 from torch.nn import functional as F
 
 from netlet.analysis import summary
@@ -320,7 +320,9 @@ def test_what_a_graph_cannot_show_is_marked() -> None:
     assert marks == ("", "", "", "")
 
 
-def test_checks_of_arguments_choose_no_path() -> None:
+def test_checks_of_arguments_choose_no_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Distribution, "_validate_args", True)  # torch.compile sets it to False
+
     def one_hot(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
         index = x.flatten(1).argmax(1)
         return F.one_hot(index, 200) + F.one_hot(input=index, num_classes=200)  # type: ignore[call-arg]
