@@ -203,6 +203,7 @@ def test_points_and_comments_of_the_roster_count_and_a_changed_table_is_kept(
     )
 
 
+@pytest.mark.slow
 def test_one_student_of_a_class_is_graded_again_as_one_of_it(
     netlet: Netlet, class_on_spots: Path
 ) -> None:

@@ -446,6 +446,7 @@ CLAIMS: dict[str, tuple[str, bytes]] = {
 }
 
 
+@pytest.mark.slow
 def test_a_claim_counts_however_it_was_saved_or_is_named_first(tmp_path: Path) -> None:
     for name, (file, content) in CLAIMS.items():
         write_submission(tmp_path, name, {"nets.py": TWO_NETS, file: content})

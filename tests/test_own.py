@@ -555,6 +555,7 @@ def test_test_images_that_are_trained_on_are_counted(tmp_path: Path, repeated: i
     assert count_repeated(load(tmp_path / "own.npz", read_test=False)) == 0
 
 
+@pytest.mark.slow
 def test_commands_warn_of_images_that_are_trained_on_and_scored(
     netlet: Netlet, tmp_path: Path
 ) -> None:
