@@ -110,23 +110,25 @@ class Tracer:
             functions = _FunctionMode(recorder, self._observers)
             with functions, _DispatchMode(recorder, self._observers):
                 returned = self._net(self._images)
-        self._look_for_draws()  # of its own hooks, which run after the tracer's
+        self._look_for_draws(self._net)  # of its own hooks, which run after the tracer's
         return dataclasses.replace(recorder.finish(returned), warnings=tuple(found))
 
     def _enter_module(self, module: nn.Module, args: Any) -> None:
         if threading.get_ident() == self._thread:
-            self._look_for_draws()
+            self._look_for_draws(module)
             self._recorder.runs.enter(module, args)
         elif self._recorder.runs.has(module):
             self._recorder.note_unseen()
 
     def _leave_module(self, module: nn.Module, _: object, returned: Any) -> None:
         if threading.get_ident() == self._thread:
-            self._look_for_draws()
+            self._look_for_draws(module)
             self._recorder.leave_module(module, returned)
 
-    def _look_for_draws(self) -> None:
-        if self._generators.have_moved():
+    def _look_for_draws(self, module: nn.Module) -> None:
+        # It takes time, and layers of PyTorch draw from no other generators than its own.
+        of_pytorch = type(module).__module__.startswith("torch.") and module is not self._net
+        if not of_pytorch and self._generators.have_moved():
             self._recorder.note_random()
 
 

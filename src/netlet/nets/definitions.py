@@ -20,6 +20,7 @@ from netlet.nets.needed_statements import select_statements
 from netlet.nets.net_names import BELOW_MAIN, list_below_main, list_nets
 from netlet.nets.patched_classes import list_patched
 from netlet.nets.script import (
+    is_always_kept,
     list_definitions,
     names_bound,
     names_used,
@@ -260,6 +261,8 @@ def _with_later_names(source: Source, name: str, body: Sequence[ast.stmt], end: 
     changed = ScriptEffects(source.body).changed
     for statement, modified in zip(source.body[end:], changed[end:], strict=True):
         names = {*names_bound(statement), *modified}
+        if isinstance(statement, ast.Expr) and is_always_kept(statement):
+            names.add("sys")
         if names and not names & bound:
             later.append(statement)
     selected = select_statements(name, ast.Module([*body, *later], []))
