@@ -207,6 +207,7 @@ def test_json_lines_are_documents(netlet: Netlet, documents: dict[tuple[str, ...
     same_shape(EXAMPLES["runs"]["runs"][0] | {"schema": 1, "kind": "run_row"}, lines[0], "run_row")
 
 
+@pytest.mark.slow
 def test_what_is_printed_at_exit_is_not_in_the_document() -> None:
     program = (
         "import atexit, os, sys\nfrom netlet.cli import main\n"

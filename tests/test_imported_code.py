@@ -485,6 +485,7 @@ def test_a_function_that_a_decorator_compiles_is_that_of_a_file_older_than_the_p
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux says when it started")
+@pytest.mark.slow
 def test_the_start_of_a_process_is_known_or_too_early() -> None:
     code = "import time; time.sleep(0.5); from netlet.nets.imported_code import _started as s;"
     before = time.time()
