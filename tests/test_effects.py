@@ -283,6 +283,43 @@ def test_evaluation_output_and_other_weights_are_not_run(
     assert find_code(f"{tmp_path / 'mine.py'}:{name}") == code
 
 
+@pytest.mark.parametrize(
+    ("statements", "expected"),
+    [
+        ("x = next(iter(loader))\nnet[1] = nn.Linear(10, len(x) * 3)", 33),
+        ("if len(loader) > 1:\n    net[1] = nn.Linear(10, 3)\n    torch.save(net, 'RAN')", 33),
+        ("for ax, p in zip(axes, net.parameters()):\n    ax.set(title=open('RAN', 'w'))", 77),
+        ("ps = list(net.parameters())\nps.append(open('RAN', 'w'))\nps.reverse()", 77),
+        ("for t, s in zip(teacher, net.parameters()):\n    t.clear(open('RAN', 'w'))", 77),
+    ],
+)
+def test_a_head_for_the_classes_of_the_data_is_one_of_the_net(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statements: str, expected: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = "loader = torch.utils.data.DataLoader(torch.rand(2, 10))\naxes = teacher = []\n"
+    net = load(
+        tmp_path,
+        f"{data}net = nn.Sequential(nn.Flatten(), nn.Linear(10, 7))\n{statements}\n",
+        "net",
+    )
+    assert sum(p.numel() for p in net.parameters()) == expected
+    assert Path("RAN").exists() == ("save" in statements)
+
+
+def test_a_training_notes_its_results_in_imported_settings_without_being_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own_settings.py").write_text("config = {'width': 5, 'best': 0}\n")
+    test = "def test(net):\n    open('RAN', 'w')\n    net.eval()\n    return 1\n"
+    own = NET.format(width="config['width']")
+    text = f"from own_settings import config\n{own}{test}"
+    change = "config['width'] = 7\n"
+    assert read_width(load(tmp_path, f"{text}{change}config['best'] = test(Net())\n")) == 7
+    assert not Path("RAN").exists()
+
+
 def test_long_chains_are_read_in_time(tmp_path: Path) -> None:
     chain = (
         "class B:\n    def add(self, x):\n        return self\nclass C(B):\n    def add(self, x):\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from netlet.nets.script import names_bound
 
@@ -11,6 +11,7 @@ Aliases = Mapping[str, set[str]]  # names, and those whose objects they are or a
 # Functions and methods that return what they get, or a part of it.
 _PASS_ON = {"vars", "getattr", "iter", "list", "tuple", "reversed", "sorted", "enumerate", "zip"}
 _PASS_ON |= {"filter", "next"}
+_COPIES = {"list", "tuple", "sorted"}
 _ITEM = {"get", "setdefault"}
 _PARTS = {"parameters", "named_parameters", "modules", "named_modules", "children", "buffers"}
 _PARTS |= {"named_children", "named_buffers", "get_submodule", "get_parameter", "items", "values"}
@@ -100,7 +101,29 @@ def find_aliases(nodes: Iterable[ast.AST], chained: Collection[str] = ()) -> dic
                 targets = [target]
             case _:
                 continue
-        roots = find_roots(value, {}, chained)
-        for name in {name for one in targets for name in names_bound(one)}:
-            found.setdefault(name, set()).update(roots)
+        if isinstance(node, ast.Assign | ast.AnnAssign) and _is_call(value, _COPIES):
+            value = ast.Constant(None)  # another list of the same elements
+        for target in targets:
+            for one, part in _pair(target, value):
+                roots = find_roots(part, {}, chained)
+                for name in names_bound(one):
+                    found.setdefault(name, set()).update(roots)
     return found
+
+
+def _pair(target: ast.expr, value: ast.expr) -> Iterator[tuple[ast.expr, ast.expr]]:
+    """Yield targets of a loop with what they are parts of, as in ``for i, x in enumerate(xs)``."""
+    match target, value:
+        case ast.Tuple(elts=[_, target]), ast.Call(func=ast.Name(id="enumerate"), args=[value, *_]):
+            yield from _pair(target, value)
+        case ast.Tuple(elts=targets), ast.Call(func=ast.Name(id="zip"), args=values) if len(
+            targets
+        ) == len(values):
+            for one, part in zip(targets, values, strict=True):
+                yield from _pair(one, part)
+        case _:
+            yield target, value
+
+
+def _is_call(node: ast.expr, names: Collection[str]) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in names

@@ -30,6 +30,7 @@ from netlet.nets.training_code import TrainingCode
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 _Definition = _Function | ast.ClassDef
+_Loop = ast.For | ast.AsyncFor | ast.While
 # A name, and the attribute or key of its object that is changed; empty if that is not known.
 _Change = tuple[str, str]
 # Functions that change their first argument.
@@ -42,7 +43,8 @@ _CHANGE_FIRST |= {"random_structured", "custom_from_mask"}
 _OF_WEIGHTS = {"apply", "load_state_dict"}
 _OF_MODULES = frozenset(dir(nn.Module))
 # Of these packages, settings are changed, such as torch.backends.cudnn.benchmark.
-_WITH_SETTINGS = {"torch", "numpy", "matplotlib", "pandas", "os", "sys", "warnings", "logging"}
+_WITH_SETTINGS = {"wandb", "mlflow", "comet_ml", "neptune", "clearml"}
+_WITH_SETTINGS |= {"torch", "numpy", "matplotlib", "pandas", "os", "sys", "warnings", "logging"}
 
 
 @dataclass
@@ -56,6 +58,27 @@ class _Effects:
 
     parameters: set[_Change] = field(default_factory=set)
     names: set[_Change] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
+class _Code:
+    """What is known of a function without the functions that it calls.
+
+    Attributes:
+        nodes: Its calls and the like.
+        aliases: By which names it knows objects.
+        places: What it sets itself.
+        declared: Its global names.
+        local: The names that it binds.
+        own: The parameters that it sets to nothing else.
+    """
+
+    nodes: Sequence[ast.AST]
+    aliases: Aliases
+    places: set[_Change]
+    declared: set[str]
+    local: set[str]
+    own: set[str]
 
 
 class ScriptEffects:
@@ -88,6 +111,7 @@ class ScriptEffects:
         self._generators = list_generators(body)
         self._training = TrainingCode(self._functions, self._methods, statements)
         self._effects = {one: _Effects() for one in (*self._functions.values(), *methods)}
+        self._code = {one: self._prepare(one) for one in self._effects}
         self._read_functions()
         self._aliases: dict[str, set[str]] = {}
         found = [self._read_statement(node) for node in body]
@@ -117,19 +141,26 @@ class ScriptEffects:
 
     def _read_function(self, function: _Function, effects: _Effects) -> None:
         """Note what a function changes; those inside it count."""
+        code = self._code[function]
+        changed = self._find_changed(code.nodes, code.aliases, is_inside=True) | code.places
+        effects.parameters |= {one for one in changed if one[0] in code.own}
+        effects.names |= {one for one in changed if one[0] not in code.local}
+        effects.names |= {(name, "") for name in code.declared & code.local}
+
+    def _prepare(self, function: _Function) -> _Code:
         nodes = [node for statement in function.body for node in ast.walk(statement)]
-        declared = {name for n in nodes if isinstance(n, ast.Global) for name in n.names}
         parameters = set(list_parameters(function.args))
-        local = parameters | _list_bound(nodes)
         aliases = find_aliases(nodes, self._chained)
-        changed = self._find_changed(nodes, aliases, is_inside=True)
-        for node in _list_set(nodes):
-            changed |= self._place(node, aliases)
-        # A parameter that is set to something else is that from there on.
-        own = {name for name in parameters if name in aliases.get(name, {name})}
-        effects.parameters |= {one for one in changed if one[0] in own}
-        effects.names |= {one for one in changed if one[0] not in local}
-        effects.names |= {(name, "") for name in declared & local}
+        places = (self._place(node, aliases) for node in _list_set(nodes))
+        return _Code(
+            nodes=[node for node in nodes if isinstance(node, ast.Call | ast.AugAssign)],
+            aliases=aliases,
+            places=set[_Change]().union(*places),
+            declared={name for n in nodes if isinstance(n, ast.Global) for name in n.names},
+            local=parameters | _list_bound(nodes),
+            # A parameter that is set to something else is that from there on.
+            own={name for name in parameters if name in aliases.get(name, {name})},
+        )
 
     def _place(self, node: ast.expr, aliases: Aliases) -> set[_Change]:
         """Return an object and what of it a node is, by each name of the object."""
@@ -149,14 +180,18 @@ class ScriptEffects:
         calls = any(isinstance(one, ast.Call) for one in nodes)
         trains = calls and self.trains(node)
         named = self._find_named(nodes)
-        if trains:
-            changed = {one for one in named if one[0] not in self._imported}
+        if trains and isinstance(node, _Loop):
+            changed = named
+        elif trains:
+            changed = {(name, "") for name, _ in named}
         else:
             changed = {(name, "") for name, _ in named}
             changed |= self._find_changed(nodes, aliases)
             for one in _list_set(nodes):
                 changed |= {(root, "") for root in find_roots(one, aliases, self._chained)}
         self._aliases |= own  # names mean something else now
+        if trains or (calls and self._training.uses_work(node)):  # notes a result in a setting
+            changed = {one for one in changed if one[0] not in self._imported}
         return {one for one in changed if self._imported.get(one[0]) not in _WITH_SETTINGS}
 
     def _find_named(self, nodes: Iterable[ast.AST]) -> set[_Change]:

@@ -29,6 +29,7 @@ _Loop = ast.For | ast.AsyncFor | ast.While
 # Attributes that the layers of PyTorch read.
 _OF_LAYERS = frozenset({"weight", "bias", "requires_grad", "p", "stride", "padding"})
 _OF_LAYERS |= {"dilation", "eps", "momentum", "inplace", "forward", "padding_mode", "scale_factor"}
+_EVERY = "**"  # stands for all attributes and keys
 # What may run functions, as ``k[1]`` runs an own ``__getitem__``.
 _Calling = ast.Call | ast.Subscript | ast.Attribute | ast.BinOp | ast.For | ast.With
 
@@ -94,7 +95,9 @@ class _Script:
         found = set[int]()
         for i in set(range(len(self._body))) - kept:
             changes = self._effects.changed[i] | {
-                name for name, at in self._effects.noted[i] if at in attributes
+                name
+                for name, at in self._effects.noted[i]
+                if at in attributes or _EVERY in attributes
             }
             names = (self.binds[i] | changes) & (needed | ({RANDOM} if i < last_draw else set()))
             late = names - read - changes - self._augmented[i]
@@ -107,7 +110,7 @@ class _Script:
 
     def _list_attributes(self, place: int) -> set[str]:
         if place not in self._attributes:
-            self._attributes[place] = _list_attributes(self._body[place])
+            self._attributes[place] = _list_attributes(self._body[place], self._uses[place])
         return self._attributes[place]
 
     def _is_looked_up(self, name: str, kept: set[int]) -> bool:
@@ -192,12 +195,19 @@ def _names_used_inside(node: ast.stmt) -> set[str]:
     return names_used(inside)
 
 
-def _list_attributes(node: ast.stmt) -> set[str]:
-    """Return the attributes and keys that a statement reads, of whatever object."""
+def _list_attributes(node: ast.stmt, used: set[str]) -> set[str]:
+    """Return the attributes and keys that a statement reads, of whatever object.
+
+    Args:
+        node: The statement.
+        used: The names that it reads, of which ``**config`` reads every key.
+    """
     found = set[str]()
     for one in ast.walk(node):
         if isinstance(one, ast.Attribute) and isinstance(one.ctx, ast.Load):
             found.add(one.attr)
+        if isinstance(one, ast.keyword) and one.arg is None and isinstance(one.value, ast.Name):
+            found |= {_EVERY} if one.value.id in used else set()
         keys = [one.slice] if isinstance(one, ast.Subscript) else []
         for key in one.args if isinstance(one, ast.Call) else keys:
             if isinstance(key, ast.Constant) and isinstance(key.value, str):

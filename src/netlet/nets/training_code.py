@@ -60,6 +60,11 @@ class TrainingCode:
         names = (one for one in ast.walk(node) if isinstance(one, ast.Name)) if self._data else ()
         return any(one.id in self._data and isinstance(one.ctx, ast.Load) for one in names)
 
+    def uses_work(self, statement: ast.stmt) -> bool:
+        """Return whether a statement uses functions that train, evaluate, write files or draw."""
+        used = self._list_used(_list_calls(statement), statement)
+        return any(one in self._working for one in used)
+
     def works(self, function: _Function) -> bool:
         """Return whether a function trains, evaluates, writes files or draws."""
         return function in self._working
