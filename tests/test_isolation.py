@@ -24,7 +24,7 @@ from torch import nn
 from netlet.budgets import Budget, Verdict
 from netlet.data import Dataset
 from netlet.errors import NetError
-from netlet.nets.code_state import CodeState
+from netlet.nets.code_state import CodeState, _Names
 from netlet.nets.isolation import Isolation
 from netlet.recipes import Recipe
 from netlet.training import fit
@@ -246,3 +246,30 @@ def test_help_says_that_a_file_is_run(netlet: Netlet) -> None:
     assert "no network, none of your files but the Python files around it" in " ".join(
         netlet("check", "--help")[1].split()
     )
+
+
+class _Growing(dict[str, object]):
+    """A namespace that another thread adds a name to while it is read."""
+
+    reads = 0
+
+    def __iter__(self) -> Iterator[str]:
+        self.reads += 1
+        names = [*super().__iter__()]
+        if self.reads == 1:
+            self["added"] = 1
+        return iter(names)
+
+
+class _Owner:
+    """Has a namespace of its own kind."""
+
+    def __init__(self, namespace: dict[str, object]) -> None:
+        self.__dict__ = namespace
+
+
+def test_names_that_are_added_while_they_are_read_shift_no_others() -> None:
+    owners = (_Owner(_Growing(a=1)), _Owner({"__name__": "second", "b": 2}))
+    found = dict(_Names(owners).split(owners))
+    assert found[owners[0]] == {"a": 1, "added": 1}
+    assert found[owners[1]] == {"__name__": "second", "b": 2}

@@ -23,6 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 # initialization.
 _CLASSES = (nn.Module, torch.Tensor, nn.Parameter, TorchFunctionMode, TorchDispatchMode)
 _MODULES = (builtins, json, math, os)
+_READS = 100  # of names that change while they are read
 _KINDS = (
     types.FunctionType,
     types.BuiltinFunctionType,
@@ -64,9 +65,14 @@ class _Names:
 
     def __init__(self, owners: Iterable[Any]) -> None:
         self._namespaces = list(map(vars, owners))
-        self._names: list[str] = list(chain.from_iterable(self._namespaces))
-        self._values: list[Any] = list(self._read_values())
-        self._sizes = self._read_sizes()
+        # Another thread may add a name meanwhile, as a lazy import does; names and values would
+        # then belong to other owners.
+        for _ in range(_READS):
+            self._sizes = self._read_sizes()
+            self._names: list[str] = list(chain.from_iterable(self._namespaces))
+            self._values: list[Any] = list(self._read_values())
+            if self._sizes == self._read_sizes() and len(self._names) == len(self._values):
+                break
 
     def _read_values(self) -> Iterator[Any]:
         return chain.from_iterable(map(methodcaller("values"), self._namespaces))
@@ -155,7 +161,9 @@ def _shadowing(owner: Any, added: set[str]) -> list[str]:
     """Return the added names that hide an inherited method or a function of Python's."""
     if isinstance(owner, type):
         return [name for name in added if any(name in vars(base) for base in owner.__mro__[1:])]
-    return [name for name in added if name in vars(builtins)] if owner not in _MODULES else []
+    if owner in _MODULES:
+        return []
+    return [name for name in added if name in vars(builtins) and not name.startswith("__")]
 
 
 def _full_name(owner: Any, name: str) -> str:
