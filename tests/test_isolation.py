@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 import cProfile
 import importlib
 import inspect
@@ -274,3 +275,12 @@ def test_names_that_are_added_while_they_are_read_shift_no_others() -> None:
     found = dict(_Names(owners).split(owners))
     assert found[owners[0]] == {"a": 1, "added": 1}
     assert found[owners[1]] == {"__name__": "second", "b": 2}
+
+
+def test_what_python_notes_of_a_class_when_it_copies_is_not_held_against_a_net() -> None:
+    copyreg._slotnames(torch.Tensor)  # type: ignore[attr-defined]
+    if "__slotnames__" in vars(nn.Parameter):
+        del nn.Parameter.__slotnames__  # type: ignore[attr-defined]
+    with warnings.catch_warnings(action="error"), Isolation(strict=True):
+        copyreg._slotnames(nn.Parameter)  # type: ignore[attr-defined]
+    assert "__slotnames__" in vars(nn.Parameter)

@@ -160,10 +160,15 @@ def _is_code(owner: Any, name: str, value: Any) -> bool:
 def _shadowing(owner: Any, added: set[str]) -> list[str]:
     """Return the added names that hide an inherited method or a function of Python's."""
     if isinstance(owner, type):
+        added -= _OF_PYTHON
         return [name for name in added if any(name in vars(base) for base in owner.__mro__[1:])]
     if owner in _MODULES:
         return []
     return [name for name in added if name in vars(builtins) and not name.startswith("__")]
+
+
+# Python itself puts these on a class, when an object is copied or its annotations are read.
+_OF_PYTHON = {"__slotnames__", "__annotations__", "__annotations_cache__"}
 
 
 def _full_name(owner: Any, name: str) -> str:
