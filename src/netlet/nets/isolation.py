@@ -115,6 +115,7 @@ class Isolation:
     def _remember_interpreter(self) -> None:
         for name in ("stdin", "stdout", "stderr", "excepthook", "displayhook", "argv"):
             self._keep(setattr, sys, name, getattr(sys, name))
+        sys.argv = sys.argv[:1]  # its parse_args() must not read the options of netlet
         self._keep(_restore_path, list(sys.path))
         self._keep(_restore_environment, dict(os.environ))
         with contextlib.suppress(OSError):
