@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from torch import nn
 from netlet.errors import NetError
 from netlet.nets import build, find_code, find_net
 
-HEAD = """import argparse, configparser, functools, json, os, pathlib, random, types
+HEAD = """import argparse, configparser, functools, itertools, json, os, pathlib, random, types
 import torch
 from torch import nn
 """
@@ -24,6 +25,7 @@ class Net(nn.Module):
     def forward(self, x):
         return self.f(x.flatten(1))
 """
+C = "c = types.SimpleNamespace(w=8)\n"
 CONFIG = "class Config:\n    width = 5\n    def set(self, width):\n        self.width = width\n"
 
 
@@ -77,6 +79,23 @@ def read_width(net: nn.Module) -> int:
         ),
         ("weights = torch.zeros(1)\nnn.init.constant_(weights, 7)", "int(weights)", 7),
         ("g = torch.Generator()\ng.manual_seed(3)", "g.initial_seed() + 4", 7),
+        # In a function, whatever of it is read later.
+        (f"{C}def tune(c):\n    c.w = 7\ntune(c)", "(lambda w: w)(**vars(c))", 7),
+        (f"{C}def tune(c):\n    c.w = 7\ntune(c)", "max(vars(c).values())", 7),
+        ("c = {'w8': 8}\ndef tune(c):\n    c['w8'] = 7\ntune(c)", "c[f'w{8}']", 7),
+        (f"{C}def set_to(c, w):\n    c.w = w\nf = functools.partial(set_to, w=7)\nf(c)", "c.w", 7),
+        ("c = {'w': 8}\nf = lambda w: c.update(w=w)\nf(7)", "c['w']", 7),
+        (f"{C}def a(c):\n    c.w -= 1\nfor f in (a, a):\n    f(c)", "c.w", 6),
+        ("from os import path\npath = {'w': 8}\npath['w'] = 7", "path['w']", 7),
+        # In packages.
+        ("nn.Narrow = lambda: 7", "nn.Narrow()", 7),
+        ("os.environ.setdefault('NETLET_W', '7')\nW = int(os.getenv('NETLET_W', '8'))", "W", 7),
+        (
+            "import sys\nsys.argv = ['x', '--w', '7']\np = argparse.ArgumentParser()\n"
+            "p.add_argument('--w', type=int, default=8)\nargs = p.parse_args()",
+            "args.w",
+            7,
+        ),
     ],
 )
 def test_a_value_is_what_the_file_has_made_of_it(
@@ -99,6 +118,25 @@ def test_a_value_is_what_the_file_has_made_of_it(
         ("net.set_submodule('1', nn.Linear(10, 1))\n", 11),
         ("for p in net.parameters():\n    p.requires_grad = False\n", 0),
         ("net[1].requires_grad_(False)\n", 0),
+        (
+            "ls = [m for m in net.modules() if hasattr(m, 'bias')]\nfor m in ls:\n    m.bias = None\n",
+            70,
+        ),
+        ("ps = list(net.parameters())\nfor p in ps[1:]:\n    p.requires_grad = False\n", 70),
+        ("nets = {'a': net}\nnets['a'][1].bias = None\n", 70),
+        ("dict(net.named_modules())['1'].bias = None\n", 70),
+        ("for p in itertools.chain(net.parameters()):\n    p.requires_grad = False\n", 0),
+        ("def find(m):\n    return [c for c in m]\nfor m in find(net):\n    m.bias = None\n", 70),
+        ("def find(m):\n    yield from m\nfor m in find(net):\n    m.bias = None\n", 70),
+        ("def swap(m):\n    m._modules['1'] = nn.Linear(10, 2)\nswap(net)\n", 22),
+        ("def swap(m, new):\n    m[1] = new()\nswap(net, nn.Flatten)\n", 0),
+        ("def swap(m, new):\n    setattr(m, '1', new(10, 2))\nswap(net, nn.Linear)\n", 22),
+        (
+            "make = functools.partial(nn.Linear, 10)\ndef swap(m):\n    m[1] = make(2)\nswap(net)\n",
+            22,
+        ),
+        ("def strip(m):\n    m[1].bias = None\nstrip(m=net)\n", 70),
+        ("net.to(torch.float64)\nnet[1].bias = None\n", 70),
     ],
 )
 def test_a_net_is_what_the_file_has_made_of_it(tmp_path: Path, change: str, expected: int) -> None:
@@ -180,6 +218,25 @@ def test_a_registry_has_its_nets_only_for_who_reads_it(
     assert read_width(load(tmp_path, text, "create")) == 7
 
 
+def test_parse_args_of_a_file_does_not_read_the_options_of_netlet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["netlet", "check", "mine.py:Net", "--w", "3"])
+    text = "p = argparse.ArgumentParser()\np.add_argument('--w', type=int, default=7)\n"
+    assert read_width(load(tmp_path, f"{text}w = p.parse_args().w\n{NET.format(width='w')}")) == 7
+
+
+def test_a_registry_may_be_an_object(tmp_path: Path) -> None:
+    registry = (
+        "class Registry:\n    def __init__(self):\n        self.items = {}\n"
+        "    def register(self, name):\n        def put(cls):\n            self.items[name] = cls\n"
+        "            return cls\n        return put\n    def build(self, name):\n"
+        "        return self.items[name]()\nMODELS = Registry()\n@MODELS.register('net')"
+    )
+    text = f"{registry}{NET.format(width=7)}net = MODELS.build('net')\n"
+    assert read_width(load(tmp_path, text, "net")) == 7
+
+
 TRAINS = "\n    open('TRAINED', 'w').close()\n    loss.backward()\n"
 SIZES = "sizes = []\nfor i in range(3):\n    sizes.append(7 + i)\n"
 
@@ -225,7 +282,7 @@ def show_weights(m):
     w = m.f.weight
     w = w.detach()
     w -= w.min()
-    m.shown = open("RAN", "w")
+    shown = open("RAN", "w")
 class Average:
     def __init__(self, model=None):
         self.saved, self.history = None, []
@@ -265,6 +322,13 @@ args.best = 0
         "for m in model.modules():\n    print(m)\nfor m in [Average()]:\n    m.log(1)",
         "sys.stdout = open('RAN', 'w')\nos.environ['KEY'] = input()",
         "for args.fold in range(2):\n    open('RAN', 'w')\n    loss.backward()",
+        "best = None\nfor _ in range(2):\n    loss.backward()\n    best = open('RAN', 'w')\n"
+        "model.load_state_dict(best)",
+        "def run():\n    loss.backward()\n    return open('RAN', 'w')\naccuracy = run()\n"
+        "model.accuracy = accuracy",
+        "for _ in range(2):\n    open('RAN', 'w')\n    loss.backward()\n    model.f.bias = None",
+        "if os.path.exists('a.pt'):\n    model.load_state_dict(torch.load('a.pt'))\nelse:\n"
+        "    open('RAN', 'w')\n    loss.backward()",
         "samples(model)\nprint(torch.rand(2))",
     ],
 )
@@ -318,6 +382,24 @@ def test_a_training_notes_its_results_in_imported_settings_without_being_run(
     change = "config['width'] = 7\n"
     assert read_width(load(tmp_path, f"{text}{change}config['best'] = test(Net())\n")) == 7
     assert not Path("RAN").exists()
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        "PERM = torch.empty(784).uniform_().argsort()",
+        "PERM = nn.init.normal_(torch.empty(784)).argsort()",
+        "def draw():\n    return torch.randperm(784)\ndef twice():\n    return draw()\nPERM = twice()",
+        "class D:\n    def draw(self):\n        return torch.randperm(784)\nPERM = D().draw()",
+        "class D:\n    perm = torch.randperm(784)\nPERM = D.perm",
+        "def draw(perm=torch.randperm(784)):\n    return perm\nPERM = draw()",
+    ],
+)
+def test_a_seed_counts_for_whatever_draws(tmp_path: Path, draw: str) -> None:
+    text = f"torch.manual_seed(3)\n{draw}\n{NET.format(width='int(PERM[0]) + 1')}"
+    names: dict[str, Any] = {}
+    exec(HEAD + text, names)
+    assert read_width(load(tmp_path, text)) == names["Net"]().f.weight.shape[0]
 
 
 def test_long_chains_are_read_in_time(tmp_path: Path) -> None:

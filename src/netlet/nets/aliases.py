@@ -3,50 +3,92 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from netlet.nets.script import names_bound
+from netlet.nets.script import last_name, names_bound
 
-Aliases = Mapping[str, set[str]]  # names, and those whose objects they are or are a part of
+# Names, and those whose objects they are or are a part of. "name[]" stands for the elements of a
+# copy, as of list(net.children()): who appends to the copy does not change the net.
+Aliases = Mapping[str, set[str]]
+# The arguments, or the object of the method, that the value of a call is or is a part of.
+PassedOn = Callable[[ast.Call], Iterable[ast.expr]]
 # Functions and methods that return what they get, or a part of it.
 _PASS_ON = {"vars", "getattr", "iter", "list", "tuple", "reversed", "sorted", "enumerate", "zip"}
-_PASS_ON |= {"filter", "next"}
-_COPIES = {"list", "tuple", "sorted"}
+_PASS_ON |= {"filter", "next", "set", "dict", "map", "chain", "islice", "reduce", "attrgetter"}
+_COPIES = {"list", "tuple", "sorted", "set", "dict"}
 _ITEM = {"get", "setdefault"}
+_NAMESPACES = {"__dict__", "_modules", "_parameters", "_buffers"}
 _PARTS = {"parameters", "named_parameters", "modules", "named_modules", "children", "buffers"}
 _PARTS |= {"named_children", "named_buffers", "get_submodule", "get_parameter", "items", "values"}
 _PARTS |= {"add_argument_group", "add_mutually_exclusive_group"}
 
 
-def find_roots(node: ast.expr, aliases: Aliases, chained: Collection[str] = ()) -> set[str]:
-    """Return the names whose objects the value of an expression is, or is a part of.
+def pass_nothing_on(call: ast.Call) -> Iterable[ast.expr]:
+    """Return nothing: no functions of the file are known."""
+    return ()
+
+
+def find_roots(node: ast.expr, aliases: Aliases, passed_on: PassedOn = pass_nothing_on) -> set[str]:
+    """Return the names whose objects the value of an expression is, has or is a part of.
 
     Args:
         node: The expression.
         aliases: What other names stand for.
-        chained: Names of methods that return their object.
+        passed_on: What calls of the file's own functions and methods return of what they get.
     """
+    found = _find_names(node, aliases, passed_on)
+    return {name for name in found if not name.endswith("[]")}
+
+
+def _find_names(node: ast.expr, aliases: Aliases, passed_on: PassedOn) -> set[str]:
+    """Return the names as :func:`find_roots` does, and those of elements."""
     found, todo = set[str](), [node]
     while todo:
-        match todo.pop():
+        match each := todo.pop():
             case ast.Name(id=name):
                 if name not in found:
                     found.add(name)
                     todo += [ast.Name(one, ast.Load()) for one in aliases.get(name, ())]
-            case ast.Attribute(value=value) | ast.Subscript(value=value):
-                todo.append(value)
-            case ast.Starred(value=value) | ast.NamedExpr(value=value):
+            case ast.Subscript(value=value) | ast.Starred(value=value):
+                todo += _list_with_elements(value)
+            case ast.Attribute(value=value) | ast.NamedExpr(value=value):
                 todo.append(value)
             case ast.IfExp(body=body, orelse=orelse):
                 todo += [body, orelse]
             case ast.BoolOp(values=values) | ast.Tuple(elts=values) | ast.List(elts=values):
                 todo += values
-            case ast.Call(func=ast.Name(id=name), args=arguments) if name in _PASS_ON:
-                todo += arguments
-            case ast.Call(func=ast.Attribute(attr=name, value=value)):
-                if name in _ITEM | _PARTS or name in chained:
-                    todo.append(value)
+            case ast.Set(elts=values) | ast.Dict(values=values):
+                todo += values
+            case ast.ListComp(elt=value) | ast.SetComp(elt=value) | ast.GeneratorExp(elt=value):
+                todo += _list_elements(value, each.generators, passed_on)
+            case ast.DictComp(value=value):
+                todo += _list_elements(value, each.generators, passed_on)
+            case ast.Call(func=function, args=arguments) as call:
+                todo += passed_on(call)
+                if last_name(function) in _PASS_ON:
+                    todo += [part for one in arguments for part in _list_with_elements(one)]
+                elif isinstance(function, ast.Attribute) and function.attr in _ITEM | _PARTS:
+                    todo += _list_with_elements(function.value)
     return found
+
+
+def _list_elements(
+    node: ast.expr, generators: Iterable[ast.comprehension], passed_on: PassedOn
+) -> list[ast.expr]:
+    """Return what the elements of a comprehension are; its variables mean nothing outside it."""
+    names, found = _find_names(node, {}, passed_on), list[ast.expr]()
+    for one in generators:
+        bound = set(names_bound(one.target))
+        found += [ast.Starred(one.iter)] if bound & names else []
+        names -= bound
+    return found + [ast.Name(name, ast.Load()) for name in names]
+
+
+def _list_with_elements(node: ast.expr) -> list[ast.expr]:
+    """Return an expression, and what stands for the elements of it, if it is the name of a copy."""
+    if isinstance(node, ast.Name) and not node.id.endswith("[]"):
+        return [node, ast.Name(f"{node.id}[]", ast.Load())]
+    return [node]
 
 
 def find_place(node: ast.expr) -> tuple[str, str]:
@@ -57,8 +99,8 @@ def find_place(node: ast.expr) -> tuple[str, str]:
     key = ""
     while True:
         match node:
-            case ast.Attribute(attr=key, value=node):
-                pass
+            case ast.Attribute(attr=name, value=node):
+                key = key if name in _NAMESPACES else name
             case ast.Call(func=ast.Name(id="vars"), args=[node]):
                 pass
             case ast.Call(func=ast.Attribute(attr=name, value=node), args=[key_node, *_]):
@@ -77,12 +119,14 @@ def _read_key(node: ast.expr) -> str:
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
 
 
-def find_aliases(nodes: Iterable[ast.AST], chained: Collection[str] = ()) -> dict[str, set[str]]:
+def find_aliases(
+    nodes: Iterable[ast.AST], passed_on: PassedOn = pass_nothing_on
+) -> dict[str, set[str]]:
     """Return the names that some nodes bind, with those whose objects they may be or are a part of.
 
     Args:
         nodes: Nodes of a statement or a function.
-        chained: Names of methods that return their object.
+        passed_on: As for :func:`find_roots`.
     """
     found: dict[str, set[str]] = {}
     for node in nodes:
@@ -93,21 +137,25 @@ def find_aliases(nodes: Iterable[ast.AST], chained: Collection[str] = ()) -> dic
                 targets = [target]
             case ast.NamedExpr(target=target, value=value):
                 targets = [target]
-            case ast.For(target=target, iter=value) | ast.AsyncFor(target=target, iter=value):
-                targets = [target]
-            case ast.comprehension(target=target, iter=value):
-                targets = [target]
+            case (
+                ast.For(target=target)
+                | ast.AsyncFor(target=target)
+                | ast.comprehension(target=target)
+            ):
+                targets, value = [target], node.iter
             case ast.withitem(context_expr=value, optional_vars=ast.expr() as target):
                 targets = [target]
             case _:
                 continue
-        if isinstance(node, ast.Assign | ast.AnnAssign) and _is_call(value, _COPIES):
-            value = ast.Constant(None)  # another list of the same elements
+        iterates = isinstance(node, ast.For | ast.AsyncFor | ast.comprehension)
+        is_copy = not iterates and _is_copy(value)
         for target in targets:
             for one, part in _pair(target, value):
-                roots = find_roots(part, {}, chained)
+                of = ast.Starred(part) if iterates else part
+                roots = _find_names(of, {}, passed_on)
                 for name in names_bound(one):
-                    found.setdefault(name, set()).update(roots)
+                    found.setdefault(name, set())
+                    found.setdefault(f"{name}[]" if is_copy else name, set()).update(roots)
     return found
 
 
@@ -125,5 +173,9 @@ def _pair(target: ast.expr, value: ast.expr) -> Iterator[tuple[ast.expr, ast.exp
             yield target, value
 
 
-def _is_call(node: ast.expr, names: Collection[str]) -> bool:
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in names
+def _is_copy(node: ast.expr) -> bool:
+    """Return whether this is a new list or dict of what another one has."""
+    match node:
+        case ast.Call(func=ast.Name(id=name)):
+            return name in _COPIES
+    return isinstance(node, ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp)

@@ -8,28 +8,28 @@ PyTorch are known.
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeGuard
-
-from torch import nn
 
 from netlet.nets.aliases import Aliases, find_aliases, find_place, find_roots
 from netlet.nets.patched_classes import list_patched
 from netlet.nets.random_numbers import DRAW, RANDOM, SEED, list_generators, list_imported
 from netlet.nets.script import (
     MUTATING_METHODS,
+    find_root,
     last_name,
     list_parameters,
     list_statements,
     names_bound,
-    pair_arguments,
+    names_used_at_once,
     walk_outside_functions,
 )
+from netlet.nets.script_functions import Function, ScriptFunctions, list_kept
 from netlet.nets.training_code import TrainingCode
 
-_Function = ast.FunctionDef | ast.AsyncFunctionDef
-_Definition = _Function | ast.ClassDef
+_Definition = Function | ast.ClassDef
 _Loop = ast.For | ast.AsyncFor | ast.While
 # A name, and the attribute or key of its object that is changed; empty if that is not known.
 _Change = tuple[str, str]
@@ -38,11 +38,11 @@ _CHANGE_FIRST = {"setattr", "delattr", "setitem", "delitem", "next", "shuffle", 
 _CHANGE_FIRST |= {"heapify", "heappush", "heappop", "heapreplace", "heappushpop", "insort"}
 _CHANGE_FIRST |= {"register_parametrization", "remove_parametrizations", "weight_norm"}
 _CHANGE_FIRST |= {"spectral_norm", "l1_unstructured", "random_unstructured", "ln_structured"}
-_CHANGE_FIRST |= {"random_structured", "custom_from_mask"}
+_CHANGE_FIRST |= {"random_structured", "custom_from_mask", "global_unstructured"}
 # What changes weights only is no part of how a net is made, unless the script does it itself.
 _OF_WEIGHTS = {"apply", "load_state_dict"}
-_OF_MODULES = frozenset(dir(nn.Module))
-# Of these packages, settings are changed, such as torch.backends.cudnn.benchmark.
+_OTHER_PRECISIONS = {"float64", "double", "float16", "half", "bfloat16"}
+# Packages with settings, such as torch.backends.cudnn.benchmark, that most nets do not read.
 _WITH_SETTINGS = {"wandb", "mlflow", "comet_ml", "neptune", "clearml"}
 _WITH_SETTINGS |= {"torch", "numpy", "matplotlib", "pandas", "os", "sys", "warnings", "logging"}
 
@@ -86,8 +86,8 @@ class ScriptEffects:
 
     Attributes:
         changed: For each statement the names whose objects it may change.
-        noted: For each statement names with the attributes and keys that it changes in functions,
-            or while it trains; this matters only to who reads these, and often notes a result.
+        noted: For each statement names with the attributes and keys that matter only to who reads
+            these: settings of packages, and what is known of the data or after the training.
         registered: For each definition what its decorators or ``__init_subclass__`` change, such
             as a dict of all nets, which matters only to who reads that.
 
@@ -97,27 +97,23 @@ class ScriptEffects:
 
     def __init__(self, body: Sequence[ast.stmt]) -> None:
         statements = [*list_statements(ast.Module([*body], []))]
-        self._functions = {n.name: n for n in statements if isinstance(n, _Function)}
-        self._classes = {n.name: n for n in statements if isinstance(n, ast.ClassDef)}
-        self._methods: dict[str, list[_Function]] = {}
-        for one in self._classes.values():
-            for method in one.body:
-                if isinstance(method, _Function):
-                    self._methods.setdefault(method.name, []).append(method)
-        methods = [one for some in self._methods.values() for one in some]
-        self._chained = {one.name for one in methods if _returns_self(one)}
+        self._functions = ScriptFunctions(statements)
+        functions = self._functions.list_all()
         self._imported = list_imported(body)
         self._modules = list_imported(n for n in body if isinstance(n, ast.Import)).keys()
         self._generators = list_generators(body)
-        self._training = TrainingCode(self._functions, self._methods, statements)
-        self._effects = {one: _Effects() for one in (*self._functions.values(), *methods)}
-        self._code = {one: self._prepare(one) for one in self._effects}
+        self._training = TrainingCode(self._functions, statements)
+        self._effects = {one: _Effects() for one in functions}
+        self._code = {one: self._prepare(one) for one in functions}
         self._read_functions()
         self._aliases: dict[str, set[str]] = {}
+        self._results = set[str]()
         found = [self._read_statement(node) for node in body]
-        pairs = zip(found, list_patched(body), strict=True)
-        self.changed = [{name for name, at in one if not at} | patched for one, patched in pairs]
-        self.noted = [{(name, at) for name, at in one if at} for one in found]
+        self.changed = [
+            {name for name, _ in changed} | patched
+            for (changed, _), patched in zip(found, list_patched(body), strict=True)
+        ]
+        self.noted = [noted for _, noted in found]
         self.registered = [self._find_registered(node) for node in body]
 
     def writes(self, node: ast.stmt, name: str) -> bool:
@@ -130,6 +126,14 @@ class ScriptEffects:
         """Return whether a statement trains, reads data or writes; see :class:`TrainingCode`."""
         return self._training.is_in(node)
 
+    def works(self, node: ast.stmt) -> bool:
+        """Return whether a statement does so, or evaluates, or may by an imported function."""
+        calls = (one.func for one in ast.walk(node) if isinstance(one, ast.Call))
+        packages = {self._imported.get(find_root(one), "torch") for one in calls}
+        known = sys.stdlib_module_names | {"torch", "numpy"}
+        is_work = self._training.is_in(node) or self._training.uses_work(node)
+        return is_work or not packages <= known
+
     def _read_functions(self) -> None:
         """Find what the functions do, also those that call each other."""
         order, before = [*self._effects], -1
@@ -139,7 +143,7 @@ class ScriptEffects:
                 self._read_function(function, self._effects[function])
             order.reverse()  # a chain of calls is followed in one direction
 
-    def _read_function(self, function: _Function, effects: _Effects) -> None:
+    def _read_function(self, function: Function, effects: _Effects) -> None:
         """Note what a function changes; those inside it count."""
         code = self._code[function]
         changed = self._find_changed(code.nodes, code.aliases, is_inside=True) | code.places
@@ -147,67 +151,94 @@ class ScriptEffects:
         effects.names |= {one for one in changed if one[0] not in code.local}
         effects.names |= {(name, "") for name in code.declared & code.local}
 
-    def _prepare(self, function: _Function) -> _Code:
+    def _prepare(self, function: Function) -> _Code:
         nodes = [node for statement in function.body for node in ast.walk(statement)]
         parameters = set(list_parameters(function.args))
-        aliases = find_aliases(nodes, self._chained)
-        places = (self._place(node, aliases) for node in _list_set(nodes))
+        aliases = find_aliases(nodes, self._functions.list_passed_on)
+        places = (self._change(node, aliases) for node in _list_set(nodes))
         return _Code(
             nodes=[node for node in nodes if isinstance(node, ast.Call | ast.AugAssign)],
             aliases=aliases,
             places=set[_Change]().union(*places),
             declared={name for n in nodes if isinstance(n, ast.Global) for name in n.names},
             local=parameters | _list_bound(nodes),
-            # A parameter that is set to something else is that from there on.
-            own={name for name in parameters if name in aliases.get(name, {name})},
+            own=list_kept(parameters, aliases),
         )
 
-    def _place(self, node: ast.expr, aliases: Aliases) -> set[_Change]:
-        """Return an object and what of it a node is, by each name of the object."""
+    def _change(self, node: ast.expr, aliases: Aliases) -> set[_Change]:
+        """Return what is changed with the object of a node, by each of its names."""
         root, key = find_place(node)
-        roots = find_roots(node, aliases, self._chained)
+        if isinstance(node, ast.Attribute | ast.Subscript) and _is_set(node):
+            node = node.value
+        roots = find_roots(node, aliases, self._functions.list_passed_on)
         return {(one, key if one == root else "") for one in roots}
 
-    def _read_statement(self, node: ast.stmt) -> set[_Change]:
-        """Return what a statement changes; what trains changes only what it names itself."""
+    def _has_settings(self, name: str) -> bool:
+        return self._imported.get(name) in _WITH_SETTINGS
+
+    def _read_statement(self, node: ast.stmt) -> tuple[set[_Change], set[_Change]]:
+        """Return what a statement changes, and what of it matters only to who reads just that.
+
+        What trains changes only what it names itself, but for attributes in a loop that trains,
+        such as ``args.fold``.
+        """
         if isinstance(node, _Definition):
-            return set()
+            return set(), set()
         nodes = [*walk_outside_functions(node)]
-        own = find_aliases(nodes, self._chained)
-        aliases = {**self._aliases}
+        own = find_aliases(nodes, self._functions.list_passed_on)
+        aliases, replaced = {**self._aliases}, _list_replaced(node)
         for name, roots in own.items():
-            aliases[name] = aliases.get(name, set()) | roots
+            aliases[name] = roots if name in replaced else aliases.get(name, set()) | roots
         calls = any(isinstance(one, ast.Call) for one in nodes)
         trains = calls and self.trains(node)
-        named = self._find_named(nodes)
-        if trains and isinstance(node, _Loop):
-            changed = named
-        elif trains:
-            changed = {(name, "") for name, _ in named}
-        else:
-            changed = {(name, "") for name, _ in named}
+        changed = self._find_mutated(nodes, but_weights=trains)
+        if not (trains and isinstance(node, _Loop)):
+            changed |= set().union(*(self._change(one, {}) for one in _list_set(nodes)))
+        if not trains:
             changed |= self._find_changed(nodes, aliases)
-            for one in _list_set(nodes):
-                changed |= {(root, "") for root in find_roots(one, aliases, self._chained)}
+            changed |= set().union(*(self._change(one, aliases) for one in _list_set(nodes)))
         self._aliases |= own  # names mean something else now
         if trains or (calls and self._training.uses_work(node)):  # notes a result in a setting
             changed = {one for one in changed if one[0] not in self._imported}
-        return {one for one in changed if self._imported.get(one[0]) not in _WITH_SETTINGS}
+        known = {one for one in changed if one[1]}
+        noted = {one for one in changed if self._has_settings(one[0])}
+        if self._follows_training(node, {name for name, _ in changed}):
+            return set(), known
+        if self._training.uses_data(node):
+            noted |= known
+        return changed - noted, noted & known
 
-    def _find_named(self, nodes: Iterable[ast.AST]) -> set[_Change]:
-        """Return what some nodes set, or change by methods, without other names of it."""
-        functions = (n.func for n in nodes if isinstance(n, ast.Call) and self._is_mutating(n))
-        objects = (one.value for one in functions if isinstance(one, ast.Attribute))
-        return {find_place(one) for one in (*_list_set(nodes), *objects)} - {("", "")}
+    def _follows_training(self, node: ast.stmt, changed: set[str]) -> bool:
+        """Return whether a statement reads what training or evaluating above it has bound."""
+        bound = set(names_bound(node))
+        follows = bool((names_used_at_once(node) - bound - changed) & self._results)
+        if follows or self._training.fits(node):
+            self._results |= bound
+        else:
+            self._results -= bound
+        return follows
+
+    def _find_mutated(self, nodes: Iterable[ast.AST], *, but_weights: bool) -> set[_Change]:
+        """Return what some nodes change by methods, without other names of it."""
+        found = set[_Change]()
+        for one in nodes:
+            match one:
+                case ast.Call(func=ast.Attribute(attr=name, value=of)) if self._is_mutating(one):
+                    found |= set() if but_weights and name in _OF_WEIGHTS else self._change(of, {})
+        return found
 
     def _is_mutating(self, call: ast.Call) -> bool:
         """Return whether a call is that of a method that changes its object.
 
         ``os.remove`` is a function of a module instead.
         """
-        if not isinstance(call.func, ast.Attribute) or call.func.attr not in MUTATING_METHODS:
-            return False
-        return not (_is_name(call.func.value) and call.func.value.id in self._modules)
+        match call.func:
+            case ast.Attribute(attr="to"):
+                given = [*call.args, *(one.value for one in call.keywords)]
+                return any(last_name(one) in _OTHER_PRECISIONS for one in given)
+            case ast.Attribute(attr=name, value=of) if name in MUTATING_METHODS:
+                return not (_is_name(of) and of.id in self._modules)
+        return False
 
     def _find_changed(
         self, nodes: Sequence[ast.AST], aliases: Aliases, *, is_inside: bool = False
@@ -219,7 +250,7 @@ class ScriptEffects:
                 found |= self._find_changed_by_call(node, aliases, is_inside=is_inside)
             elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
                 # It may be a list; inside a function, more likely a number or an image.
-                found |= self._place(node.target, {} if is_inside else aliases)
+                found |= self._change(node.target, {} if is_inside else aliases)
         return found
 
     def _find_changed_by_call(
@@ -227,7 +258,7 @@ class ScriptEffects:
     ) -> set[_Change]:
         name, found = last_name(call.func), set[_Change]()
         receiver = call.func.value if isinstance(call.func, ast.Attribute) else None
-        of = self._place(receiver, aliases) if receiver is not None else set[_Change]()
+        of = self._change(receiver, aliases) if receiver is not None else set[_Change]()
         roots = {root for root, _ in of}
         of_module = bool((roots or {name}) & self._imported.keys())
         in_place = name.endswith("_") and not name.startswith("_")
@@ -240,54 +271,53 @@ class ScriptEffects:
             found |= {(root, "") for root in roots & self._generators}
         if of_module and name in SEED:
             found.add((RANDOM, ""))
-        if call.args and (name in _CHANGE_FIRST or (in_place and of_module)):
-            found |= self._place(call.args[0], aliases)
-        for function, passed in self._find_called(call):
-            effects, first = self._effects[function], _first(function)
-            found |= effects.names
-            given = [*passed, *([(first, receiver)] if receiver is not None else [])]
-            for parameter, value in given:
-                keys = {at for one, at in effects.parameters if one == parameter}
-                if keys:
-                    objects = find_roots(value, aliases, self._chained)
-                    found |= {(one, at) for one in objects for at in keys}
+        if call.args and (
+            name in _CHANGE_FIRST or (of_module and (in_place or _is_in_place(call)))
+        ):
+            found |= self._change(call.args[0], aliases)
+        for function, given in self._functions.list_meant(call, aliases):
+            effects = self._effects[function]
+            if not self._training.works(function):
+                found |= effects.names
+                for parameter, value in given:
+                    keys = {at for one, at in effects.parameters if one == parameter}
+                    if keys:
+                        objects = find_roots(value, aliases, self._functions.list_passed_on)
+                        found |= {(one, at) for one in objects for at in keys}
         return found
-
-    def _find_called(
-        self, call: ast.Call
-    ) -> Iterator[tuple[_Function, Iterable[tuple[str, ast.expr]]]]:
-        """Yield the functions of the file that a call may mean, with what it passes to them.
-
-        Those that train, evaluate or do other work are left out.
-        """
-        functions = list[_Function]()
-        if isinstance(call.func, ast.Attribute) and call.func.attr not in _OF_MODULES:
-            functions += self._methods.get(call.func.attr, ())
-        elif _is_name(call.func) and call.func.id in self._functions:
-            functions.append(self._functions[call.func.id])
-        elif _is_name(call.func) and call.func.id in self._classes:
-            inside = self._classes[call.func.id].body
-            made = ("__init__", "__post_init__")
-            functions += [n for n in inside if isinstance(n, _Function) and n.name in made]
-        for one in functions:
-            if not self._training.works(one):
-                is_method = self._functions.get(one.name) is not one
-                yield one, pair_arguments(call, one.args, is_method=is_method)
 
     def _find_registered(self, node: ast.stmt) -> set[str]:
         if not isinstance(node, _Definition):
             return set()
         found = set[str]()
         for decorator in node.decorator_list:
-            called = decorator.func if isinstance(decorator, ast.Call) else decorator
-            if function := self._functions.get(last_name(called)):
-                found |= {name for name, _ in self._effects[function].names}
+            call = decorator if isinstance(decorator, ast.Call) else ast.Call(decorator, [], [])
+            for function, given in self._functions.list_meant(call):
+                effects = self._effects[function]
+                found |= {name for name, _ in effects.names}
+                changed = {name for name, _ in effects.parameters}
+                objects = (value for name, value in given if name in changed)
+                found |= {root for one in objects for root in find_roots(one, {})}
         for base in node.bases if isinstance(node, ast.ClassDef) else ():
-            above = self._classes.get(last_name(base))
+            above = self._functions.classes.get(last_name(base))
             for one in above.body if above else ():
-                if isinstance(one, _Function) and one.name == "__init_subclass__":
+                if isinstance(one, Function) and one.name == "__init_subclass__":
                     found |= {name for name, _ in self._effects[one].names} | {last_name(base)}
         return found
+
+
+def _list_replaced(node: ast.stmt) -> set[str]:
+    """Return the names that a statement sets before it reads them, as a loop its variable."""
+    match node:
+        case ast.For(target=target, iter=value) | ast.Assign(targets=[target], value=value):
+            return set(names_bound(target)) - names_used_at_once(value)
+    return set()
+
+
+def _is_in_place(call: ast.Call) -> bool:
+    """Return whether a call has the argument ``inplace=True``."""
+    values = (one.value for one in call.keywords if one.arg == "inplace")
+    return any(isinstance(one, ast.Constant) and one.value is True for one in values)
 
 
 def _list_bound(nodes: Iterable[ast.AST]) -> set[str]:
@@ -305,21 +335,15 @@ def _measure(effects: _Effects) -> int:
     return len(effects.parameters) + len(effects.names)
 
 
-def _first(function: _Function) -> str:
-    return next(iter(list_parameters(function.args)), "")
-
-
 def _list_set(nodes: Iterable[ast.AST]) -> Iterator[ast.Attribute | ast.Subscript]:
     """Yield the attributes and items that some nodes set or delete."""
     for node in nodes:
-        if isinstance(node, ast.Attribute | ast.Subscript) and not isinstance(node.ctx, ast.Load):
+        if isinstance(node, ast.Attribute | ast.Subscript) and _is_set(node):
             yield node
 
 
-def _returns_self(method: _Function) -> bool:
-    """Return whether a method returns its object, as those of builders do."""
-    returned = (one.value for one in ast.walk(method) if isinstance(one, ast.Return))
-    return any(isinstance(one, ast.Name) and one.id == _first(method) for one in returned)
+def _is_set(node: ast.Attribute | ast.Subscript) -> bool:
+    return not isinstance(node.ctx, ast.Load)
 
 
 def _is_name(node: ast.expr) -> TypeGuard[ast.Name]:

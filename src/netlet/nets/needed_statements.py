@@ -15,6 +15,7 @@ from netlet.nets.random_numbers import RANDOM, list_drawing
 from netlet.nets.script import (
     is_always_kept,
     is_main_guard,
+    last_name,
     names_bound,
     names_used,
     names_used_at_once,
@@ -26,10 +27,8 @@ _Function = ast.FunctionDef | ast.AsyncFunctionDef
 _Definition = _Function | ast.ClassDef
 _Import = ast.Import | ast.ImportFrom
 _Loop = ast.For | ast.AsyncFor | ast.While
-# Attributes that the layers of PyTorch read.
-_OF_LAYERS = frozenset({"weight", "bias", "requires_grad", "p", "stride", "padding"})
-_OF_LAYERS |= {"dilation", "eps", "momentum", "inplace", "forward", "padding_mode", "scale_factor"}
-_EVERY = "**"  # stands for all attributes and keys
+# Functions and methods that read attributes of packages.
+_READ = {"parse_args": "argv", "parse_known_args": "argv", "getenv": "environ"}
 # What may run functions, as ``k[1]`` runs an own ``__getitem__``.
 _Calling = ast.Call | ast.Subscript | ast.Attribute | ast.BinOp | ast.For | ast.With
 
@@ -78,7 +77,7 @@ class _Script:
         self._uses = [names_used(statement) for statement in body]
         self._drawing = list_drawing(body)
         binds = [set(names_bound(statement)) for statement in body]
-        self.binds = _leave_out_users(name, body, binds, self._uses)
+        self.binds = _leave_out_users(name, body, binds, self._uses, self._effects)
         self._sets = [_names_set(statement) for statement in body]
         self._augmented = [_names_augmented(statement) for statement in body]
         self._trains: dict[int, bool] = {}
@@ -91,14 +90,12 @@ class _Script:
         needed = {self._name}.union(*(self._uses[i] for i in kept))
         last_draw = max((i for i in kept if self._drawing[i]), default=-1)
         read = {self._name}.union(*(self._later[i] for i in kept))
-        attributes = _OF_LAYERS.union(*(self._list_attributes(i) for i in kept))
+        attributes = set[str]().union(*(self._list_attributes(i) for i in kept))
+        needed |= {"sys"} if "argv" in attributes else set()
         found = set[int]()
         for i in set(range(len(self._body))) - kept:
-            changes = self._effects.changed[i] | {
-                name
-                for name, at in self._effects.noted[i]
-                if at in attributes or _EVERY in attributes
-            }
+            noted = {name for name, at in self._effects.noted[i] if at in attributes}
+            changes = self._effects.changed[i] | noted
             names = (self.binds[i] | changes) & (needed | ({RANDOM} if i < last_draw else set()))
             late = names - read - changes - self._augmented[i]
             if not isinstance(self._body[i], _Definition | _Import):
@@ -110,7 +107,7 @@ class _Script:
 
     def _list_attributes(self, place: int) -> set[str]:
         if place not in self._attributes:
-            self._attributes[place] = _list_attributes(self._body[place], self._uses[place])
+            self._attributes[place] = _list_attributes(self._body[place])
         return self._attributes[place]
 
     def _is_looked_up(self, name: str, kept: set[int]) -> bool:
@@ -159,17 +156,19 @@ def _leave_out_users(
     body: Sequence[ast.stmt],
     binds: Sequence[set[str]],
     uses: Sequence[set[str]],
+    effects: ScriptEffects,
 ) -> list[set[str]]:
     """Return what each statement binds that the net may depend on.
 
-    A statement that uses the net, such as a loop that trains it with several values, does not
-    count for names that an earlier one has bound.
+    A statement that uses the net and works with it, such as a loop that trains it with several
+    values, does not count for names that an earlier one has bound.
     """
     found, before = list[set[str]](), set[str]()
     for i, statement in enumerate(body):
         defines = isinstance(statement, ast.FunctionDef | ast.ClassDef)
         uses_it = name in before and name in uses[i] and name not in binds[i]
-        found.append(binds[i] - before if uses_it and not defines else binds[i])
+        works = uses_it and not defines and effects.works(statement)
+        found.append(binds[i] - before if works else binds[i])
         before |= binds[i]
     return found
 
@@ -195,24 +194,19 @@ def _names_used_inside(node: ast.stmt) -> set[str]:
     return names_used(inside)
 
 
-def _list_attributes(node: ast.stmt, used: set[str]) -> set[str]:
-    """Return the attributes and keys that a statement reads, of whatever object.
-
-    Args:
-        node: The statement.
-        used: The names that it reads, of which ``**config`` reads every key.
-    """
+def _list_attributes(node: ast.stmt) -> set[str]:
+    """Return the attributes and keys that a statement reads, of whatever object."""
     found = set[str]()
     for one in ast.walk(node):
+        name = last_name(one) if isinstance(one, ast.Name | ast.Attribute) else ""
         if isinstance(one, ast.Attribute) and isinstance(one.ctx, ast.Load):
-            found.add(one.attr)
-        if isinstance(one, ast.keyword) and one.arg is None and isinstance(one.value, ast.Name):
-            found |= {_EVERY} if one.value.id in used else set()
+            found.add(name)
+        found.add(_READ.get(name, ""))
         keys = [one.slice] if isinstance(one, ast.Subscript) else []
         for key in one.args if isinstance(one, ast.Call) else keys:
             if isinstance(key, ast.Constant) and isinstance(key.value, str):
                 found.add(key.value)
-    return found
+    return found - {""}
 
 
 def _names_augmented(node: ast.stmt) -> set[str]:

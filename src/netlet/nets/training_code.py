@@ -5,47 +5,52 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from netlet.nets.script import last_name, list_parameters, names_bound
+from netlet.nets.script import last_name, list_parameters, names_bound, names_used
+from netlet.nets.script_functions import Function, ScriptFunctions
 
-_Function = ast.FunctionDef | ast.AsyncFunctionDef
-# What code calls that trains or loads data.
-_TRAIN = {"backward", "fit", "run_study", "step", "zero_grad"}
-_TRAIN |= {"DataLoader", "MNIST", "FashionMNIST", "CIFAR10", "CIFAR100", "ImageFolder"}
-_TRAIN |= {"urlretrieve", "load_dataset", "read_csv"}
+# What code calls that trains, and what it calls that loads data.
+_FIT = {"backward", "fit", "run_study", "step", "zero_grad"}
+_LOAD = {"DataLoader", "MNIST", "FashionMNIST", "CIFAR10", "CIFAR100", "ImageFolder"}
+_LOAD |= {"urlretrieve", "load_dataset", "read_csv"}
 # What code calls that writes files, draws or asks, and what functions call that evaluate a net.
 _OUTPUT = {"save", "savefig", "imshow", "show", "plot", "makedirs", "mkdir", "write", "writelines"}
 _OUTPUT |= {"dump", "rmtree", "unlink", "input", "getpass", "system", "to_csv", "export"}
 _EVALUATE = {"no_grad", "inference_mode", "eval"}
+# What puts a module into a net, and takes a new one.
+_PUT = {"setattr", "add_module", "register_module", "set_submodule"}
 
 
 class TrainingCode:
     """The functions of a script that train or do other work, also in those that they use.
 
     Args:
-        functions: All functions of the script by their names.
-        methods: The methods of its classes by their names.
+        functions: The functions and methods of the script.
         statements: All its statements, also those in blocks.
     """
 
-    def __init__(
-        self,
-        functions: Mapping[str, _Function],
-        methods: Mapping[str, Sequence[_Function]],
-        statements: Sequence[ast.stmt],
-    ) -> None:
-        self._functions, self._methods = functions, methods
+    def __init__(self, functions: ScriptFunctions, statements: Sequence[ast.stmt]) -> None:
+        self._functions, self._methods = functions.by_name, functions.methods
         assigned = [n for n in statements if isinstance(n, ast.Assign | ast.AnnAssign | ast.For)]
         bound = {one: set(names_bound(one)) for one in assigned}
-        self._variables = set().union(*bound.values()) - functions.keys()
-        everything = [*functions.values(), *(one for some in methods.values() for one in some)]
+        makers = {name for one, names in bound.items() if _is_of_class(one) for name in names}
+        self._variables = set().union(*bound.values()) - self._functions.keys() - makers
+        everything = functions.list_all()
         uses = {one: set(self._list_used(_list_calls(one), one)) for one in everything}
         self._training = _spread(uses, (one for one in everything if _calls(one, self._known())))
         self._working = _spread(uses, (one for one in everything if self._works(one)))
+        fitting = _FIT - self._functions.keys() | _EVALUATE
+        self._fitting = _spread(uses, (one for one in everything if _calls(one, fitting)))
         self._data = set[str]()
+        loading = _spread(uses, (one for one in everything if _calls(one, _LOAD))) - self._fitting
         for one, names in bound.items():
-            head: list[ast.AST] = [one.iter] if isinstance(one, ast.For) else [one]
-            if any(_calls(part, self._known()) or self._reads_data(part) for part in head):
+            head: ast.AST = one.iter if isinstance(one, ast.For) else one
+            used = self._list_used(_list_calls(head), head)
+            loads = _calls(head, self._known()) or any(each in loading for each in used)
+            if loads or self._reads_data(head):
                 self._data |= names
+
+        reading = (one for one in everything if self._data and names_used(one) & self._data)
+        self._reading = _spread(uses, reading)
 
     def is_in(self, statement: ast.stmt) -> bool:
         """Return whether a statement trains, reads data or writes, or uses functions that train."""
@@ -65,20 +70,37 @@ class TrainingCode:
         used = self._list_used(_list_calls(statement), statement)
         return any(one in self._working for one in used)
 
-    def works(self, function: _Function) -> bool:
+    def uses_data(self, statement: ast.stmt) -> bool:
+        """Return whether a statement uses functions that read data which the script has loaded."""
+        used = self._list_used(_list_calls(statement), statement)
+        return any(one in self._reading for one in used)
+
+    def fits(self, statement: ast.stmt) -> bool:
+        """Return whether a statement trains or evaluates a net, or uses functions that do."""
+        calls = _list_calls(statement)
+        return any(last_name(one.func) in _FIT - self._functions.keys() for one in calls) or any(
+            one in self._fitting for one in self._list_used(calls, statement)
+        )
+
+    def works(self, function: Function) -> bool:
         """Return whether a function trains, evaluates, writes files or draws."""
         return function in self._working
 
     def _known(self) -> set[str]:
-        return _TRAIN - self._functions.keys()
+        return (_FIT | _LOAD) - self._functions.keys()
 
-    def _works(self, function: _Function) -> bool:
-        """Return whether a function does work by itself; it runs a net if it calls a variable."""
+    def _works(self, function: Function) -> bool:
+        """Return whether a function does work by itself; it runs a net if it calls a variable.
+
+        If it passes nothing, or puts what is returned into a net, it makes a layer of a class.
+        """
         nets = self._variables | set(list_parameters(function.args))
-        called = {one.func.id for one in _list_calls(function) if isinstance(one.func, ast.Name)}
-        return bool(called & nets) or _calls(function, self._known() | _OUTPUT | _EVALUATE)
+        calls = (one for one in _list_calls(function) if one.args or one.keywords)
+        runs = {one for one in calls if isinstance(one.func, ast.Name) and one.func.id in nets}
+        is_known = _calls(function, self._known() | _OUTPUT | _EVALUATE)
+        return is_known or bool(runs - _list_put(function))
 
-    def _list_used(self, calls: Iterable[ast.Call], node: ast.stmt) -> Iterator[_Function]:
+    def _list_used(self, calls: Iterable[ast.Call], node: ast.AST) -> Iterator[Function]:
         """Yield the functions that a statement names, and the methods that it may call."""
         for one in ast.walk(node) if self._functions else ():
             if isinstance(one, ast.Name) and one.id in self._functions:
@@ -88,9 +110,37 @@ class TrainingCode:
                 yield from self._methods.get(call.func.attr, ())
 
 
-def _spread(uses: Mapping[_Function, set[_Function]], first: Iterable[_Function]) -> set[_Function]:
+def _is_of_class(node: ast.stmt) -> bool:
+    """Return whether a name is given to a class or its partial, as in ``act = nn.ReLU``."""
+    match getattr(node, "value", None):
+        case ast.Name() | ast.Attribute() as value:
+            return last_name(value)[:1].isupper()
+        case ast.Call(func=called):
+            return last_name(called) == "partial"
+    return False
+
+
+def _list_put(function: Function) -> set[ast.expr]:
+    """Return what a function puts into a net, as in ``net.head = new(8, 10)``."""
+    found = set[ast.expr]()
+    for one in ast.walk(function):
+        if isinstance(one, ast.Call) and last_name(one.func) in _PUT:
+            found |= set(one.args)
+        elif isinstance(one, ast.Assign) and any(map(_is_place_of_module, one.targets)):
+            found.add(one.value)
+    return found
+
+
+def _is_place_of_module(target: ast.expr) -> bool:
+    """Return whether this is ``net.name`` or ``net._modules[name]``."""
+    if isinstance(target, ast.Subscript):
+        return last_name(target.value) == "_modules"
+    return isinstance(target, ast.Attribute)
+
+
+def _spread(uses: Mapping[Function, set[Function]], first: Iterable[Function]) -> set[Function]:
     """Return some functions, and those that use them."""
-    found, users = set(first), dict[_Function, list[_Function]]()
+    found, users = set(first), dict[Function, list[Function]]()
     for user, used in uses.items():
         for one in used:
             users.setdefault(one, []).append(user)
