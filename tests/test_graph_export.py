@@ -36,13 +36,17 @@ from netlet.export import (
     export_onnx,
     export_page,
     fold_graph,
+    int8_reference,
     quantize_onnx,
     reference,
     select_calibration_images,
     select_verification_images,
     trace_model,
 )
+from netlet.export.calibration import limit_constant_inputs, measure_channels
 from netlet.export.inference_graph import Convolution, Pooling
+from netlet.export.int8_loss import describe_int8_loss
+from netlet.export.quantize import quantize_graph
 from netlet.export.result import check_int8
 from netlet.nets import NETS, build, save_weights
 from netlet.nets.outputs import extract_logits
@@ -678,6 +682,97 @@ def test_int8_onnx_loses_little_accuracy(name: str) -> None:
     assert (metadata["precision"], metadata["digest"]) == ("int8", model.digest)
 
 
+def net_with_dead_units(
+    activation: type[nn.Module], next_layer: nn.Module, shift: float = -20.0
+) -> TracedModel:
+    """Return a net with batch norm after an activation; two channels do not depend on the image."""
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(1, 8, 3, stride=2),
+        activation(),
+        nn.BatchNorm2d(8, momentum=None),
+        next_layer,
+        nn.AdaptiveAvgPool2d(2),
+        nn.Flatten(),
+        nn.LazyLinear(10),
+    )
+    with torch.no_grad():
+        net[0].bias[:2] += shift
+        net.train()(normalize(images(300), Recipe()))
+    assert net[2].running_var[:2].max() < 1e-6 < 1e-3 < net[2].running_var[2:].max()
+    digits_only = tuple("0123456789")
+    return trace_model(
+        TrainedNet("dead", net.eval(), SHAPE, digits_only, 0.1307, 0.3081, None, None)
+    )
+
+
+DEAD_UNITS = {
+    "a convolution": (nn.ReLU, nn.Conv2d(8, 16, 3)),
+    "a padded convolution": (nn.ReLU, nn.Conv2d(8, 16, 3, padding=1)),
+    "a pointwise convolution": (nn.ReLU6, nn.Conv2d(8, 16, 1)),
+    "a depthwise convolution": (nn.ReLU, nn.Conv2d(8, 8, 3, groups=8)),
+    "a padded depthwise convolution": (nn.Hardswish, nn.Conv2d(8, 8, 3, padding=1, groups=8)),
+    "groups": (nn.ReLU, nn.Conv2d(8, 16, 3, groups=4)),
+    "saturated units": (nn.Tanh, nn.Conv2d(8, 16, 3)),
+}
+
+
+@pytest.mark.parametrize("case", DEAD_UNITS)
+def test_dead_units_before_batch_norm_cost_int8_no_accuracy(case: str) -> None:
+    model = net_with_dead_units(*DEAD_UNITS[case])
+    expected = reference.compute_logits(model.graph, images(60))
+    quantized = quantize_graph(model.graph, images(60))
+    found = int8_reference.numpy_predictor(quantized)(images(60))
+    error = (found - expected).square().mean().sqrt() / expected.std(0).mean()
+    assert error < 0.15
+
+
+def test_dead_units_before_batch_norm_cost_int8_onnx_no_accuracy(tmp_path: Path) -> None:
+    model = net_with_dead_units(*DEAD_UNITS["a convolution"])
+    path = tmp_path / "dead.onnx"
+    export_onnx(model, path, digits(), int8=True, max_accuracy_drop=100.0)
+    expected = reference.compute_logits(model.graph, images(60))
+    found = OnnxPredictor(onnx.load(path))(images(60))
+    assert (found - expected).square().mean().sqrt() / expected.std(0).mean() < 0.15
+
+
+def test_weights_of_nets_without_dead_units_are_left_as_they_are() -> None:
+    for name in ("speck", "mote", "crest"):
+        graph = trace_model(load_trained_net(name)).graph
+        assert limit_constant_inputs(graph, measure_channels(graph, images(60))) is graph
+
+
+def test_constant_inputs_are_limited_without_changing_the_logits() -> None:
+    for case in DEAD_UNITS.values():
+        graph = net_with_dead_units(*case).graph
+        limited = limit_constant_inputs(graph, measure_channels(graph, images(60)))
+        weights = [
+            max(float(np.abs(layer.weight).max()) for layer in each.convolutions())
+            for each in (graph, limited)
+        ]
+        assert weights[0] > 5 * weights[1]
+        torch.testing.assert_close(
+            reference.compute_logits(limited, images(60)),
+            reference.compute_logits(graph, images(60)),
+            atol=1e-3,
+            rtol=1e-3,
+        )
+
+
+def test_the_layer_that_costs_int8_most_is_named() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(784, 20), nn.ReLU(), nn.Linear(20, 10)).eval()
+    with torch.no_grad():
+        net[1].weight[0] /= 300
+        net[1].bias[0] = 0.01
+        net[3].weight[:, 0] *= 3_000
+    model = trace_model(TrainedNet("uneven", net, SHAPE, tuple("0123456789"), 0.0, 1.0, None, None))
+    text = describe_int8_loss(model.graph, images(40))
+    assert re.search(r"the (weights of 3|output of 1)\b.* share one scale, .* times ", text), text
+    with pytest.raises(ExportError, match="because of conv1; nothing was written; raise --max"):
+        check_int8(lose(8), describe_loss=lambda: "because of conv1")
+
+
 def test_int8_that_loses_too_much_accuracy_is_refused() -> None:
     lost = Verification(
         "scribble", 1_000, 900, 1.0, 9.0, Score("test", 990, 1_000), Score("test", 985, 1_000)
@@ -777,8 +872,13 @@ def test_images_of_another_shape_are_refused() -> None:
     one = trace_model(TrainedNet("one", net, (1, 28, 28), tuple("ab"), 0.0, 1.0, None, None))
     for dataset in (digits(), None):
         for select in (select_verification_images, select_calibration_images):
-            with pytest.raises(ExportError, match=r"one has 1 output, .* by Linear\(n, 2\)"):
+            with pytest.raises(ExportError, match=r"one has 1 output, .* by Linear\(n, 2\)") as e:
                 select(one, dataset)
+            # Both steps at once: with two outputs, the net would not fit a data set of ten classes.
+            says = "scribble has 10 classes, so pass the data set with 2 with --dataset" in str(
+                e.value
+            )
+            assert says == (dataset is not None), e.value
 
 
 def test_export_from_the_command_line(netlet: Netlet, digits_file: Path) -> None:

@@ -22,6 +22,7 @@ from netlet.export.c_program import generate_program
 from netlet.export.c_size import MeasuredSize, measure_size
 from netlet.export.example_images import choose_images, describe_left_out, label_by_net
 from netlet.export.image_selection import select_calibration_images, select_verification_images
+from netlet.export.int8_loss import describe_int8_loss
 from netlet.export.int8_reference import numpy_predictor
 from netlet.export.kept_example import describe_misfits, describe_stale
 from netlet.export.progress import OnProgress, ignore_progress
@@ -165,7 +166,9 @@ def make_program(
         if quantized is None:
             check_float32(verification, "C program")
         else:
-            check_int8(verification, max_accuracy_drop)
+            check_int8(
+                verification, max_accuracy_drop, lambda: describe_int8_loss(model.graph, images)
+            )
     if options.target:
         on_progress(f"measuring for {options.target}")
     if options.target or compiled:

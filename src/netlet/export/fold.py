@@ -99,10 +99,7 @@ def _fold_scale_into_next_convolution(graph: InferenceGraph, index: int) -> Infe
     reader_index, conv = reader
     if not isinstance(conv, Convolution) or any(conv.padding):
         return None
-    out, per_group, *_ = conv.weight.shape
-    # Input channel i of output channel o is channel (group of o) * per_group + i of the input.
-    group = np.arange(out) // (out // conv.groups)
-    channels = group[:, None] * per_group + np.arange(per_group)
+    channels = conv.input_channels
     factor, shift = scale.weight.reshape(-1)[channels], scale.bias[channels]
     bias = conv.bias + (conv.weight.sum((2, 3)) * shift).sum(1)
     merged = dataclasses.replace(

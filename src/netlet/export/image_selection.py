@@ -15,6 +15,7 @@ _VERIFICATION_IMAGES = 1_000  # at least, if the data set has as many
 _CALIBRATION_IMAGES = 1_000
 _DIGIT_DATASETS = ("mnist", "qmnist", "scribble")
 _DIGITS = 10
+_LEAST_CLASSES = 2
 _SEED = 7_000  # of the random selection
 
 
@@ -34,7 +35,7 @@ def select_verification_images(model: TracedModel, dataset: Dataset | None) -> t
         ExportError: The data set's image shape or classes are not those of the net, or it has a
             single output.
     """
-    _refuse_one_output(model)
+    _refuse_one_output(model, dataset)
     if dataset is None:
         digits = _make_digits(model, seed=0)
         if was_trained_on_digits(model):
@@ -67,7 +68,7 @@ def select_calibration_images(
         ExportError: The data set does not fit the net, or there are no images like those that the
             net was trained on, or it has a single output.
     """
-    _refuse_one_output(model)
+    _refuse_one_output(model, dataset)
     if dataset is None:
         require_digits(model, model.source.name)
         return "scribble train", _make_digits(model, seed=1).images
@@ -105,13 +106,20 @@ def _sample(split: Split, number: int) -> Split:
     return split.take(order[:number])
 
 
-def _refuse_one_output(model: TracedModel) -> None:
+def _refuse_one_output(model: TracedModel, dataset: Dataset | None) -> None:
     """Refuse a net whose predictions are all the same, so that they show nothing."""
-    if model.graph.classes == 1:
-        raise ExportError(
-            f"{model.source.name} has 1 output, but a net for 2 classes needs 2; replace its last "
-            "layer, Linear(n, 1), by Linear(n, 2), and train it again"
+    if model.graph.classes != 1:
+        return
+    other = ""
+    if dataset is not None and dataset.classes != _LEAST_CLASSES:
+        other = (
+            f"; {dataset.name} has {dataset.classes} classes, so pass the data set with 2 with "
+            "--dataset (dataset in Python)"
         )
+    raise ExportError(
+        f"{model.source.name} has 1 output, but a net for 2 classes needs 2; replace its last "
+        f"layer, Linear(n, 1), by Linear(n, 2), and train it again{other}"
+    )
 
 
 def _check_dataset(model: TracedModel, dataset: Dataset) -> None:

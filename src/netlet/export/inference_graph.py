@@ -98,6 +98,14 @@ class Convolution(Layer):
         return int(self.weight.shape[2]), int(self.weight.shape[3])
 
     @property
+    def input_channels(self) -> NDArray[np.intp]:
+        """Which channel of the input each weight of an output channel belongs to: O I/groups."""
+        out, per_group, *_ = self.weight.shape
+        group = np.arange(out) // (out // self.groups)
+        channels: NDArray[np.intp] = group[:, None] * per_group + np.arange(per_group)
+        return channels
+
+    @property
     def is_depthwise(self) -> bool:
         """Whether each output channel is computed from the input channel with its number alone."""
         return bool(self.weight.shape[1] == 1 and self.groups == self.weight.shape[0])

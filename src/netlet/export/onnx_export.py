@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from netlet.data import Dataset
 from netlet.errors import ExportError, check_argument
+from netlet.export.calibration import limit_constant_inputs, measure_channels
 from netlet.export.image_selection import select_calibration_images, select_verification_images
 from netlet.export.input_words import describe_levels
+from netlet.export.int8_loss import describe_int8_loss
 from netlet.export.onnx_model import InputType, build_onnx
 from netlet.export.onnx_runtime import OnnxPredictor, quantize_onnx
 from netlet.export.progress import OnProgress, ignore_progress
@@ -68,13 +71,14 @@ def export_onnx(
             f"{image_set}; in float32 it is {proto.ByteSize():,} bytes"
         )
         on_progress(f"calibrating on {len(images):,} images")
-        proto = quantize_onnx(proto, images)
+        graph = limit_constant_inputs(model.graph, measure_channels(model.graph, images))
+        proto = quantize_onnx(build_onnx(dataclasses.replace(model, graph=graph)), images)
     image_set, split = select_verification_images(model, dataset)
     predict = OnnxPredictor(proto)
     verification = compare_with_pytorch(model, predict, image_set, split, on_progress)
     check_recorded_score(model, dataset, verification)
     if int8:
-        check_int8(verification, max_accuracy_drop)
+        check_int8(verification, max_accuracy_drop, lambda: describe_int8_loss(model.graph, images))
     else:
         check_float32(verification, "ONNX model")
     size = write_files({path: proto.SerializeToString()})

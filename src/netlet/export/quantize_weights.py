@@ -26,7 +26,7 @@ from netlet.errors import ExportError
 from netlet.export.inference_graph import Convolution, Floats
 
 QMAX = 255  # the largest integer of a feature map
-_WEIGHT_MAX = 127
+WEIGHT_MAX = 127
 _BITS = 16  # that a product of a sum and a multiplier is shifted by
 # The shift leaves at least 2**16 / 8192 = 8 units for one of the output. Below the least
 # multiplier, the largest 16-bit number would not reach the largest output.
@@ -123,7 +123,7 @@ def quantize_narrow(
     while True:
         weight = _round_to_sum(taps / (multipliers * unit)[:, None])
         too_large = np.abs(weight).sum(1) > _NARROW_WEIGHTS
-        too_large |= np.abs(weight).max(1) > _WEIGHT_MAX
+        too_large |= np.abs(weight).max(1) > WEIGHT_MAX
         if not too_large.any():
             break
         multipliers[too_large] += 1
@@ -147,7 +147,7 @@ def natural_scales(layer: Convolution, read: QuantParams) -> Floats:
     weight, bias = layer.weight.astype(np.float64), layer.bias.astype(np.float64)
     # In a channel with tiny weights and a large bias, the bias sets the scale: it fits 32 bits.
     scales: Floats = np.maximum(
-        np.abs(weight).max((1, 2, 3)) / _WEIGHT_MAX, np.abs(bias) / (read.scale * 2.0**29)
+        np.abs(weight).max((1, 2, 3)) / WEIGHT_MAX, np.abs(bias) / (read.scale * 2.0**29)
     )
     return scales
 
@@ -180,9 +180,7 @@ def check_sums(
 
 def _narrow_scales(layer: Convolution) -> Floats:
     magnitudes = np.abs(layer.weight.astype(np.float64)).reshape(len(layer.weight), -1)
-    scales: Floats = np.maximum(
-        magnitudes.sum(1) / _NARROW_WEIGHTS, magnitudes.max(1) / _WEIGHT_MAX
-    )
+    scales: Floats = np.maximum(magnitudes.sum(1) / _NARROW_WEIGHTS, magnitudes.max(1) / WEIGHT_MAX)
     return scales
 
 

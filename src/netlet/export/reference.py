@@ -56,12 +56,25 @@ def compute_maps(
         images: uint8, ``N C H W``.
         dtype: To compute in.
     """
-    maps = [images.to(dtype)]
+    return compute_maps_from(graph, [images.to(dtype)], 0)
+
+
+def compute_maps_from(
+    graph: InferenceGraph, maps: list[torch.Tensor], index: int
+) -> list[torch.Tensor]:
+    """Return all feature maps, of which the first are given.
+
+    Args:
+        graph: The graph.
+        maps: The images and the outputs of the layers before ``index``; further ones are ignored.
+        index: Of the first layer to run.
+    """
+    maps = maps[: index + 1]
     with torch.inference_mode():
-        for layer in graph.layers:
+        for layer in graph.layers[index:]:
             if isinstance(layer, Constant):
-                values = torch.from_numpy(layer.values).to(dtype)
-                maps.append(values.expand(len(images), *layer.shape))
+                values = torch.from_numpy(layer.values).to(maps[0].dtype)
+                maps.append(values.expand(len(maps[0]), *layer.shape))
                 continue
             maps.append(_run_layer(layer, [maps[number] for number in layer.inputs]))
     return maps

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -113,13 +113,18 @@ def check_float32(verification: Verification, target: str) -> None:
         )
 
 
-def check_int8(verification: Verification, max_accuracy_drop: float | None = None) -> None:
+def check_int8(
+    verification: Verification,
+    max_accuracy_drop: float | None = None,
+    describe_loss: Callable[[], str] = str,
+) -> None:
     """Check that an int8 export does not lose too much accuracy.
 
     Args:
         verification: The verification of the export.
         max_accuracy_drop: In percentage points; infinite accepts any loss. None: 0.1, or a single
             image if that is more.
+        describe_loss: Called if it loses more; returns where, for the message.
 
     Raises:
         ExportError: It loses more.
@@ -130,11 +135,12 @@ def check_int8(verification: Verification, max_accuracy_drop: float | None = Non
         limit = max(MAX_ACCURACY_DROP, round(100 / total, 6))
         one = f" (one of {total:,} images)" if limit > MAX_ACCURACY_DROP else ""
     if verification.accuracy_drop > limit:
+        where = f"{text}; " if (text := describe_loss()) else ""
         raise ExportError(
             f"int8 loses {verification.accuracy_drop:.2f} points of accuracy on "
             f"{verification.scored_set} ({verification.pytorch.percent:.2f}% before, "
-            f"{verification.export.percent:.2f}% after), more than {limit:.3g}{one}; nothing "
-            "was written; raise --max-loss or pass --force (max_accuracy_drop in Python)"
+            f"{verification.export.percent:.2f}% after), more than {limit:.3g}{one}; {where}"
+            "nothing was written; raise --max-loss or pass --force (max_accuracy_drop in Python)"
         )
 
 
