@@ -40,6 +40,16 @@ def fail(path: Path) -> str:
     return message
 
 
+def test_a_class_of_a_notebook_gets_the_same_message() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            self.conv = nn.Conv2d(1, 10, 3)
+
+    with pytest.raises(NetError, match=r"assigns layers before it has called super\(\)") as caught:
+        build(Net, seed=0)
+    assert isinstance(caught.value.__cause__, AttributeError)
+
+
 def indent(text: str, spaces: int) -> str:
     return "".join(f"{' ' * spaces}{line}" for line in text.splitlines(keepends=True))
 

@@ -28,7 +28,7 @@ from netlet import nets, records
 from netlet.budgets import Budget, budget_from_json
 from netlet.cli import main
 from netlet.data import SOURCES, Dataset, Source
-from netlet.errors import NetletWarning, TrainingError
+from netlet.errors import DamagedRecordError, NetletWarning, RecordError, TrainingError
 from netlet.nets import find_net
 from netlet.nets.weights import weights_digest
 from netlet.recipes import Recipe, recipe_from_json
@@ -715,6 +715,12 @@ def test_a_run_that_python_started_is_resumed_by_its_folder(
     assert (code, f"unfinished runs resume with '{call}'" in out) == (0, True), err
     code, _, err = command("train", "--resume", "run")
     assert (code, err.strip().endswith(call)) == (2, True), err
+    for load in (records.load_run, records.load_study, records.find_study):
+        with pytest.raises(
+            RecordError, match=r"run: the run is not finished; 'netlet runs' says how"
+        ) as refused:
+            load(folder)
+        assert not isinstance(refused.value, DamagedRecordError)
     with pytest.raises(TrainingError, match=r'exists; pass resume=".*run" to go on, choose'):
         fit(netlet.build(flat_net, 0), blob_data, FAST, callbacks=[Recorder(folder)])
     resumed = fit(netlet.build(flat_net, 0), blob_data, FAST, resume=str(folder))

@@ -108,6 +108,22 @@ BODIES: dict[str, tuple[nn.Module, ...]] = {
     "pixel unshuffle": (nn.PixelUnshuffle(2), nn.Conv2d(4, 8, 3), conv(stride=2)),
     "pixel shuffle": (stem(), nn.PixelShuffle(2), nn.Conv2d(2, 8, 3, stride=3)),
     "transposed convolution": (stem(), nn.ConvTranspose2d(8, 8, 3, stride=2), conv(stride=2)),
+    "transposed after a stride": (
+        stem(stride=4),
+        nn.ConvTranspose2d(8, 8, 3, 2, 1, 1),
+        nn.ConvTranspose2d(8, 8, 4, 2, 1),
+        conv(),
+    ),
+    "transposed with gaps and dilation": (
+        stem(stride=3),
+        nn.ConvTranspose2d(8, 8, 2, 3, groups=8),
+        nn.ConvTranspose2d(8, 8, 3, dilation=2),
+    ),
+    "transposed by a function": (
+        stem(stride=2),
+        Own(lambda x: F.conv_transpose2d(x, x.new_ones(8, 8, 5, 5), stride=2)),
+        conv(),
+    ),
     "one dimension": (nn.Flatten(2), nn.Conv1d(1, 8, 5, stride=3), nn.MaxPool1d(2)),
     "three dimensions": (
         nn.Unflatten(1, (1, 1)),

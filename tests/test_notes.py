@@ -428,6 +428,11 @@ class PredictedClass(Maps):
         return super().forward(x).mean((2, 3)).argmax(1)
 
 
+class OneNumber(Maps):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x).mean()
+
+
 class KeptDimensions(Maps):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return super().forward(x).mean((2, 3), keepdim=True)
@@ -449,6 +454,12 @@ class KeptDimensions(Maps):
             "into a row",
         ),
         (PredictedClass, "0 rows: 1", "return the scores of all classes, not the predicted class"),
+        (
+            OneNumber,
+            "0 rows: a number",
+            "return a row of scores for each image, as in x.mean((2, 3)): x.mean() averages the "
+            "images and the classes, too",
+        ),
     ],
 )
 def test_a_net_that_returns_no_row_of_scores_fails_where_it_is_scored(

@@ -14,7 +14,7 @@ from helpers import ROOT, Netlet, set_options
 
 from netlet import nets, records
 from netlet.data import Dataset
-from netlet.errors import NetError, RecordError
+from netlet.errors import NetError, RecipeError, RecordError
 from netlet.evaluation import compute_logits
 from netlet.experiments import load_trained_net
 
@@ -50,6 +50,22 @@ def test_a_net_of_gray_levels_normalizes_them_itself(digits: torch.Tensor) -> No
         expected = net(net.input_format.prepare(digits))
         for images in (digits, digits.float() / 255, gray.input_format.prepare(digits)):
             assert gray(images).equal(expected)
+
+
+def test_weights_of_a_file_can_have_another_normalization(tmp_path: Path) -> None:
+    file, levels = tmp_path / "own.pt", torch.rand(2, 1, 28, 28)
+    torch.save(nets.load("speck").state_dict(), file)
+    own = nets.load("speck", file, mean=0, std=1)
+    assert (own.input_format.mean, own.input_format.std) == (0, 1)
+    assert own.input_format.prepare(levels).equal(levels)
+    gray = nets.load("speck", file, mean=0.5, std=0.5, gray_levels=True)
+    with torch.inference_mode():
+        assert gray(levels).equal(own((levels - 0.5) / 0.5))
+    assert nets.load("speck", mean=0.1307, std=0.3081).input_format.mean == 0.1307
+    with pytest.raises(NetError, match=r"speck: was trained with mean 0\.1307, std 0\.3081, not "):
+        nets.load("speck", mean=0, std=1)
+    with pytest.raises(RecipeError, match="std"):
+        nets.load("speck", file, std=0)
 
 
 def test_the_input_format_says_what_a_net_takes() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from fixtures.field_nets import random_net
+from fixtures.field_nets import Apply, random_net
 from helpers import few_fast
 from torch import nn
 from torch.nn import functional as F
@@ -369,3 +369,85 @@ def test_branches_with_different_fields_are_one_position_of_a_dense_layer() -> N
         assert row.r_out == tuple(
             r + (k - 1) * j for r, k, j in zip(row.r_in, row.k, row.j_in, strict=True)
         )
+
+
+def _repeat_positions(x: torch.Tensor) -> torch.Tensor:
+    return x.repeat_interleave(2, 2).repeat_interleave(3, 3)
+
+
+def _excite(x: torch.Tensor) -> torch.Tensor:
+    return x * x.mean((2, 3), keepdim=True).sigmoid()
+
+
+def _join_with_its_average(x: torch.Tensor) -> torch.Tensor:
+    return torch.cat([x, F.interpolate(F.avg_pool2d(x, 2), size=x.shape[2:])], 1)
+
+
+def _unpool(x: torch.Tensor) -> torch.Tensor:
+    return F.max_unpool2d(*F.max_pool2d(x, 2, return_indices=True), 2)
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        (nn.ConvTranspose2d(4, 4, 2, 2),),
+        (nn.ConvTranspose2d(4, 4, 3, 2, 1, 1), nn.Conv2d(4, 4, (3, 2)), nn.MaxPool2d(2)),
+        (nn.ConvTranspose2d(4, 4, 5, padding=2), nn.Conv2d(4, 4, 3)),
+        (nn.Upsample(scale_factor=2),),
+        (nn.Upsample(scale_factor=2, mode="bilinear"), nn.ReLU(), nn.Dropout(0.1)),
+        (Apply(lambda x: F.interpolate(x, (39, 30), mode="bicubic")),),
+        (Apply(lambda x: F.interpolate(x, 7, mode="area")),),
+        (nn.PixelShuffle(2),),
+        (nn.PixelUnshuffle(2),),
+        (nn.Unfold(2, stride=2), nn.Fold((26, 24), 2, stride=2)),
+        (nn.Conv2d(4, 36, 1), nn.Flatten(2), nn.Fold((78, 72), 3, stride=3)),
+        (nn.AdaptiveAvgPool2d((7, 5)),),
+        (Apply(_unpool),),
+        (Apply(_repeat_positions),),
+        (Apply(lambda x: x + x.flip(3)),),
+        (Apply(_join_with_its_average),),
+        (Apply(_excite),),
+        (nn.GroupNorm(2, 4),),
+        (nn.InstanceNorm2d(4), nn.Conv2d(4, 4, 3), nn.Softmax(3)),
+    ],
+)
+def test_a_dense_layer_covers_the_map_that_is_flattened(layers: tuple[nn.Module, ...]) -> None:
+    body = nn.Sequential(nn.Conv2d(1, 4, (3, 5)), *layers).eval()
+    size = tuple(body(torch.zeros(1, 1, 28, 28)).shape[2:])
+    net = nn.Sequential(body, nn.Flatten(), nn.Dropout(0.1), nn.LazyLinear(10))
+    last = receptive_field(net).rows[-1]
+    assert (last.name, last.n_in, last.k, last.n_out) == ("3", size, size, (1, 1))
+
+
+def test_a_dense_layer_counts_positions_along_the_axes_of_the_image() -> None:
+    upsampled = (nn.Conv2d(1, 4, (3, 5)), nn.Upsample(scale_factor=2))
+    for layers, size in (
+        ((Apply(lambda x: x.transpose(2, 3).flatten(1)),), (52, 48)),
+        ((Apply(lambda x: x.permute(0, 2, 3, 1).relu().flatten(1)),), (52, 48)),
+        ((Apply(lambda x: x.mean(2)),), (1, 48)),
+        ((Apply(lambda x: x.permute(0, 2, 3, 1)),), (1, 1)),
+        ((Apply(lambda x: x.flatten(2).mT), nn.LayerNorm(4), Apply(lambda x: x.mT)), (52, 48)),
+    ):
+        found = receptive_field(nn.Sequential(*upsampled, *layers, nn.LazyLinear(10)))
+        assert found.rows[-1].n_in == size, found
+
+
+@pytest.mark.parametrize(
+    ("k", "s", "p", "extra", "d"),
+    [(2, 2, 0, 0, 1), (3, 2, 1, 1, 1), (4, 2, 1, 0, 1), (3, 1, 1, 0, 2), (5, 3, 0, 2, 1)],
+)
+def test_a_transposed_convolution_has_a_row_whose_field_is_that_of_its_gradient(
+    k: int, s: int, p: int, extra: int, d: int
+) -> None:
+    net = nn.Sequential(
+        nn.Conv2d(1, 2, 3, stride=6), nn.ConvTranspose2d(2, 2, k, s, p, extra, dilation=d)
+    )
+    shape = (1, 64, 64)
+    row = receptive_field(net, shape).rows[1]
+    n = int(net(torch.zeros(1, *shape)).shape[2])
+    assert (row.name, row.kind, row.n_in, row.n_out) == ("1", "ConvTranspose2d", (11, 11), (n, n))
+    assert (row.k, row.s, row.p, row.d) == ((k, k), (s, s), (p, p), (d, d))
+    assert (row.r_in, row.j_in, row.j_out) == ((3, 3), (6, 6), (6 // s, 6 // s))
+    found = element_support(net, shape, [i / 40 for i in range(41)])
+    sizes = [max(last - first + 1 for first, last in axes) for _, axes in found if axes]
+    assert row.r_out == (max(sizes), max(sizes))

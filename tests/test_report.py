@@ -273,6 +273,21 @@ def test_the_picture_of_a_net_has_its_stages_and_receptive_fields() -> None:
         assert words in svg, words
 
 
+@pytest.mark.parametrize(
+    ("changes", "label"),
+    [
+        ({"kind": "ConvTranspose2d", "stride": [2, 2]}, "transposed 3×3, ×2"),
+        ({"kind": "ConvBlock", "kernel": None, "stride": None}, "conv"),
+    ],
+)
+def test_the_picture_of_a_net_has_any_convolution(changes: dict[str, Any], label: str) -> None:
+    study = make_study(make_seed_result(0, 990))
+    study.summary["rows"][0].update(changes)
+    figure = net_diagram(study)
+    assert figure is not None
+    assert label in [text.get_text() for text in figure.axes[0].texts]
+
+
 def test_the_picture_of_a_net_has_fewer_columns_on_a_narrow_screen() -> None:
     study = make_study(make_seed_result(0, 990))
     wide, narrow = net_diagram(study), net_diagram(study, narrow=True)

@@ -11,9 +11,9 @@ from fractions import Fraction
 import numpy as np
 
 from netlet.analysis import fields, layout_rules, mixing_rules
-from netlet.analysis.fields import Field
+from netlet.analysis.flattened_maps import follow_in_map
 from netlet.analysis.multiply_adds import operand_shapes
-from netlet.analysis.reach import RULES, Effect, Reach, apply_rule, passes
+from netlet.analysis.reach import RULES, Effect, Reach, apply_rule, full_shape, passes
 from netlet.analysis.resampling import Resampled
 from netlet.analysis.unknown_fields import why_unknown
 from netlet.analysis.windows import (
@@ -22,9 +22,9 @@ from netlet.analysis.windows import (
     cover_map,
     cover_vector,
     slide_over_map,
-    transposed_mask,
+    slide_transposed,
 )
-from netlet.graph import BATCH, Graph
+from netlet.graph import Graph, Node
 from netlet.graph.operations import (
     Activation,
     AdaptivePooling,
@@ -74,6 +74,7 @@ def follow_fields(graph: Graph, certain: int) -> list[Effect]:
             tuple(full_shape(graph, value) for value in node.inputs),
             full_shape(graph, number),
             tuple(_maker(graph, value) for value in node.inputs),
+            follow_in_map(graph, node.inputs[-1], found) if _is_dense(node) else None,
         )
         effect = apply_rule(node.operation, reach)
         if number > certain or not fields.fits(effect.field, reach.output):
@@ -83,17 +84,15 @@ def follow_fields(graph: Graph, certain: int) -> list[Effect]:
     return found
 
 
+def _is_dense(node: Node) -> bool:
+    return bool(node.inputs) and isinstance(node.operation, Linear | MatrixProduct)
+
+
 def _maker(graph: Graph, value: int) -> tuple[Operation | None, Shape]:
     if not value:
         return None, ()
     node = graph.nodes[value - 1]
     return node.operation, full_shape(graph, node.inputs[0]) if node.inputs else ()
-
-
-def full_shape(graph: Graph, value: int) -> Shape:
-    """Return the shape of a value with all dimensions, also the batch."""
-    batched = not value or graph.nodes[value - 1].batched
-    return (BATCH, *graph.shape_of(value)) if batched else graph.shape_of(value)
 
 
 @passes(Convolution)
@@ -102,27 +101,15 @@ def _convolution(operation: Convolution, reach: Reach) -> Effect:
     kernel, groups = tuple(weights.shape[2:]), operation.groups
     channels = weights.shape[1] * groups if operation.transposed else weights.shape[0]
     field = fields.mix_channels(reach.field, groups, channels)
-    window = None
-    if operation.transposed:
-        after = _transpose(operation, kernel, field, reach)
-    else:
-        sliding = Sliding(kernel, operation.stride, operation.padding, operation.dilation)
-        window = slide_over_map(sliding, field, reach.shapes[0], reach.output)
-        after = window.after
+    sliding = Sliding(kernel, operation.stride, operation.padding, operation.dilation)
+    slide = slide_transposed if operation.transposed else slide_over_map
+    window = slide(sliding, field, reach.shapes[0], reach.output)
+    after = window.after
     if reach.fields[1:]:  # weights computed from the image are the same for every position
         computed = [fields.collapse(field) for field in reach.fields[1:]]
         everywhere = [fields.broadcast_field(field, reach.output) for field in computed]
         after = fields.join_fields([after, *everywhere])
-    return Effect(after, window and replace(window, before=reach.field, after=after))
-
-
-def _transpose(operation: Convolution, kernel: Shape, field: Field, reach: Reach) -> Field:
-    for at, k in enumerate(kernel):
-        dim = reach.rank - len(kernel) + at
-        s, p, d = operation.stride[at], operation.padding[at], operation.dilation[at]
-        n, length = reach.shapes[0][dim], reach.output[dim]
-        field = fields.mix(field, dim, transposed_mask(k, s, p, d, n, length), Fraction(1, s))
-    return field
+    return Effect(after, replace(window, before=reach.field, after=after))
 
 
 @passes(Pooling)
@@ -161,7 +148,7 @@ def _interpolation(operation: Interpolation, reach: Reach) -> Effect:
 def _linear(operation: Linear, reach: Reach) -> Effect:
     last = reach.rank - 1
     after = fields.collapse(reach.field, [last])
-    return Effect(after, cover_vector(reach.field, last, after))
+    return Effect(after, cover_vector(reach.field, last, after, reach.in_map))
 
 
 @passes(MatrixProduct)
@@ -181,7 +168,8 @@ def _matrix_product(operation: MatrixProduct, reach: Reach) -> Effect:
         sides.append(fields.collapse(found[-1], [last - 1]))
     after = fields.join_fields([fields.broadcast_field(side, reach.output) for side in sides])
     dense = first is None and second is not None
-    return Effect(after, cover_vector(found[-2], last, after) if dense else None)
+    window = cover_vector(found[-2], last, after, reach.in_map) if dense else None
+    return Effect(after, window)
 
 
 @passes(Attention)

@@ -18,12 +18,14 @@ Shape = Sequence[int]
 
 def input_field(shape: Shape) -> Field:
     """Return the field of the input itself, whose shape is ``N C`` and then its axes."""
-    axes = []
-    for dim in range(2, len(shape)):
-        positions = np.arange(shape[dim], dtype=np.int64)
-        table = positions.reshape([-1 if d == dim else 1 for d in range(len(shape))])
-        axes.append(Axis(table, table, dim, Fraction(1)))
-    return tuple(axes)
+    return tuple(grid_axis(shape, dim) for dim in range(2, len(shape)))
+
+
+def grid_axis(shape: Shape, dim: int) -> Axis:
+    """Return the axis of a tensor whose elements are the positions along one of its dimensions."""
+    positions = np.arange(shape[dim], dtype=np.int64)
+    table = positions.reshape([-1 if d == dim else 1 for d in range(len(shape))])
+    return Axis(table, table, dim, Fraction(1))
 
 
 def fits(field: Field, shape: Shape) -> bool:

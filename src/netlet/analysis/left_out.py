@@ -112,7 +112,9 @@ def _list_sliding(graph: Graph, effects: Sequence[Effect]) -> Iterator[tuple[int
     """Yield the windows that the output depends on, with the numbers of their values."""
     for number in graph.needed():
         node, window = graph.nodes[number - 1], effects[number].window
-        if window is not None and isinstance(node.operation, Convolution | Pooling):
+        if window is None or getattr(node.operation, "transposed", False):
+            continue  # the windows of a transposed convolution lie on its output
+        if isinstance(node.operation, Convolution | Pooling):
             added = _find_padding(graph, node.inputs[0], len(window.n_in))
             yield number, _Sliding(node, window, added)
 

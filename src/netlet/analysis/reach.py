@@ -8,6 +8,7 @@ from typing import Any
 
 from netlet.analysis.fields import Field
 from netlet.analysis.windows import Window
+from netlet.graph import BATCH, Graph
 from netlet.graph.operations import Operation
 
 Shape = tuple[int, ...]
@@ -23,12 +24,15 @@ class Reach:
         output: Shape of its output, with all dimensions.
         makers: For each value, the operation that made it and the shape of what that one read
             first; None for the images.
+        in_map: The positions of the elements of the last value in the map that they are taken from;
+            None if that is not known, or the operation need not know it.
     """
 
     fields: tuple[Field, ...]
     shapes: tuple[Shape, ...]
     output: Shape
     makers: tuple[tuple[Operation | None, Shape], ...] = ()
+    in_map: Field = None
 
     @property
     def field(self) -> Field:
@@ -76,3 +80,9 @@ def apply_rule(operation: Operation, reach: Reach) -> Effect:
         return rule(operation, reach)
     except (ValueError, IndexError):  # shapes that the rule does not foresee
         return Effect(None)
+
+
+def full_shape(graph: Graph, value: int) -> Shape:
+    """Return the shape of a value with all dimensions, also the batch."""
+    batched = not value or graph.nodes[value - 1].batched
+    return (BATCH, *graph.shape_of(value)) if batched else graph.shape_of(value)

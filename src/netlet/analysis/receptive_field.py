@@ -21,7 +21,9 @@ PerAxis = tuple[int, ...]
 class FieldRow(Displayed):
     """One window, with sizes for each axis of the image.
 
-    ``r_out = r_in + (k - 1) * d * j_in`` and ``j_out = j_in * s``; None if unknown.
+    ``r_out = r_in + (k - 1) * d * j_in`` and ``j_out = j_in * s``; None if unknown. The window of a
+    transposed convolution slides over its output, so that ``j_out = j_in / s``; ``r_out`` counts
+    the elements of the input that reach one of the output.
 
     Attributes:
         name: The layer's name.
@@ -35,7 +37,7 @@ class FieldRow(Displayed):
         r_in: Receptive field of the input.
         j_in: Jump (distance in the image between neighboring elements) of the input.
         r_out: Receptive field of the output.
-        j_out: Jump of the output.
+        j_out: Jump of the output; None also if it is no whole number.
     """
 
     name: str
@@ -56,8 +58,10 @@ class FieldRow(Displayed):
 class ReceptiveField(Displayed):
     """The receptive-field table of a net; its ``str`` is the table as text.
 
-    Norms, dropout and activations have no row, since they act on single positions. A global pooling
-    is a window as large as the map.
+    Norms, dropout and activations have no row, since they act on single positions, nor have layers
+    that resize a map without windows of one size, such as ``nn.Upsample`` and ``nn.PixelShuffle``:
+    the row after them starts from the map that they return. A global pooling is a window as large
+    as the map, a dense layer one as large as the map that its input is flattened from.
 
     Attributes:
         size: The receptive field of the net's output for each axis, or None if unknown.

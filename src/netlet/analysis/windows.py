@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
@@ -65,6 +66,25 @@ def slide_over_map(sliding: Sliding, field: Field, shape: Sizes, output: Sizes) 
     )
 
 
+def slide_transposed(sliding: Sliding, field: Field, shape: Sizes, output: Sizes) -> Window:
+    """Return the window of a transposed convolution, which slides over what it makes of the map.
+
+    Args:
+        sliding: Its sizes.
+        field: The map's receptive field.
+        shape: The map's shape.
+        output: Shape of what the window makes of it.
+    """
+    k, s, p, d = sliding.kernel, sliding.stride, sliding.padding, sliding.dilation
+    rank = len(k)
+    n_in, n_out = shape[-rank:], output[-rank:]
+    after = field
+    for at in range(rank):
+        mask = transposed_mask(k[at], s[at], p[at], d[at], n_in[at], n_out[at])
+        after = fields.mix(after, len(shape) - rank + at, mask, Fraction(1, s[at]))
+    return Window(k, s, p, d, n_in, n_out, field, after)
+
+
 def _slide(sliding: Sliding, axis: Axis, n_out: Sizes) -> Axis:
     rank = len(n_out)
     for at in range(rank):
@@ -98,17 +118,22 @@ def cover_map(field: Field, dims: Sequence[int], shape: Sizes, *, keepdim: bool)
     return Window(sizes, sizes, zeros, ones, sizes, ones, field, after)
 
 
-def cover_vector(field: Field, dim: int, after: Field) -> Window | None:
+def cover_vector(field: Field, dim: int, after: Field, in_map: Field) -> Window | None:
     """Return the window of a dense layer, which covers its whole input.
 
     Args:
         field: The field of its input; the window is None if it is unknown.
         dim: The dimension of its features.
         after: The field of its output.
+        in_map: The positions of its input in the map that it is taken from; None if it is not
+            taken from a single map.
     """
     if field is None or after is None:
         return None
-    n = tuple(_count_positions(*axes, dim) for axes in zip(field, after, strict=True))
+    if in_map is None:
+        n = tuple(_count_positions(*axes, dim) for axes in zip(field, after, strict=True))
+    else:
+        n = tuple(axis.count_intervals(dim) for axis in in_map)
     ones = (1,) * len(n)
     return Window(n, n, (0,) * len(n), ones, n, ones, field, after)
 
@@ -121,6 +146,8 @@ def _count_positions(axis: Axis, covered: Axis, dim: int) -> int:
         covered: The field of the output, which covers them all.
         dim: The dimension of the features.
     """
+    if axis.dim == dim:
+        return axis.length
     intervals = axis.count_intervals(dim)
     if not axis.jump:
         return intervals

@@ -32,6 +32,11 @@ def one_image_remedy(shape: Sequence[int]) -> str:
         return "let forward run for a batch of one: squeeze() without a dimension drops the batch"
     if drops_the_batch(shape):
         return "squeeze() also drops the batch of one image: use flatten(1)"
+    if not shape:  # a mean over all dimensions, or a loss
+        return (
+            "return a row of scores for each image, as in x.mean((2, 3)): x.mean() averages the "
+            "images and the classes, too"
+        )
     if prod(shape) == 1:
         return "return the scores of all classes, not the predicted class"
     if len(shape) == 2:

@@ -123,7 +123,7 @@ def _wrong_shape(logits: torch.Tensor, images: int, what: str, expected: str) ->
     row = logits.dim() == 2 and len(logits) == 1  # of too few or too many classes
     remedy = "" if row or images != 1 else f"; {one_image_remedy(shape)}"
     return NetError(
-        f"the net returns {format_shape(logits.shape)} for {what}; it must return "
+        f"the net returns {format_shape(logits.shape) or 'a number'} for {what}; it must return "
         f"{expected}{remedy}"
     )
 
@@ -185,6 +185,8 @@ def compute_logits(
         batch = EVALUATION_BATCH if device.type == "cpu" else _CUDA_BATCH
         for first, images in enumerate(split.images.split(batch)):
             chunks.append(extract_logits(net(normalize(images.to(device), recipe))))
+            if chunks[0].dim() == 0:  # no rows; whoever checks the shape says so
+                return chunks[0].float()
             if on_progress is not None:
                 on_progress(min((first + 1) * batch, len(split)), len(split))
         return torch.cat(chunks).float()

@@ -19,7 +19,15 @@ from netlet.nets.registry import NetEntry, build
 from netlet.nets.shipped_weights import find_shipped_weights, list_shipped_weights
 from netlet.nets.weights import check_weights_file, load_weights, refuse_other_weights
 from netlet.recipes import Recipe
-from netlet.records import CHECKPOINT_FILE, RECORD, WEIGHTS, Run, load_run, locate_weights
+from netlet.records import (
+    CHECKPOINT_FILE,
+    RECORD,
+    WEIGHTS,
+    Run,
+    describe_unfinished,
+    load_run,
+    locate_weights,
+)
 from netlet.text import escape_controls, format_shape
 
 DIGITS = tuple("0123456789")
@@ -126,25 +134,32 @@ def load(
     name: str | os.PathLike[str],
     weights: Path | str | None = None,
     *,
+    mean: float | None = None,
+    std: float | None = None,
     gray_levels: bool = False,
     trust: bool = False,
 ) -> nn.Module:
     """Return a net with its trained weights, in evaluation mode on the CPU.
 
     What the net takes is in its attribute ``input_format``, an :class:`InputFormat`: by default
-    normalized images, as in training.
+    normalized images, as in training. A file of weights does not say how its images were
+    normalized: without ``mean`` and ``std``, MNIST's 0.1307 and 0.3081 are assumed.
 
     Args:
         name: An experiment whose weights come with netlet, the folder of a finished run or of a
             study (its median seed's run), or a net as on the command line, with ``weights``.
         weights: A safetensors file, or a ``.pt`` file with a ``state_dict``; default: those of the
             run, or those that come with netlet.
+        mean: The mean of gray levels 0 to 1 that was subtracted in training; default: the run's, or
+            MNIST's. Pass ``mean=0, std=1`` for images that were not normalized.
+        std: Their standard deviation, by which they were divided.
         gray_levels: Whether to return a net that takes gray levels and normalizes them itself.
         trust: Whether to run code that the record of a run names, like ``file.py:Name``.
 
     Raises:
         NetError: There is no such net, there are no weights for it or they do not fit, or it is
-            code that is not trusted or not the run's.
+            code that is not trusted or not the run's; or it was trained with another mean or std.
+        RecipeError: The mean or std is out of range.
         RecordError: A record is broken, or the run of a study's median seed is gone.
     """
     check_type(name, (str, os.PathLike), "the net", "a name like 'crest' or the folder of a run")
@@ -153,10 +168,38 @@ def load(
     entry = find_net_of_run(run, place, trusted=trust) if run else find_net_by_name(place)
     # Weights of a file say nothing about their images: those of MNIST are assumed.
     images = InputFormat.of_run(run) if run else InputFormat.of_mnist()
+    images = _replace_normalization(images, mean, std, place if run or weights is None else "")
     own = None if weights is None else Path(weights)
     net = build(entry.builder, 0, images.shape, len(images.class_names))
     load_found_weights(net, place, own, find_weights(place, entry, own, net=net, run=run), run)
     return with_input_format(net, replace(images, gray_levels=gray_levels))
+
+
+def _replace_normalization(
+    images: InputFormat, mean: float | None, std: float | None, trained: str
+) -> InputFormat:
+    """Return the format with a mean and a standard deviation that were given.
+
+    Args:
+        images: The format.
+        mean: The mean; None: that of the format.
+        std: The standard deviation; None: that of the format.
+        trained: The run or experiment, if the mean and the standard deviation of its training are
+            known: they are those of the format.
+
+    Raises:
+        NetError: Others were given for a training of which they are known.
+        RecipeError: One is out of range.
+    """
+    there = Recipe(mean=images.mean, std=images.std)
+    given = {key: value for key, value in (("mean", mean), ("std", std)) if value is not None}
+    recipe = there.replace(**given)
+    if trained and (recipe.mean, recipe.std) != (there.mean, there.std):
+        raise NetError(
+            f"{trained}: was trained with mean {there.mean:g}, std {there.std:g}, not with mean "
+            f"{recipe.mean:g}, std {recipe.std:g}; leave mean and std out"
+        )
+    return replace(images, mean=recipe.mean, std=recipe.std)
 
 
 def with_input_format(net: nn.Module, input_format: InputFormat) -> nn.Module:
@@ -187,7 +230,7 @@ def find_run(name: str) -> Run | None:
         return load_run(name)
     if Path(name).is_dir() and find_experiments_net(name) is None:
         if (Path(name) / CHECKPOINT_FILE).is_file():
-            raise NetError(f"{name}: the run is not finished; 'netlet runs' says how to resume it")
+            raise NetError(describe_unfinished(name))
         raise NetError(
             f"{name}: holds no {RECORD}; pass the folder of a finished run, or a net and --weights"
             " FILE (weights in Python)"

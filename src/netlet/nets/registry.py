@@ -107,7 +107,8 @@ def build(
 
     Raises:
         TypeError: An argument is of another type.
-        NetError: An argument is out of range, or a name in the net is not valid Unicode.
+        NetError: An argument is out of range, a name in the net is not valid Unicode, or the code
+            has a slip such as a missing ``super().__init__()``.
     """
     _check_build(builder, seed, shape, classes)
     own = next((entry.name for entry in NETS.values() if entry.builder is builder), "")
@@ -146,13 +147,17 @@ def build(
 
 
 def _call(builder: Builder, settings: Mapping[str, Any]) -> nn.Module:
-    """Return what a builder returns; an error that Python words unclearly gets a note."""
+    """Return what a builder returns.
+
+    Raises:
+        NetError: Its code has a slip that the message of Python or PyTorch does not name.
+    """
     building = prepare_building(None if _holds_a_net(builder) else builder)
     try:
         net = builder(**settings)
     except Exception as error:
         if reason := explain_building(error, builder):
-            error.add_note(reason)
+            raise NetError(reason) from error
         raise
     if isinstance(net, nn.Module):
         remember_building(net, building)

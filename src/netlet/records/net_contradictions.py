@@ -240,6 +240,8 @@ def _faults_of_window(window: Mapping[str, Any], in_line: bool) -> Iterator[str]
             yield f"r_out is {r_out[axis]}, but r_in + (k - 1) * d * j_in is {reach}"
         # A window that has one place only does not slide.
         slides = window["n_out"][axis] > 1 and (in_line or r_out[axis] > r_in[axis])
+        if not in_line and j_out[axis] * s == j_in[axis]:  # a transposed convolution
+            continue
         if j_out[axis] != j_in[axis] * s and (slides or j_out[axis] != j_in[axis]):
             yield f"j_out is {j_out[axis]}, but j_in * s is {j_in[axis] * s}"
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from netlet.budgets import Budget, Score, Verdict
 from netlet.display import Displayed, Plotted
-from netlet.errors import DamagedRecordError
+from netlet.errors import DamagedRecordError, RecordError
 from netlet.files import write_atomic
 from netlet.recipes import Recipe
 from netlet.records.config import ExperimentConfig
@@ -202,15 +202,23 @@ def save_run(run: Run, folder: Path) -> None:
     write_atomic(folder / RECORD, run.to_json())
 
 
+def describe_unfinished(folder: Path | str) -> str:
+    """Return that the run in a folder is not finished, and the remedy."""
+    return f"{folder}: the run is not finished; 'netlet runs' says how to resume it"
+
+
 def load_run(path: Path | str) -> Run:
     """Load the run in a file, or in a folder's ``run.json``.
 
     Raises:
-        RecordError: The file is missing, broken or not the record of a run.
+        RecordError: The run is not finished, or the file is missing, broken or not the record of a
+            run.
     """
     path = Path(path)
     if path.name != RECORD and path.is_dir():
         path = path / RECORD
+    if path.name == RECORD and not path.exists() and (path.parent / CHECKPOINT_FILE).is_file():
+        raise RecordError(describe_unfinished(path.parent))
     return Run.from_json(read_text(path), path)
 
 

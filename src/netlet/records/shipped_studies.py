@@ -10,7 +10,7 @@ from netlet.errors import DamagedRecordError, RecordError, did_you_mean
 from netlet.records.json_file import parse_json, read_text
 from netlet.records.ladder import LADDER
 from netlet.records.other_results import refuse_other_results
-from netlet.records.run import CHECKPOINT_FILE, RECORD, Run, load_run
+from netlet.records.run import CHECKPOINT_FILE, RECORD, Run, describe_unfinished, load_run
 from netlet.records.study import STUDY, Study, load_study, study_from_json
 from netlet.text import quote_shell
 
@@ -115,7 +115,7 @@ def _load_folder(folder: Path, on_problem: OnProblem | None) -> Study:
             f" or run 'netlet report {quote_shell(folder)}'"
         )
     if not paths and (folder / CHECKPOINT_FILE).is_file():
-        raise RecordError(f"{folder}: the run is not finished; 'netlet runs' says how to resume it")
+        raise RecordError(describe_unfinished(folder))
     if not paths:
         raise RecordError(
             f"{folder}: holds neither {STUDY} nor {RECORD}; name the folder of a study or run"

@@ -24,7 +24,7 @@ from netlet.records.contradictions import contradictions_of_run, contradictions_
 from netlet.records.environments import apply_changes, list_changes
 from netlet.records.evaluation import CalibrationBin, Mistake
 from netlet.records.json_file import load_json
-from netlet.records.run import Run, check_schema
+from netlet.records.run import CHECKPOINT_FILE, Run, check_schema, describe_unfinished
 from netlet.records.schema import check_values, refuse_contradictions
 from netlet.records.seed_result import SeedResult, seed_of_run
 from netlet.records.upgrade import STUDY_SCHEMA, explain_upgrade_errors, upgrade_study
@@ -281,10 +281,13 @@ def load_study(path: Path | str) -> Study:
     The records of runs beside it are not read; ``netlet compare`` checks that they say the same.
 
     Raises:
-        RecordError: The file is missing, broken, contradicts itself or is not a study.
+        RecordError: The file is missing, broken, contradicts itself or is not a study, or the
+            folder holds a run that is not finished.
     """
     path = Path(path)
     if path.name != STUDY and path.is_dir():
+        if not (path / STUDY).exists() and (path / CHECKPOINT_FILE).is_file():
+            raise RecordError(describe_unfinished(path))
         path = path / STUDY
     return study_from_json(load_json(path, "the JSON record of a study"), path)
 

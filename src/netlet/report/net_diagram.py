@@ -102,10 +102,13 @@ def _describe(row: Mapping[str, Any], before: Sequence[int]) -> tuple[str, str]:
     window = "×".join(map(str, row["kernel"])) if row["kernel"] else ""
     stride = row["stride"]
     if "Conv" in kind:
-        places = math.prod(row["output"]) * math.prod(row["kernel"])
-        depthwise = before[0] > 1 and row["macs"] == places
-        steps = f", /{stride[0]}" if stride and max(stride) > 1 else ""
-        return f"{'depthwise' if depthwise else 'conv'} {window}{steps}", "conv"
+        transposed = "Transpose" in kind
+        places = math.prod(row["output"]) * math.prod(row["kernel"] or [0])
+        depthwise = not transposed and before[0] > 1 and row["macs"] == places
+        word = "transposed" if transposed else "depthwise" if depthwise else "conv"
+        sign = "×" if transposed else "/"
+        steps = f", {sign}{stride[0]}" if stride and max(stride) > 1 else ""
+        return f"{word} {window}".rstrip() + steps, "conv"
     if "Pool" in kind:
         if row["output"][1:] == [1, 1]:
             return f"global {'max' if 'Max' in kind else 'average'}", "pool"
