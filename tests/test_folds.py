@@ -1,18 +1,175 @@
-"""Folds of the training images, and loading them without the test images."""
+"""Draws and folds of the training images, and loading them without the test images."""
 
 from __future__ import annotations
 
+import json
 import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from helpers import draw_blobs
+from helpers import Inline, Netlet, draw_blobs
+from torch import nn
 
-from netlet import data
+import netlet as package
+from netlet import data, records, stats
+from netlet.cli.evaluate import load_images_of_run
 from netlet.data import Dataset
-from netlet.errors import DataError
+from netlet.data.recorded_data import hold_out_as_recorded
+from netlet.errors import DamagedRecordError, DataError, RecordError, TrainingError
+from netlet.experiments import (
+    calibrate_confidence,
+    configure_run,
+    find_experiment,
+    load_data,
+    load_trained_net,
+    run_study,
+)
+from netlet.recipes import Recipe
+from netlet.records import Epoch, Run, RunConfig, Study
+from netlet.report.commands import command_for
+from netlet.report.mistakes import refuse_other_images
+from netlet.training import Callback, fit
+
+BEGUN = Recipe(epochs=2, batch_size=50, peak_lr=2e-3, precision="float32", backend="eager")
+HoldOut = Callable[[Dataset], Dataset]
+# Halves of the training images: other ones than ``hold_out(300)`` gives, and how they are called.
+OTHERS: list[tuple[HoldOut, str, str]] = [
+    (lambda whole: whole.hold_out(300, draw=1), "draw 1", "data.hold_out(300, draw=1)"),
+    (lambda whole: whole.hold_out_fold(0, 2), "fold 0 of 2", "data.hold_out_fold(fold=0, folds=2)"),
+]
+
+
+class StopsAfterOne(Callback):
+    def on_epoch_end(self, epochs: Sequence[Epoch], net: nn.Module) -> None:
+        if len(epochs) == 2:
+            raise KeyboardInterrupt
+
+
+def train(images: Dataset, folder: Path, *callbacks: Callback) -> Run:
+    net = package.build(package.nets.speck, 0)
+    return fit(net, images, BEGUN, net_name="speck", resume=folder, callbacks=callbacks)
+
+
+def configure(images: Dataset, val: int = 0) -> RunConfig:
+    return configure_run(find_experiment("speck").replace(recipe=BEGUN), images, val=val)
+
+
+def study(images: Dataset, folder: Path, seeds: int = 2) -> Study:
+    return run_study(configure(images), range(seeds), folder, 1, executor=Inline(), data=images)
+
+
+def test_only_another_draw_or_a_fold_changes_the_digest(blob_data: Dataset) -> None:
+    assert blob_data.hold_out(300).describe()["checksums"] == blob_data.checksums
+    splits = [blob_data.hold_out(300), blob_data.hold_out(300, draw=-2)]
+    splits += [hold_out(blob_data) for hold_out, *_ in OTHERS] + [blob_data.hold_out_fold(1, 2)]
+    assert len({split.digest for split in splits}) == len(splits)
+    for split in splits:
+        recorded = split.describe()
+        for given in (blob_data, blob_data.hold_out(20), split):
+            again = hold_out_as_recorded(recorded, given)
+            assert again is not None
+            assert torch.equal(again.held_out.images, split.held_out.images)
+        assert hold_out_as_recorded(recorded, blob_data.take(400)) is None
+        # Held out again, of all training images.
+        assert split.hold_out(300).digest == blob_data.digest
+    assert hold_out_as_recorded(blob_data.describe(), splits[1]) is blob_data
+    with pytest.raises(DataError, match="draw=1000000000000000000 is out of range; choose"):
+        blob_data.hold_out(300, draw=10**18)
+
+
+@pytest.mark.parametrize(("hold_out", "how", "call"), OTHERS)
+def test_what_a_run_held_out_is_scored_again(
+    netlet: Netlet, blobs_for_mnist: Path, hold_out: HoldOut, how: str, call: str
+) -> None:
+    own = hold_out(data.load("mnist"))
+    run = train(own, Path("run"))
+    assert run.data["checksums"]["held out"] == how
+    assert len(run.mistakes) > 20
+    code, out, err = netlet("evaluate", "run", "--json")
+    assert (code, err) == (0, "")
+    score = json.loads(out)["score"]
+    assert (score["split"], score["correct"], score["total"]) == (
+        "val",
+        run.last_epoch.correct,
+        300,
+    )
+    images = load_images_of_run(run, None, None, None, None)
+    assert torch.equal(images.held_out.images, own.held_out.images)
+    trained = load_trained_net("run")
+    found = [calibrate_confidence(trained, given) for given in (own, data.load("mnist"))]
+    assert [(one.split, one.images) for one in found] == [("val", 300)] * 2
+    assert found[0].temperature == found[1].temperature
+    assert netlet("report", "run", "-o", "report.html")[2] == ""  # with pictures of mistakes
+    of_run = Study.from_runs([run])
+    assert command_for(of_run) is None
+    with pytest.raises(package.errors.ReportError, match="pass the held_out split") as caught:
+        refuse_other_images(of_run, data.load("mnist").hold_out(300).held_out)
+    assert str(caught.value).endswith(call)
+
+
+@pytest.mark.parametrize(("hold_out", "how"), [(one, how) for one, how, _ in OTHERS])
+def test_an_interrupted_run_keeps_its_training_images(
+    blob_data: Dataset, tmp_path: Path, hold_out: HoldOut, how: str
+) -> None:
+    own, default = hold_out(blob_data), blob_data.hold_out(300)
+    for begun, other in ((own, default), (default, own)):
+        folder = tmp_path / begun.digest
+        with pytest.raises(KeyboardInterrupt):
+            train(begun, folder, StopsAfterOne())
+        with pytest.raises(TrainingError, match="other images of mnist, or others held out"):
+            train(other, folder)
+        assert train(begun, folder).resumed_after == (1,)
+
+
+@pytest.mark.parametrize(("hold_out", "how"), [(one, how) for one, how, _ in OTHERS])
+def test_seeds_scored_on_other_images_are_no_study_and_not_compared(
+    blob_data: Dataset, tmp_path: Path, hold_out: HoldOut, how: str
+) -> None:
+    own, default = hold_out(blob_data), blob_data.hold_out(300)
+    of_own, of_default = study(own, tmp_path / "own"), study(default, tmp_path / "default")
+    with pytest.raises(
+        RecordError, match=rf"different validation split \(300 there, 300 \({how}\)"
+    ):
+        study(own, tmp_path / "default", 3)
+    with pytest.raises(RecordError, match=rf"mnist, {how} \(digest .*scored on the same images"):
+        stats.compare(of_default, of_own)
+    assert len(study(own, tmp_path / "own", 3).seeds) == 3
+
+
+def test_workers_that_load_the_images_hold_the_same_ones_out(blobs_for_mnist: Path) -> None:
+    whole = data.load("mnist")
+    for hold_out in (*(one for one, *_ in OTHERS), lambda one: one.hold_out(300)):
+        own = hold_out(whole)
+        assert torch.equal(load_data(configure(own)).held_out.images, own.held_out.images)
+        # Those of val are held out by the training.
+        assert load_data(configure(own, val=50)).held_out.name == "test"
+    assert load_data(configure(whole)).held_out.name == "test"
+
+
+def test_images_are_held_out_of_all_training_images_by_workers_too(
+    blob_data: Dataset, tmp_path: Path
+) -> None:
+    held = blob_data.hold_out(300)
+    found = run_study(configure(held, val=50), [0], tmp_path, 1, executor=Inline(), data=held)
+    assert found.data["images"] == {"train": 550, "val": 50}
+
+
+@pytest.mark.parametrize(
+    "text", ["draw 0", "draw 01", "fold 2 of 2", "fold 0 of 3", "fold 1 of 0", "draw", ""]
+)
+def test_a_record_of_held_out_images_that_cannot_be_is_refused(
+    blob_data: Dataset, tmp_path: Path, text: str
+) -> None:
+    run = train(blob_data.hold_out(300, draw=1), tmp_path / "run")
+    edited = {**run.data["checksums"], "held out": text}
+    digest = Dataset("", blob_data.train, blob_data.train, ("",) * 10, edited).digest
+    values = json.loads(run.to_json())
+    values["data"] |= {"checksums": edited, "digest": digest}
+    with pytest.raises(DamagedRecordError, match=r"data\.checksums say that .* is held out"):
+        records.Run.from_json(json.dumps(values), "run.json")
 
 
 def test_folds_are_disjoint_and_cover_the_training_images(blob_data: Dataset) -> None:

@@ -21,6 +21,7 @@ import torch
 from helpers import Inline, Netlet
 
 from netlet import recipes
+from netlet.data import Split, count_repeated, load, save_npz
 from netlet.errors import (
     DataError,
     NetError,
@@ -536,6 +537,25 @@ def test_a_search_without_trials_names_no_file(
     (tmp_path / "mine.toml").write_text(SPACE)
     code, out, _ = netlet("search", "mine.toml", "--trials", "0")
     assert (code, out) == (0, "0 trials (none), 0 before\n")
+
+
+@needs_optuna
+def test_a_search_warns_of_images_that_are_in_several_folds(
+    netlet: Netlet, digits_file: Path
+) -> None:
+    once = load(digits_file)
+    copies = once.train.take(torch.arange(0, 600, 3) % 300)  # of a third of the images
+    images = torch.cat([once.train.images, copies.images])
+    train = Split("train", images, torch.cat([once.train.labels, copies.labels]))
+    twice = dataclasses.replace(once, train=train, checksums={}, measured=None)
+    repeated = sum(count_repeated(twice.hold_out_fold(fold, 3)) for fold in range(3))
+    assert 0 < repeated < 300
+    for name, data in (("once", once), ("twice", twice)):
+        save_npz(data, f"{name}.npz")
+        Path("mine.toml").write_text(f'dataset = "{name}.npz"\n{SPACE}')
+        err = netlet("search", "mine.toml", "--trials", "0", "-o", f"{name}.jsonl")[2]
+        warning = f"twice.npz: {repeated} of 500 val images are also training images"
+        assert (warning in err, "also" in err) == (name == "twice",) * 2
 
 
 def test_a_terminal_shows_a_table_of_running_and_best_trials(

@@ -59,13 +59,35 @@ def say_repeated_images(images: Dataset, split: Split) -> None:
         images: The data set. Public ones are not compared.
         split: The split of it that gives the score.
     """
-    from netlet.data import DATASET_NAMES, count_repeated, describe_repeated
+    from netlet.data import DATASET_NAMES, count_repeated
 
-    if images.name in DATASET_NAMES:
-        return
-    if repeated := count_repeated(images, split):
-        text = describe_repeated(repeated, split.name, len(split))
-        say(f"netlet: warning: {images.name}: {text}")
+    if images.name not in DATASET_NAMES:
+        _say_repeated(images, count_repeated(images, split), split.name, len(split))
+
+
+def say_repeated_in_folds(images: Dataset, folds: int) -> None:
+    """Warn of a user's training images that are in several folds, each of which gives a score.
+
+    Args:
+        images: The data set. Public ones are not compared.
+        folds: The number of folds.
+
+    Raises:
+        DataError: It has too few images for the folds.
+    """
+    from netlet.data import DATASET_NAMES
+    from netlet.data.repeated_images import count_repeated_in_folds
+
+    if images.name not in DATASET_NAMES:
+        repeated = count_repeated_in_folds(images, folds)
+        _say_repeated(images, repeated, "val", len(images.train))
+
+
+def _say_repeated(images: Dataset, repeated: int, split: str, total: int) -> None:
+    from netlet.data import describe_repeated
+
+    if repeated:
+        say(f"netlet: warning: {images.name}: {describe_repeated(repeated, split, total)}")
 
 
 def load_net(

@@ -139,6 +139,7 @@ def load_images_of_run(
             count as held out.
     """
     from netlet.data import DATASET_NAMES, public_name
+    from netlet.data.recorded_data import hold_out_as_recorded
 
     name = run.data["name"]
     if not dataset and (name not in DATASET_NAMES and run.data["images"].get("val")):
@@ -157,13 +158,13 @@ def load_images_of_run(
     names = run.data["class_names"]
     if set(names) == set(images.class_names):
         images = images.with_classes(names)  # first: its digest depends on their order
-    held_out = run.data["images"].get("val")
-    has_own_val = images.held_out.name == "val" and images.before_hold_out is None
-    if images.name == name and held_out and split != "test" and not has_own_val:
-        if images.digest != run.data["digest"]:
+    if images.name == name and run.data["images"].get("val") and split != "test":
+        own = hold_out_as_recorded(run.data, images)
+        has_own_val = images.held_out.name == "val" and images.before_hold_out is None
+        if own is None and not has_own_val:
             raise DataError(
                 f"{name} has changed since this run: its val split would contain images that were "
                 "trained on; restore the old images, or put new ones into a folder of their own"
             )
-        images = images.hold_out(held_out)
+        images = own or images
     return images.with_classes(names)

@@ -191,7 +191,7 @@ def _fill(
 def _load_images(study: Study, dataset: str | None, data_dir: Path | None) -> Dataset | None:
     """Load the data set that scored a study, if it is on this machine and unchanged."""
     from netlet.data import DATASET_NAMES, load, public_name
-    from netlet.data.recorded_data import is_recorded_split
+    from netlet.data.recorded_data import hold_out_as_recorded, is_recorded_split
 
     name = dataset or public_name(study.data["name"])
     if dataset is None and name not in DATASET_NAMES:
@@ -202,9 +202,7 @@ def _load_images(study: Study, dataset: str | None, data_dir: Path | None) -> Da
         return None
     try:
         images = load(name, data_dir, download=False).with_channels(study.data["shape"][0])
-        same = images.digest == study.data["digest"]
-        if same and study.split == "val" and images.held_out.name != "val":
-            images = images.hold_out(study.total)
+        images = hold_out_as_recorded(study.data, images) or images
         scored = images.held_out
         if scored.name != study.split or not is_recorded_split(study.data, images, scored):
             raise DataError(

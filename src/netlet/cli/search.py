@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from netlet.cli.datasets import load_dataset
+from netlet.cli.datasets import load_dataset, say_repeated_in_folds
 from netlet.cli.log_option import Log, check_log
 from netlet.cli.options import DataDir, Json, On, Trust, workers_option
 from netlet.cli.results import print_json, print_result, say
@@ -144,6 +144,7 @@ def search(
     if trials is None and isinstance(found, Space):
         trials = _TRIALS
     images = load_dataset(found.dataset, data_dir, read_test=False)
+    say_repeated_in_folds(images, found.folds)
     with show_search(found.name, path, None if resume else trials) as progress:
 
         def follow(event: TrialEvent) -> None:

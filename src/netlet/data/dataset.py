@@ -12,13 +12,18 @@ import torch
 from netlet.data.split import Split
 from netlet.display import Displayed
 from netlet.errors import DataError
-from netlet.records.data_contradictions import CLASS_NAMES, checksum_of_class_names
+from netlet.records.data_contradictions import (
+    CLASS_NAMES,
+    HELD_OUT,
+    checksum_of_class_names,
+)
 from netlet.records.values import DataDescription
 from netlet.text import count_noun, to_unicode
 
 # Fixed, so that "val" means the same images in every record.
 HOLD_OUT_SEED = 5_000
 _TAKE_SEED = 6_000
+_DRAWS = 10**18  # of either sign: what a record can hold
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,8 @@ class Dataset(Displayed):
         held_out: The images that give the score.
         class_names: The names of the classes, in the order of the labels.
         checksums: MD5 of each file's raw content, or SHA-256 of each split if there are no such
-            files. If there are none, those of the splits are computed.
+            files. If there are none, those of the splits are computed. Another draw than the
+            first, or a fold, is added to them when it is held out.
         before_hold_out: The data set from which a validation split was held out, if one was.
         left_out: The entries of a folder besides its images, one text for each kind.
         measured: The splits that the checksums are of; None: ``train`` and ``held_out``.
@@ -90,7 +96,10 @@ class Dataset(Displayed):
 
     @property
     def digest(self) -> str:
-        """The SHA-256 of all checksums, equal for equal data."""
+        """The SHA-256 of all checksums, equal for equal data.
+
+        Images held out of ``train`` leave it as it is, unless they are another draw or a fold.
+        """
         lines = "".join(f"{name} {checksum}\n" for name, checksum in sorted(self.checksums.items()))
         return hashlib.sha256(lines.encode()).hexdigest()
 
@@ -160,10 +169,12 @@ class Dataset(Displayed):
             A data set whose ``held_out`` is called ``val`` and that no longer contains ``test``.
 
         Raises:
-            DataError: The number of images is out of range.
+            DataError: The number of images or that of the draw is out of range.
         """
         if self.before_hold_out is not None:
             return self.before_hold_out.hold_out(images, draw)
+        if not -_DRAWS < draw < _DRAWS:
+            raise DataError(f"draw={draw} is out of range; choose a number of at most 18 digits")
         n = len(self.train)
         if not self.classes <= images <= n - self.classes:
             raise DataError(
@@ -171,7 +182,8 @@ class Dataset(Displayed):
                 f"choose {self.classes} to {n - self.classes:,}, "
                 f"for instance {max(self.classes, n // 12):,}"
             )
-        return self._hold_out(self._choose(images, HOLD_OUT_SEED + draw))
+        chosen = self._choose(images, HOLD_OUT_SEED + draw)
+        return self._hold_out(chosen, f"draw {draw:d}" if draw else "")
 
     def take(self, images: int) -> Dataset:
         """Return a data set with fewer training images, for quick trials.
@@ -226,7 +238,7 @@ class Dataset(Displayed):
         shuffled = self._shuffle(HOLD_OUT_SEED)
         # Dealt class by class, like cards.
         by_class = shuffled[self.train.labels[shuffled].argsort(stable=True)]
-        return self._hold_out(by_class[fold::folds])
+        return self._hold_out(by_class[fold::folds], f"fold {fold:d} of {folds:d}")
 
     def _choose(self, images: int, seed: int) -> torch.Tensor:
         """Return the indices of images of ``train``, in the proportions of the classes."""
@@ -240,13 +252,20 @@ class Dataset(Displayed):
         generator = torch.Generator().manual_seed(seed)
         return torch.randperm(len(self.train), generator=generator)
 
-    def _hold_out(self, index: torch.Tensor) -> Dataset:
-        """Hold the images with these indices out of ``train``."""
+    def _hold_out(self, index: torch.Tensor, how: str) -> Dataset:
+        """Hold the images with these indices out of ``train``.
+
+        Args:
+            index: The indices.
+            how: How they were chosen; empty: as :meth:`hold_out` does by default.
+        """
         chosen = index.sort().values
         keep = torch.ones(len(self.train), dtype=torch.bool)
         keep[chosen] = False
         train, val = self.train.take(keep.nonzero()[:, 0]), self.train.take(chosen, "val")
-        return self._convert(train, val, before_hold_out=self)
+        # Earlier records do not say how, so those of the default must not say it either.
+        checksums = {**self.checksums, HELD_OUT: how} if how else self.checksums
+        return self._convert(train, val, before_hold_out=self, checksums=checksums)
 
     def _convert(self, train: Split, held_out: Split, **changes: Any) -> Dataset:
         """Return other splits of the same images, unless those are others than were measured."""

@@ -9,7 +9,8 @@ from netlet.data.dataset import Dataset
 from netlet.data.sources import SOURCES
 from netlet.data.split import Split
 from netlet.errors import DataError, NetletWarning
-from netlet.records.values import DataDescription
+from netlet.records.data_contradictions import read_held_out
+from netlet.records.values import DataDescription, DataSource
 
 
 def prepare_for_record(data: Dataset) -> Dataset:
@@ -50,6 +51,39 @@ def prepare_for_record(data: Dataset) -> Dataset:
     return replace(data, name=name, checksums={}, measured=None)
 
 
+def hold_out_as_recorded(recorded: DataSource, data: Dataset) -> Dataset | None:
+    """Return a data set with the validation images that a run held out of it, if it held out some.
+
+    Args:
+        recorded: What the record says about its data set.
+        data: The data set, as loaded or with other images held out.
+
+    Returns:
+        None if it is not the recorded data set.
+    """
+    if _has_recorded_splits(recorded, data):
+        return data
+    whole = data.before_hold_out or data
+    if _has_recorded_splits(recorded, whole):
+        return whole
+    how = read_held_out(recorded)
+    val = recorded["images"].get("val")
+    if how is None or not val:
+        return None
+    try:
+        found = whole.hold_out_fold(**how) if "fold" in how else whole.hold_out(val, **how)
+    except DataError:  # it has become too small
+        return None
+    return found if _has_recorded_splits(recorded, found) else None
+
+
+def _has_recorded_splits(recorded: DataSource, data: Dataset) -> bool:
+    images = recorded["images"]  # not of all splits in checkpoints of version 0.1
+    return recorded["digest"] == data.digest and all(
+        images.get(split.name, len(split)) == len(split) for split in (data.train, data.held_out)
+    )
+
+
 def is_recorded_split(recorded: DataDescription, data: Dataset, split: Split) -> bool:
     """Return whether a split has the very images that a record names so.
 
@@ -58,12 +92,13 @@ def is_recorded_split(recorded: DataDescription, data: Dataset, split: Split) ->
     Args:
         recorded: What the record says about its data set.
         data: The data set.
-        split: A split of it. Which images a ``val`` was held out of equal training images is not
-            recorded: only their number is compared.
+        split: A split of it. Records of earlier versions do not say how a ``val`` was held out of
+            equal training images: only their number is compared.
     """
     if recorded["images"].get(split.name) != len(split):
         return False
-    if recorded["digest"] == data.digest and data.is_measured:
+    source = data if split.name == data.held_out.name else data.before_hold_out or data
+    if recorded["digest"] == source.digest and data.is_measured:
         return True
     checksum = recorded["checksums"].get(split.name)
     if checksum is None or list(recorded["class_names"]) != list(data.class_names):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 
 from netlet.data.dataset import Dataset
 from netlet.data.split import Split
@@ -23,6 +24,21 @@ def count_repeated(data: Dataset, split: Split | None = None) -> int:
         return 0
     known = set(_digests(data.train))
     return sum(digest in known for digest in _digests(split))
+
+
+def count_repeated_in_folds(data: Dataset, folds: int) -> int:
+    """Return how many training images are in another fold as well, pixel by pixel.
+
+    Args:
+        data: The data set.
+        folds: The number of folds, each of which is held out once.
+
+    Raises:
+        DataError: There are too few images for the folds.
+    """
+    digests = [_digests(data.hold_out_fold(fold, folds).held_out) for fold in range(folds)]
+    holders = Counter(digest for own in digests for digest in set(own))
+    return sum(holders[digest] > 1 for own in digests for digest in own)
 
 
 def describe_repeated(repeated: int, split: str, total: int) -> str:

@@ -11,6 +11,7 @@ import torch
 from netlet import evaluation, records
 from netlet.data import Dataset, Split
 from netlet.data.non_digits import draw_non_digits
+from netlet.data.recorded_data import hold_out_as_recorded
 from netlet.errors import DataError, RecordError, TooFewImagesError
 from netlet.evaluation.digit_detector import detector_digest
 from netlet.experiments.trained import TrainedNet
@@ -111,7 +112,7 @@ def _is_as_trained(trained: TrainedNet, dataset: Dataset) -> bool:
     run = trained.run
     return (
         run is not None
-        and run.data["digest"] == dataset.digest
+        and hold_out_as_recorded(run.data, dataset) is not None
         and (run.recipe["mean"], run.recipe["std"]) == (trained.mean, trained.std)
     )
 
@@ -143,17 +144,18 @@ def _select_images(trained: TrainedNet, dataset: Dataset) -> Split:
         )
     if run:
         dataset = dataset.with_classes(run.data["class_names"])
-    own = run is not None and run.data["name"] == dataset.name
-    if run and own and run.data["digest"] != dataset.digest:
-        raise DataError(
-            f"{dataset.name} has changed since this run, which may have been trained on what is "
-            "now held out; restore the old images"
-        )
-    held_out = run.data["images"].get("val", 0) if run and own else 0
-    if dataset.held_out.name == "val" and dataset.before_hold_out is None:
+    own = None
+    if run and run.data["name"] == dataset.name:
+        own = hold_out_as_recorded(run.data, dataset)
+        if own is None:
+            raise DataError(
+                f"{dataset.name} has changed since this run, which may have been trained on what "
+                "is now held out; restore the old images"
+            )
+    if own is not None and own.held_out.name == "val":
+        split = own.held_out
+    elif dataset.held_out.name == "val" and dataset.before_hold_out is None:
         split = dataset.held_out
-    elif held_out:
-        split = dataset.hold_out(held_out).held_out
     else:
         number = min(HELD_OUT_IMAGES, len(dataset.train) // 2)
         split = dataset.hold_out(number).held_out

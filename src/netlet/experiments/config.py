@@ -8,6 +8,7 @@ from pathlib import Path
 
 from netlet.budgets import budget_from_json
 from netlet.data import DATASET_NAMES, Dataset, load, prepare_for_record
+from netlet.data.recorded_data import hold_out_as_recorded
 from netlet.errors import DataError, DefinitionsWarning
 from netlet.experiments.experiment import Experiment
 from netlet.experiments.named import find_experiment
@@ -63,18 +64,21 @@ def configure_run(
 
 
 def load_data(config: RunConfig) -> Dataset:
-    """Load the data set of a run again.
+    """Load the data set of a run again, without the images that ``config.val`` stands for.
+
+    Images that had been held out when the run was configured are held out.
 
     Raises:
         DataError: It is missing, or it has changed since the run started.
     """
     found = load(config.dataset, config.data_folder).with_channels(config.data["shape"][0])
-    if found.digest != config.data["digest"]:
+    own = hold_out_as_recorded(config.data, found)
+    if own is None:
         raise DataError(
             f"{config.dataset}: the data set has changed since this run started;"
             " restore the old one, or start a new run"
         )
-    return found
+    return found if config.val else own
 
 
 def load_experiment(config: RunConfig, *, trust: bool = False) -> Experiment:

@@ -101,6 +101,8 @@ def run_study(
     """
     check_argument(config, RunConfig)
     check_argument(data, Dataset, optional=True)
+    if data is not None and config.val:  # which workers hold out of all training images
+        data = data.before_hold_out or data
     check_type(seeds, (range, list, tuple), "the argument seeds", "whole numbers, like range(5)")
     if not seeds:
         raise TrainingError("there are no seeds to train; name some, like range(5)")

@@ -110,7 +110,7 @@ class TrainedNet(Displayed):
         ) and weights_digest(self.net) == run.weights_digest
         if not same_net or not is_recorded_split(run.data, data, split):
             return None
-        # Another draw of as many training images has other labels.
+        # Records of earlier versions do not name the draw, and another one has other labels.
         is_own = data.held_out.name == "val" and data.before_hold_out is None
         drawn = split.name == "val" and not is_own
         if drawn and any(int(split.labels[one.image]) != one.label for one in run.mistakes):

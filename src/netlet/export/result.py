@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from netlet.data import Dataset
+from netlet.data.recorded_data import hold_out_as_recorded
 from netlet.display import Displayed
 from netlet.errors import ExportError
 from netlet.evaluation import evaluate, is_of_another_net
@@ -74,22 +75,20 @@ def check_recorded_score(
     source, run = model.source, model.source.run
     if dataset is None or run is None:
         return
-    scored, found = dataset.held_out, verification.pytorch
-    if run.last_epoch.split == "val" != scored.name and run.data["digest"] == dataset.digest:
-        scored = dataset.hold_out(run.last_epoch.total).held_out
-    recorded = source.find_recorded_score(dataset, scored)
+    own, found = hold_out_as_recorded(run.data, dataset) or dataset, verification.pytorch
+    recorded = source.find_recorded_score(own, own.held_out)
     if recorded is None:
         return
-    if scored is not dataset.held_out:
-        found = evaluate(source.net, scored, source.recipe, dataset.classes).score
+    if own is not dataset:
+        found = evaluate(source.net, own.held_out, source.recipe, dataset.classes).score
     if not is_of_another_net(recorded, found):
         return
     weights = quote_shell(source.file or "FILE")
     raise ExportError(
-        f"{source.name}: the record says {recorded.percent:.2f}% on {dataset.name} {scored.name}, "
-        f"and the net has {found.percent:.2f}%: the net that {run.net} gives now is not the one "
-        "that was trained; nothing was written; name a function that builds that one, with its "
-        f"arguments: FILE:FUNCTION --weights {weights}"
+        f"{source.name}: the record says {recorded.percent:.2f}% on {dataset.name} "
+        f"{own.held_out.name}, and the net has {found.percent:.2f}%: the net that {run.net} gives "
+        "now is not the one that was trained; nothing was written; name a function that builds "
+        f"that one, with its arguments: FILE:FUNCTION --weights {weights}"
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from netlet.display import Displayed
 from netlet.errors import RecordError
 from netlet.recipes import complete_recipe
+from netlet.records.data_contradictions import find_held_out
 from netlet.records.schema import STRICT, check_values
 from netlet.records.upgrade import explain_upgrade_errors, upgrade_config
 from netlet.records.values import DataDescription, DataSource
@@ -95,12 +96,17 @@ _IDENTITY: Mapping[str, Callable[[ExperimentConfig], object]] = {
     # Two recipes that train alike are one, whatever they are called.
     "recipe": lambda config: {**config.recipe, "name": ""},
     "budget": lambda config: config.budget,
-    "validation split": lambda config: config.data["images"].get("val", 0),
+    "validation split": lambda config: _describe_val(config.data),
     "data set": lambda config: config.data["digest"],
     "name of the data set": lambda config: config.data["name"],
     "number of channels": lambda config: config.data["shape"][0],
     "initial weights": lambda config: config.initial_weights,
 }
+
+
+def _describe_val(data: DataSource) -> object:
+    number, how = data["images"].get("val", 0), find_held_out(data)
+    return f"{number} ({how})" if how else number
 
 
 def find_difference(one: ExperimentConfig, other: ExperimentConfig) -> str | None:

@@ -13,6 +13,7 @@ from netlet.experiments import EXPERIMENTS
 from netlet.files import safe_name
 from netlet.nets import is_user_code
 from netlet.records import Study, to_json_value
+from netlet.records.data_contradictions import find_held_out
 from netlet.text import quote_shell
 
 
@@ -31,9 +32,9 @@ def command_for(study: Study, budget_file: str = "") -> str | None:
     Returns:
         The command, one line for each range of consecutive seeds; None if no options express the
         study: a recipe made in Python, a budget without a file, or training that started from
-        given weights.
+        given weights, or on images held out by another draw or fold.
     """
-    if study.initial_weights:
+    if study.initial_weights or find_held_out(study.data):
         return None
     known = EXPERIMENTS.get(study.name)
     if known is not None and known.net.name != study.net:

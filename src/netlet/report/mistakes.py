@@ -15,6 +15,7 @@ from netlet.data import Split
 from netlet.data.disputed_labels import ANNOTATORS, DisputedLabel, disputed_labels
 from netlet.errors import ReportError
 from netlet.records import Study
+from netlet.records.data_contradictions import read_held_out
 from netlet.report import study_plots, study_tables
 from netlet.report.page import Draft
 from netlet.report.study_tables import WrongImage
@@ -44,7 +45,11 @@ def refuse_other_images(study: Study, images: Split) -> None:
     scored = f"{study.total:,} {study.split} images of {study.data['name']}"
     remedy = "that data.load gives"
     if study.split == "val":
-        remedy = f"of data.hold_out({study.total})"
+        how = read_held_out(study.data) or {}
+        named = [f"{name}={number}" for name, number in how.items()]
+        remedy = f"of data.hold_out({', '.join([str(study.total), *named])})"
+        if "fold" in how:
+            remedy = f"of data.hold_out_fold({', '.join(named)})"
     raise ReportError(
         f"the study was scored on {scored}, not on these {len(images):,} {images.name} images; "
         f"pass the held_out split {remedy}"

@@ -10,6 +10,7 @@ from typing import Literal
 
 from netlet.display import Displayed, Plotted
 from netlet.errors import RecordError, check_argument
+from netlet.records.data_contradictions import find_held_out
 from netlet.records.study import Study
 from netlet.stats.images import error_rates
 from netlet.stats.labels import label_by_recipes
@@ -128,7 +129,7 @@ def compare(a: Study, b: Study) -> Comparison:
     if not _same_images(a, b):
         raise RecordError(
             f"{names[0]} was scored on {_name_data(a)}, {names[1]} on {_name_data(b)}; compare "
-            "studies of one data set"
+            "studies of one data set, scored on the same images"
         )
     if (a.split, a.total) != (b.split, b.total):
         raise RecordError(
@@ -241,7 +242,7 @@ def _same_images(a: Study, b: Study) -> bool:
     """Return whether the studies were scored on the same images, whatever they were trained on.
 
     A data set of one's own has a checksum of its test images alone. Held-out images are those of
-    one data set only.
+    one data set only, and of one draw or fold.
     """
     if a.data["digest"] == b.data["digest"]:
         return True
@@ -250,7 +251,8 @@ def _same_images(a: Study, b: Study) -> bool:
 
 
 def _name_data(study: Study) -> str:
-    return f"{study.data['name']} (digest {study.data['digest'][:8]})"
+    name = ", ".join(filter(None, (study.data["name"], find_held_out(study.data))))
+    return f"{name} (digest {study.data['digest'][:8]})"
 
 
 def _label_pair(a: Study, b: Study) -> tuple[str, str]:

@@ -84,7 +84,7 @@ def describe_change(there: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     if there["images"] != now["images"]:
         return f"{_count(there['images'])} there, {_count(now['images'])} now"
     if there["data_digest"] != now["data_digest"]:
-        return f"other images of {there['data']}"
+        return f"other images of {there['data']}, or others held out"
     there = {**now, **there}
     if there["source_digest"] != now["source_digest"]:
         return _describe_changed_code(there["source_digest"], now["source_digest"])

@@ -151,14 +151,15 @@ def _read_checkpoint(content: bytes, seed: int) -> Checkpoint:
     return checkpoint_from_bytes(content, f"the checkpoint of seed {seed}")[0]
 
 
-_loaded: dict[tuple[str, int], Dataset] = {}  # the last data set of this process
+_loaded: dict[tuple[str, int, int], Dataset] = {}  # the last data set of this process
 
 
 def load_task_data(config: RunConfig, data: Dataset | DataReference | None) -> Dataset:
     """Return the images of a task; a worker keeps those of its last one."""
     if isinstance(data, Dataset):
         return data
-    key = (config.data["digest"], config.data["shape"][0])
+    held_out = 0 if config.val else config.data["images"].get("val", 0)  # of what is loaded
+    key = (config.data["digest"], config.data["shape"][0], held_out)
     if key not in _loaded:
         _loaded.clear()
         if data is not None:
