@@ -221,6 +221,38 @@ def test_a_net_that_does_not_run_is_named_beside_the_one_that_is_graded(
     assert failed in "".join(found.notes)
 
 
+def test_a_net_in_the_last_of_many_files_is_found(tmp_path: Path) -> None:
+    lessons = {f"lesson{i:02d}.py": f"def step{i}(x):\n    return x\n" for i in range(45)}
+    write_submission(tmp_path, "ann", {**lessons, "src/model.py": RIGHT})
+    for named in (None, "Net", "*.py"):
+        found = grade(tmp_path / "ann", GradingSettings(budget=BUDGET, net=named))
+        assert (found.net, found.definitions) == ("src/model.py:Net", "")
+    (tmp_path / "ann" / "baseline.py").write_text(LARGE)
+    with pytest.raises(
+        NetError, match=r"2 nets return 10 .*: baseline\.py:Net, src/model\.py:Net;"
+    ):
+        grade(tmp_path / "ann", GradingSettings(budget=BUDGET))
+
+
+def test_nets_that_are_not_tried_for_their_number_are_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(net_search, "MOST_CANDIDATES", 2)
+    wrong = {f"{name}.py": RIGHT.replace("10)", f"{7 + i})") for i, name in enumerate("bcd")}
+    write_submission(tmp_path, "ann", {"a.py": RIGHT, **wrong})
+    said = (
+        "only 2 nets of a submission are tried, and 2 more were not, the first of them c.py:Net; "
+        "if it is the net, name it in claim.toml, or with --net"
+    )
+    found = grade(tmp_path / "ann", GradingSettings(budget=BUDGET))
+    assert found.net == "a.py:Net"
+    assert f"a.py:Net is graded; {said}" in grade_files.explain_grade(found)
+    assert said in "".join(found.notes)
+    (tmp_path / "ann" / "a.py").write_text(LARGE.replace("10)", "11)"))
+    with pytest.raises(NetError, match=re.escape(f"({said})")):
+        grade(tmp_path / "ann", GradingSettings(budget=BUDGET))
+
+
 def test_of_several_parts_of_a_net_that_does_not_run_one_has_to_be_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,7 +21,6 @@ from netlet.nets import complete_address
 from netlet.nets.script import list_definitions
 from netlet.nets.sources import read_source
 
-MOST_CANDIDATES = 40
 _NETS_END = f"nets are read from files that end in {list_endings(SOURCES)}"
 _MOST_NAMES = 5  # in one line
 
@@ -122,7 +121,7 @@ def _find_defining(files: Sequence[Path], name: str) -> list[Path]:
     A student may give the name without its file.
     """
     found = []
-    for file in files[:MOST_CANDIDATES]:
+    for file in files:
         with contextlib.suppress(NetError, SyntaxError, ValueError, RecursionError):
             if not name:
                 complete_address(str(file))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from netlet.classroom.failed_nets import describe_failed, list_hidden
 from netlet.classroom.file_kinds import HAND_IN_CODE, NO_SOURCES
-from netlet.classroom.named_net import MOST_CANDIDATES, find_named_net, list_sources
+from netlet.classroom.named_net import find_named_net, list_sources
 from netlet.classroom.same_code import leave_out_same
 from netlet.classroom.working_folder import working_folder
 from netlet.errors import NetError
@@ -23,6 +23,8 @@ from netlet.nets.script import list_definitions
 from netlet.nets.sources import read_source
 from netlet.nets.unaffected_nets import drop_remedy
 
+MOST_CANDIDATES = 40  # nets of a submission that are tried
+_NAME_IT = "name it in claim.toml, or with --net"
 _UNREADABLE = (NetError, SyntaxError, ValueError, RecursionError)
 
 
@@ -88,6 +90,7 @@ class _Search:
         failed: Why nets do not run, by their addresses.
         hidden: Why other nets cannot be loaded, by their addresses, or files cannot be read.
         problems: Of nets with other outputs, by their addresses.
+        left_out: The addresses of nets that are not tried, since there are too many.
     """
 
     folder: Path
@@ -99,6 +102,7 @@ class _Search:
     failed: dict[str, str] = field(default_factory=dict)
     hidden: dict[str, str] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
 
     def analyze_named(self, address: str) -> FoundNet:
         """Return the net with this address.
@@ -121,11 +125,11 @@ class _Search:
         """
         found, why, failed = self._try(candidates), "", self.failed
         if not found:
-            error, wholes = self._explain(), dict(self.failed)
+            reason, wholes = self._explain(), dict(self.failed)
             while not found and (candidates := self._list_parts()):
                 found = self._try(candidates)
             if not found:
-                raise error
+                raise NetError(reason + _in_brackets(self._say_left_out()))
             file = _file_of(next(iter(found)))
             why = _explain_parts([wholes[one] for one in wholes if _file_of(one) == file])
             failed = {one: failed[one] for one in failed if _file_of(one) != file}
@@ -136,7 +140,7 @@ class _Search:
             {**failed, **self.hidden}, address, [*more, *self.problems], self.folder
         )
         if len(names) > 1:
-            remarks = "".join(f" ({remark})" for remark in (why, others) if remark)
+            remarks = "".join(map(_in_brackets, (why, others, self._say_left_out())))
             fitting = self._list_fitting(list(different))
             only = f", and {self.weights} fits only {fitting[0]}" if len(fitting) == 1 else ""
             example = fitting[0] if only else names[0]
@@ -148,6 +152,8 @@ class _Search:
         notes = [f"{names[0]} is graded alone: {why}"] if why else []
         if others:
             notes.append(f"{names[0]} is graded; {others}")
+        if left_out := self._say_left_out():
+            notes.append(f"{names[0]} is graded; {left_out}")
         if copies:
             same = ", ".join(os.path.relpath(copy, self.folder) for copy in copies)
             notes.append(f"{names[0]} is graded; {same} has the same code")
@@ -157,7 +163,7 @@ class _Search:
         """Return the addresses of what may be the net."""
         found: list[str] = []
         imported: list[str] = []  # of functions that may return a net of another file or package
-        for file in list_sources(self.folder)[:MOST_CANDIDATES]:
+        for file in list_sources(self.folder):
             self.hidden |= list_hidden(file)
             try:
                 found.append(complete_address(str(file)))
@@ -174,7 +180,23 @@ class _Search:
                     self.unclear[file] = str(error)
                 elif not names:
                     self.broken.append(str(error))
-        return _leave_out_copies(found or imported)[:MOST_CANDIDATES]
+        return self._limit(_leave_out_copies(found or imported))
+
+    def _limit(self, candidates: list[str]) -> list[str]:
+        """Return those of some nets that are tried, and keep the others as left out."""
+        room = max(0, MOST_CANDIDATES - len(self.failed) - len(self.problems))
+        self.left_out += candidates[room:]
+        return candidates[:room]
+
+    def _say_left_out(self) -> str:
+        """Return that there are too many nets to try all; empty if there are not."""
+        if not self.left_out:
+            return ""
+        first = os.path.relpath(self.left_out[0], self.folder)
+        return (
+            f"only {MOST_CANDIDATES} nets of a submission are tried, and {len(self.left_out)} more "
+            f"were not, the first of them {first}; if it is the net, {_NAME_IT}"
+        )
 
     def _try(self, candidates: Iterable[str]) -> dict[str, NetAnalysis]:
         """Return those of some nets that have the right outputs."""
@@ -219,30 +241,25 @@ class _Search:
                     [one.rpartition(":")[2] for one in self.failed if _file_of(one) == file],
                 )
                 parts += [f"{file}:{name}" for name in names]
-        parts = [address for address in _leave_out_copies(parts) if address not in tried]
-        return parts[: max(0, MOST_CANDIDATES - len(tried))]
+        tried |= {*self.left_out}
+        return self._limit([one for one in _leave_out_copies(parts) if one not in tried])
 
-    def _explain(self) -> NetError:
+    def _explain(self) -> str:
         """Return why there is no net, with the advice to name one only where that could help."""
         if self.failed:
             reason, *more = self.failed.values()
             others = f" (nor does any of {len(more)} more)" if more else ""
-            return NetError(f"no net runs: {reason}{others}")
+            return f"no net runs: {reason}{others}"
         if self.problems:
             reason = next(iter(self.problems.values()))
-            return NetError(
-                f"no net returns {self.classes} classes ({reason}); name it in claim.toml, or with "
-                "--net"
-            )
+            return f"no net returns {self.classes} classes ({reason}); {_NAME_IT}"
         if self.unclear:
             reason = self._shorten(next(iter(self.unclear.values())))
-            remedy = (
-                "" if ALL_NEED_ARGUMENTS in reason else "; name it in claim.toml, or with --net"
-            )
-            return NetError(f"no net was found ({reason}){remedy}")
+            remedy = "" if ALL_NEED_ARGUMENTS in reason else f"; {_NAME_IT}"
+            return f"no net was found ({reason}){remedy}"
         reason, *more = self.broken
         others = f" (and {len(more)} more)" if more else ""
-        return NetError(f"no net: {self._shorten(reason)}{others}")
+        return f"no net: {self._shorten(reason)}{others}"
 
     def _describe_outputs(self, address: str, found: NetAnalysis) -> str:
         outputs = "no logits" if found.outputs is None else f"{found.outputs} numbers"
@@ -263,6 +280,10 @@ def _explain_parts(reasons: Sequence[str]) -> str:
         return "what it is a part of cannot be built without arguments"
     reason = reasons[0].partition(" (input ")[0].partition("; ")[0]
     return f"what it is a part of does not run ({reason})"
+
+
+def _in_brackets(remark: str) -> str:
+    return f" ({remark})" if remark else ""
 
 
 def _file_of(address: str) -> str:
