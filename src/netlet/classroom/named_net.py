@@ -20,6 +20,7 @@ from netlet.errors import NetError
 from netlet.nets import complete_address
 from netlet.nets.script import list_definitions
 from netlet.nets.sources import read_source
+from netlet.text import split_address
 
 _NETS_END = f"nets are read from files that end in {list_endings(SOURCES)}"
 _MOST_NAMES = 5  # in one line
@@ -43,13 +44,13 @@ def find_named_net(folder: Path, pattern: str) -> str:
     Raises:
         NetError: No file matches, or several do that differ.
     """
-    place, _, name = pattern.rpartition(":")
-    if not place:
-        place, name = name, ""
+    sources = list_sources(folder)
+    place, name = split_address(pattern)
+    if not place or _match(folder, sources, pattern):  # a file's name may have a colon
+        place, name = pattern, ""
     written = PurePosixPath(place)
     if written.name:  # as the copies of files are called
         place = written.with_name(find_usual_name(written.name)).as_posix()
-    sources = list_sources(folder)
     files = _match(folder, sources, place)
     if not files and (files := _find_defining(sources, pattern)):  # a name without its file
         return f"{_choose(folder, files, f'define {pattern!r}', pattern)}:{pattern}"
