@@ -25,6 +25,11 @@ class CodeUses:
     def __init__(self, address: str) -> None:
         self._address = address
 
+    @property
+    def are_known(self) -> bool:
+        """Whether the net is in code that can be read, and not below a main guard, for example."""
+        return bool(self._body)
+
     def has(self, address: str) -> bool:
         """Return whether the net may need another one."""
         place, _, name = address.rpartition(":")

@@ -47,6 +47,7 @@ def describe_others(
         if not (reason.startswith(_NEEDS_ARGUMENTS) or _ABSTRACT in reason)
     }
     uses = {one: CodeUses(one) for one in (graded, *others, *why, *untried)}
+    readable = {one: found for one, found in uses.items() if found.are_known}
 
     def list_worth_a_note(reasons: Mapping[str, str]) -> list[str]:
         return [
@@ -55,7 +56,7 @@ def describe_others(
             if not has_same_text(address, graded)
             and not any(
                 one.has(address) and not uses[address].has(other)
-                for other, one in uses.items()
+                for other, one in readable.items()
                 if other != address
             )
         ]
