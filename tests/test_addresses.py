@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from helpers import Netlet, write_notebook
 
+from netlet.cli.locate import input_files
 from netlet.errors import NetError
 from netlet.experiments import find_experiment
 from netlet.nets import complete_address, explain_path, find_net
+from netlet.text import split_address
 
 HEAD = "import torch\nfrom torch import nn\n"
 ONE = """
@@ -330,3 +332,24 @@ def test_a_submission_that_is_no_file_is_told_what_takes_it(
     code, out, err = netlet("check", "erin.zip")
     assert (code, out) == (2, "")
     assert err.startswith("netlet: erin.zip: is a zip file, not a net; ")
+
+
+def test_a_loss_is_no_second_net_of_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "n.py"
+    net = "from torch import nn\nclass Net(nn.Module):\n    def forward(self, x): return x\n"
+    file.write_text(net + net.replace("Net", "LabelSmooth").replace("(self, x)", "(self, x, t)"))
+    assert complete_address(str(file)) == f"{file}:Net"
+    file.write_text(net.replace("(self, x)", "(self, x, t)"))  # loading it says what is wrong
+    assert complete_address(str(file)) == f"{file}:Net"
+
+
+@pytest.mark.parametrize("place", ["session 6: mnist.py", "week 1: mnist/net.py"])
+def test_the_path_of_a_file_may_have_a_colon(tmp_path: Path, place: str) -> None:
+    file = tmp_path / place
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("from torch import nn\nnet = nn.Sequential(nn.Linear(2, 2))\n")
+    assert complete_address(str(file)) == f"{file}:net"
+    assert split_address(str(file)) == (str(file), "")
+    assert split_address(f"{file}:net") == (str(file), "net")
+    assert find_net(str(file)).name == f"{file}:net"
+    assert input_files(str(file)) == input_files(f"{file}:net") == [file]

@@ -901,6 +901,20 @@ def test_whole_numbers_may_have_a_decimal_point(tmp_path: Path) -> None:
     assert read_claim(tmp_path / "nowhere", {"epochs": "2.0"})[0] == Claim(epochs=2)
 
 
+def test_numbers_as_text_are_claims_as_in_the_roster(tmp_path: Path) -> None:
+    lines = (
+        'accuracy = "99,99 %"\nparameters = "1,000"\nepochs = "15"\nmean = "0,5"\nstd = "0.25"\n'
+    )
+    (tmp_path / "claim.toml").write_text(lines)
+    claimed = Claim(accuracy=99.99, parameters=1000, epochs=15, mean=0.5, std=0.25)
+    assert read_claim(tmp_path, {}) == (claimed, ClaimProblems())
+    (tmp_path / "claim.toml").write_text('accuracy = "high"\nmean = "50%"\n')
+    found, problems = read_claim(tmp_path, {})
+    assert found == Claim()
+    assert "the claim accuracy='high' is not valid; give one like 99.4" in problems.found
+    assert "the claim mean='50%' is not valid" in problems.of_weights
+
+
 def test_a_roster_of_another_system_is_read_or_refused(tmp_path: Path) -> None:
     roster = tmp_path / "class.csv"
     roster.write_text("submission;student;accuracy\nJo\u0308rg;Jörg;99,41\n")

@@ -117,6 +117,19 @@ def test_the_grading_marks_disputed_labels_of_mnist_only(
     assert shown == [{}, DISPUTED_LABELS]
 
 
+def test_an_interrupted_report_is_no_graded_submission(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> Page:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("netlet.classroom.student_page.student_page", interrupt)
+    writer = GradeWriter(tmp_path, spot_data(), ["ann"], single=True)
+    with pytest.raises(KeyboardInterrupt):
+        writer.take(Examination(grade_of()), False)
+    assert (writer.done, writer.known) == (0, {})
+
+
 @pytest.mark.parametrize(("wrong", "state"), [(0, "REVIEW"), (14, "REVIEW"), (15, "PASS")])
 def test_more_accuracy_than_annotators_allow_is_reviewed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: int, state: str

@@ -181,6 +181,37 @@ class Net(Base):
 """
 
 
+ADD = (
+    "if it is the net, add a function without arguments that returns it, and name this function "
+    "in claim.toml"
+)
+NEEDING = FINAL.replace("(self)", "(self, p)")
+SLIP = """class Final(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.out = nn.Linear(784, 10)
+    def foward(self, x):
+        return self.out(x.flatten(1))
+"""
+NAMED = "        self.Final = None\n"
+LOSS = """
+from torch import nn
+class LabelSmooth(nn.Module):
+    def forward(self, p, t):
+        return (p - t).mean()
+"""
+EXPORT = "    net = Net()\n    head = nn.Sequential(net, nn.Linear(10, 10), nn.Softmax(1))\n"
+AROUND = """
+from torch import nn
+class Ema(nn.Module):
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+    def forward(self, x):
+        return self.net(x)
+"""
+
+
 @pytest.mark.parametrize(
     ("files", "failed"),
     [
@@ -193,12 +224,49 @@ class Net(Base):
         ),
         (
             {"m.py": f"if __name__ == '__main__':\n{textwrap.indent(FINAL, '    ')}"},
-            'm.py:Final does not run (it is below if __name__ == "__main__", which is not run)',
+            f'm.py:Final was not tried (it is below if __name__ == "__main__"); {ADD}',
+        ),
+        (
+            {"m.py": f"{NEEDING}if __name__ == '__main__':\n    model = Final(0.1)\n"},
+            f"m.py:Final was not tried (it has required arguments: p); {ADD}",
+        ),
+        (
+            {"m.py": NEEDING, "train.py": "from m import Final\ndef main():\n    n = Final(0.1)\n"},
+            "m.py:Final was not tried (it has required arguments: p); ",
+        ),
+        (
+            {"m.py": f"def main():\n{textwrap.indent(FINAL, '    ')}\n    Final()\n"},
+            "m.py:Final was not tried (it is inside main()); ",
+        ),
+        (
+            {
+                "m.py": "from torch import nn\ndef main():\n    net = nn.Sequential(nn.Linear(4, 10))\n"
+            },
+            "m.py:net was not tried (it is inside main()); ",
+        ),
+        ({"draft.py": RIGHT + SLIP}, "draft.py:Final does not run (Final: has no forward(), but "),
+        (
+            {"f.ipynb": notebook("class Final(\n    nn.Module\n):\n  oops(")},
+            "f.ipynb:Final does not run (cell 3 is not valid Python",
+        ),
+        (
+            {"draft.py": RIGHT + NAMED + BROKEN},
+            "draft.py:Final does not run",
         ),
         (
             {f"{i}.py": BROKEN.replace("Part", f"Part{i}") for i in range(5)},
             f"2.py:Final does not run ({MISSING}), nor do 2 more",
         ),
+        # Losses, loaders and blocks, what is built around a net, and nets that nobody builds.
+        ({"loss.py": LOSS}, ""),
+        ({"draft.py": RIGHT + LOSS}, ""),
+        ({"n.ipynb": notebook("class FocalLoss(nn.Module):\n    oops(")}, ""),
+        ({"n.ipynb": notebook("class Data(pl.LightningDataModule):\n    oops(")}, ""),
+        ({"n.ipynb": notebook("class Block(nn.Module):\n    def __init__(self, i): oops(")}, ""),
+        ({"draft.py": f"{RIGHT}if __name__ == '__main__':\n{EXPORT}"}, ""),
+        ({"draft.py": f"{RIGHT}def export(net):\n{EXPORT}"}, ""),
+        ({"ema.py": AROUND, "train.py": "from ema import Ema\ndef main(net):\n    Ema(net)\n"}, ""),
+        ({"m.py": NEEDING}, ""),
         # Parts and base classes of nets, and a copy of the one that is graded.
         ({"blocks.py": "from torch import nn\nclass Block(nn.Conv2d):\n    pass\n"}, ""),
         ({"draft.py": DERIVED, "base.py": BASE.format(body="raise NotImplementedError")}, ""),
@@ -219,6 +287,57 @@ def test_a_net_that_does_not_run_is_named_beside_the_one_that_is_graded(
     assert ("is graded" in shown) == bool(failed)
     assert failed in shown
     assert failed in "".join(found.notes)
+
+
+def test_a_net_in_the_last_of_many_files_is_found(tmp_path: Path) -> None:
+    lessons = {f"lesson{i:02d}.py": f"def step{i}(x):\n    return x\n" for i in range(45)}
+    write_submission(tmp_path, "ann", {**lessons, "src/model.py": RIGHT})
+    for named in (None, "Net", "*.py"):
+        found = grade(tmp_path / "ann", GradingSettings(budget=BUDGET, net=named))
+        assert (found.net, found.definitions) == ("src/model.py:Net", "")
+    (tmp_path / "ann" / "baseline.py").write_text(LARGE)
+    with pytest.raises(
+        NetError, match=r"2 nets return 10 .*: baseline\.py:Net, src/model\.py:Net;"
+    ):
+        grade(tmp_path / "ann", GradingSettings(budget=BUDGET))
+
+
+def test_a_net_around_one_of_another_file_is_graded_as_a_whole(tmp_path: Path) -> None:
+    code = AROUND.replace("self, net)", "self)").replace("= net", "= Net()")
+    write_submission(tmp_path, "ann", {"m.py": RIGHT, "train.py": f"from m import Net\n{code}"})
+    found = grade(tmp_path / "ann", GradingSettings(budget=BUDGET))
+    assert (found.net, found.definitions) == ("train.py:Ema", "")
+
+
+@pytest.mark.parametrize("place", ["Session 6: MNIST.ipynb", "week 1: mnist/net.py"])
+@pytest.mark.parametrize("named", [None, "{place}", "{place}:Net", "{stem}", "*:Net"])
+def test_the_path_of_a_net_may_have_a_colon(tmp_path: Path, place: str, named: str | None) -> None:
+    code = notebook(RIGHT) if place.endswith("ipynb") else RIGHT
+    write_submission(tmp_path, "ann", {place: code})
+    if named == "*:Net":
+        named = "*.ipynb:Net" if place.endswith("ipynb") else "*.py:Net"
+    named = named and named.format(place=place, stem=place.rpartition(".")[0])
+    found = grade(tmp_path / "ann", GradingSettings(budget=BUDGET, net=named))
+    assert (found.net, found.definitions) == (f"{place}:Net", "")
+
+
+def test_nets_that_are_not_tried_for_their_number_are_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(net_search, "MOST_CANDIDATES", 2)
+    wrong = {f"{name}.py": RIGHT.replace("10)", f"{7 + i})") for i, name in enumerate("bcd")}
+    write_submission(tmp_path, "ann", {"a.py": RIGHT, **wrong})
+    said = (
+        "only 2 nets of a submission are tried, and 2 more were not, the first of them c.py:Net; "
+        "if it is the net, name it in claim.toml, or with --net"
+    )
+    found = grade(tmp_path / "ann", GradingSettings(budget=BUDGET))
+    assert found.net == "a.py:Net"
+    assert f"a.py:Net is graded; {said}" in grade_files.explain_grade(found)
+    assert said in "".join(found.notes)
+    (tmp_path / "ann" / "a.py").write_text(LARGE.replace("10)", "11)"))
+    with pytest.raises(NetError, match=re.escape(f"({said})")):
+        grade(tmp_path / "ann", GradingSettings(budget=BUDGET))
 
 
 def test_of_several_parts_of_a_net_that_does_not_run_one_has_to_be_named(

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+CODE_FILES = (".py", ".ipynb")  # endings of files with nets
+
 # Keys of JSON whose values are in percent or percentage points.
 _PERCENTAGE = re.compile(r"(.*_)?(percent|points|interval)(_.*)?")
 
@@ -271,3 +273,22 @@ def count_slips(one: str, other: str) -> int:
             row.append(least)
         rows.append(row)
     return rows[-1][-1]
+
+
+def split_address(address: str) -> tuple[str, str]:
+    """Return the file or module and the name of a net: ``file.py`` alone has no name.
+
+    The path of a file may have a colon, as in ``session 6: mnist.ipynb``.
+
+    Args:
+        address: An address, or the name of a net that comes with netlet: that has no file.
+    """
+    if address.endswith(CODE_FILES):
+        return address, ""
+    place, _, name = address.rpartition(":")
+    return place, name
+
+
+def join_address(place: str, name: str) -> str:
+    """Return the address of a net in a file, or the file alone if there is no name."""
+    return f"{place}:{name}" if name else place

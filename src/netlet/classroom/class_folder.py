@@ -27,6 +27,7 @@ from netlet.classroom.submitted_files import HAND_IN, LEFT_OUT
 from netlet.errors import GradingError, NetletWarning
 from netlet.files import read_regular
 from netlet.records import STUDY
+from netlet.text import split_address
 from netlet.toml_files import parse_toml
 
 _RECORDS = {  # of what netlet train and netlet study leave beside a net, by the name of the folder
@@ -181,7 +182,7 @@ def _has_net_beside(settings: Path) -> bool:
         net = parse_toml(text, settings.name, GradingError, "repair it", max_dots=_MAX_DOTS)["net"]
     except (GradingError, OSError, KeyError):
         return False
-    file = (net.rpartition(":")[0] or net) if isinstance(net, str) else ""
+    file = split_address(net)[0] if isinstance(net, str) else ""
     return is_source(file) and (settings.parent / file).is_file()
 
 

@@ -20,8 +20,8 @@ from netlet.errors import NetError
 from netlet.nets import complete_address
 from netlet.nets.script import list_definitions
 from netlet.nets.sources import read_source
+from netlet.text import split_address
 
-MOST_CANDIDATES = 40
 _NETS_END = f"nets are read from files that end in {list_endings(SOURCES)}"
 _MOST_NAMES = 5  # in one line
 
@@ -44,13 +44,13 @@ def find_named_net(folder: Path, pattern: str) -> str:
     Raises:
         NetError: No file matches, or several do that differ.
     """
-    place, _, name = pattern.rpartition(":")
-    if not place:
-        place, name = name, ""
+    sources = list_sources(folder)
+    place, name = split_address(pattern)
+    if not place or _match(folder, sources, pattern):  # a file's name may have a colon
+        place, name = pattern, ""
     written = PurePosixPath(place)
     if written.name:  # as the copies of files are called
         place = written.with_name(find_usual_name(written.name)).as_posix()
-    sources = list_sources(folder)
     files = _match(folder, sources, place)
     if not files and (files := _find_defining(sources, pattern)):  # a name without its file
         return f"{_choose(folder, files, f'define {pattern!r}', pattern)}:{pattern}"
@@ -122,7 +122,7 @@ def _find_defining(files: Sequence[Path], name: str) -> list[Path]:
     A student may give the name without its file.
     """
     found = []
-    for file in files[:MOST_CANDIDATES]:
+    for file in files:
         with contextlib.suppress(NetError, SyntaxError, ValueError, RecursionError):
             if not name:
                 complete_address(str(file))

@@ -8,22 +8,30 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from netlet.classroom.failed_nets import describe_failed, list_hidden
+from netlet.classroom.candidates import (
+    Candidates,
+    file_of,
+    leave_out_copies,
+    list_candidates,
+    list_parts,
+)
+from netlet.classroom.failed_nets import describe_others
 from netlet.classroom.file_kinds import HAND_IN_CODE, NO_SOURCES
-from netlet.classroom.named_net import MOST_CANDIDATES, find_named_net, list_sources
+from netlet.classroom.named_net import find_named_net, list_sources
 from netlet.classroom.same_code import leave_out_same
 from netlet.classroom.working_folder import working_folder
 from netlet.errors import NetError
 from netlet.experiments import find_experiment
 from netlet.experiments.sandbox import NetAnalysis, SameProcess
-from netlet.nets import build, complete_address, load_weights
-from netlet.nets.addresses import ALL_NEED_ARGUMENTS, find_defining_file
-from netlet.nets.net_names import find_imported_builder, list_inner_nets, list_nets
-from netlet.nets.script import list_definitions
+from netlet.nets import build, load_weights
+from netlet.nets.addresses import ALL_NEED_ARGUMENTS
+from netlet.nets.code_imports import UNREADABLE
+from netlet.nets.net_names import list_inner_nets
 from netlet.nets.sources import read_source
 from netlet.nets.unaffected_nets import drop_remedy
 
-_UNREADABLE = (NetError, SyntaxError, ValueError, RecursionError)
+MOST_CANDIDATES = 40  # nets of a submission that are tried
+_NAME_IT = "name it in claim.toml, or with --net"
 
 
 @dataclass(frozen=True)
@@ -67,9 +75,11 @@ def find_net(
     if not pattern:
         if not list_sources(folder):
             raise NetError(NO_SOURCES + HAND_IN_CODE)
-        return search.run(search.list_candidates())
+        search.read = list_candidates(folder)
+        return search.run(search.read.addresses)
     address = find_named_net(folder, pattern)
-    if pattern.rpartition(":")[2] == address.rpartition(":")[2]:
+    name = address.rpartition(":")[2]
+    if pattern == name or pattern.endswith(f":{name}"):
         return search.analyze_named(address)
     return search.run([address])  # the file alone was named
 
@@ -83,22 +93,20 @@ class _Search:
         shape: The shape of one image, ``C H W``.
         classes: The number of classes.
         weights: The path of the weights in the submission; None if there are none.
-        unclear: Of files that define something, but no net by its looks.
-        broken: Why files are not Python, or define nothing.
+        read: What may be the net, and what may not, by the text of the files.
         failed: Why nets do not run, by their addresses.
-        hidden: Why other nets cannot be loaded, by their addresses, or files cannot be read.
         problems: Of nets with other outputs, by their addresses.
+        left_out: The addresses of nets that are not tried, since there are too many.
     """
 
     folder: Path
     shape: tuple[int, ...]
     classes: int
     weights: str | None
-    unclear: dict[Path, str] = field(default_factory=dict)
-    broken: list[str] = field(default_factory=list)
+    read: Candidates = field(default_factory=Candidates)
     failed: dict[str, str] = field(default_factory=dict)
-    hidden: dict[str, str] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
 
     def analyze_named(self, address: str) -> FoundNet:
         """Return the net with this address.
@@ -119,24 +127,30 @@ class _Search:
         Raises:
             NetError: There is none or there are several.
         """
-        found, why, failed = self._try(candidates), "", self.failed
+        found, why, failed = self._try(self._limit(candidates)), "", self.failed
         if not found:
-            error, wholes = self._explain(), dict(self.failed)
+            reason, wholes = self._explain(), dict(self.failed)
             while not found and (candidates := self._list_parts()):
                 found = self._try(candidates)
             if not found:
-                raise error
-            file = _file_of(next(iter(found)))
-            why = _explain_parts([wholes[one] for one in wholes if _file_of(one) == file])
-            failed = {one: failed[one] for one in failed if _file_of(one) != file}
+                raise NetError(reason + _in_brackets(self._say_left_out()))
+            file = file_of(next(iter(found)))
+            why = _explain_parts([wholes[one] for one in wholes if file_of(one) == file])
+            failed = {one: failed[one] for one in failed if file_of(one) != file}
+        parts = list_parts(found)
+        found = {address: found[address] for address in found if address not in parts}
         different = leave_out_same(found, self.folder, self.shape, self.classes)
         names = [os.path.relpath(address, self.folder) for address in different]
         address, *more = found
-        others = describe_failed(
-            {**failed, **self.hidden}, address, [*more, *self.problems], self.folder
+        others = describe_others(
+            {**failed, **self.read.hidden},
+            self.read.untried,
+            address,
+            [*more, *self.problems],
+            self.folder,
         )
         if len(names) > 1:
-            remarks = "".join(f" ({remark})" for remark in (why, others) if remark)
+            remarks = "".join(map(_in_brackets, (why, others, self._say_left_out())))
             fitting = self._list_fitting(list(different))
             only = f", and {self.weights} fits only {fitting[0]}" if len(fitting) == 1 else ""
             example = fitting[0] if only else names[0]
@@ -148,33 +162,28 @@ class _Search:
         notes = [f"{names[0]} is graded alone: {why}"] if why else []
         if others:
             notes.append(f"{names[0]} is graded; {others}")
+        if left_out := self._say_left_out():
+            notes.append(f"{names[0]} is graded; {left_out}")
         if copies:
             same = ", ".join(os.path.relpath(copy, self.folder) for copy in copies)
             notes.append(f"{names[0]} is graded; {same} has the same code")
         return FoundNet(address, found[address], "; ".join(notes))
 
-    def list_candidates(self) -> list[str]:
-        """Return the addresses of what may be the net."""
-        found: list[str] = []
-        imported: list[str] = []  # of functions that may return a net of another file or package
-        for file in list_sources(self.folder)[:MOST_CANDIDATES]:
-            self.hidden |= list_hidden(file)
-            try:
-                found.append(complete_address(str(file)))
-            except NetError as error:
-                names: list[str] = []
-                defined: list[str] = []
-                with contextlib.suppress(*_UNREADABLE):
-                    tree = read_source(file).tree
-                    names, defined = list_nets(tree), list_definitions(tree)
-                    if not names and (builder := find_imported_builder(tree)):
-                        imported.append(f"{file}:{builder}")
-                found += [f"{file}:{name}" for name in names]
-                if not names and defined:
-                    self.unclear[file] = str(error)
-                elif not names:
-                    self.broken.append(str(error))
-        return _leave_out_copies(found or imported)[:MOST_CANDIDATES]
+    def _limit(self, candidates: Sequence[str]) -> list[str]:
+        """Return those of some nets that are tried, and keep the others as left out."""
+        room = max(0, MOST_CANDIDATES - len(self.failed) - len(self.problems))
+        self.left_out += candidates[room:]
+        return list(candidates[:room])
+
+    def _say_left_out(self) -> str:
+        """Return that there are too many nets to try all; empty if there are not."""
+        if not self.left_out:
+            return ""
+        first = os.path.relpath(self.left_out[0], self.folder)
+        return (
+            f"only {MOST_CANDIDATES} nets of a submission are tried, and {len(self.left_out)} more "
+            f"were not, the first of them {first}; if it is the net, {_NAME_IT}"
+        )
 
     def _try(self, candidates: Iterable[str]) -> dict[str, NetAnalysis]:
         """Return those of some nets that have the right outputs."""
@@ -212,37 +221,32 @@ class _Search:
         """
         tried = {*self.failed, *self.problems}
         parts: list[str] = []
-        for file in dict.fromkeys([*map(_file_of, self.failed), *map(str, self.unclear)]):
-            with contextlib.suppress(*_UNREADABLE):
+        for file in dict.fromkeys([*map(file_of, self.failed), *map(str, self.read.unclear)]):
+            with contextlib.suppress(*UNREADABLE):
                 names = list_inner_nets(
                     read_source(Path(file)).tree,
-                    [one.rpartition(":")[2] for one in self.failed if _file_of(one) == file],
+                    [one.rpartition(":")[2] for one in self.failed if file_of(one) == file],
                 )
                 parts += [f"{file}:{name}" for name in names]
-        parts = [address for address in _leave_out_copies(parts) if address not in tried]
-        return parts[: max(0, MOST_CANDIDATES - len(tried))]
+        tried |= {*self.left_out}
+        return self._limit([one for one in leave_out_copies(parts) if one not in tried])
 
-    def _explain(self) -> NetError:
+    def _explain(self) -> str:
         """Return why there is no net, with the advice to name one only where that could help."""
         if self.failed:
             reason, *more = self.failed.values()
             others = f" (nor does any of {len(more)} more)" if more else ""
-            return NetError(f"no net runs: {reason}{others}")
+            return f"no net runs: {reason}{others}"
         if self.problems:
             reason = next(iter(self.problems.values()))
-            return NetError(
-                f"no net returns {self.classes} classes ({reason}); name it in claim.toml, or with "
-                "--net"
-            )
-        if self.unclear:
-            reason = self._shorten(next(iter(self.unclear.values())))
-            remedy = (
-                "" if ALL_NEED_ARGUMENTS in reason else "; name it in claim.toml, or with --net"
-            )
-            return NetError(f"no net was found ({reason}){remedy}")
-        reason, *more = self.broken
+            return f"no net returns {self.classes} classes ({reason}); {_NAME_IT}"
+        if self.read.unclear:
+            reason = self._shorten(next(iter(self.read.unclear.values())))
+            remedy = "" if ALL_NEED_ARGUMENTS in reason else f"; {_NAME_IT}"
+            return f"no net was found ({reason}){remedy}"
+        reason, *more = self.read.broken
         others = f" (and {len(more)} more)" if more else ""
-        return NetError(f"no net: {self._shorten(reason)}{others}")
+        return f"no net: {self._shorten(reason)}{others}"
 
     def _describe_outputs(self, address: str, found: NetAnalysis) -> str:
         outputs = "no logits" if found.outputs is None else f"{found.outputs} numbers"
@@ -265,17 +269,5 @@ def _explain_parts(reasons: Sequence[str]) -> str:
     return f"what it is a part of does not run ({reason})"
 
 
-def _file_of(address: str) -> str:
-    return address.rpartition(":")[0]
-
-
-def _leave_out_copies(addresses: list[str]) -> list[str]:
-    """Leave out nets that a notebook has from another file, by ``%run``, which has them, too."""
-    pairs = [address.rpartition(":")[::2] for address in addresses]
-    own = {(Path(place).resolve(), name) for place, name in pairs}
-    kept = []
-    for address, (place, name) in zip(addresses, pairs, strict=True):
-        file = find_defining_file(address)
-        if file == Path(place).resolve() or (file, name) not in own:
-            kept.append(address)
-    return kept
+def _in_brackets(remark: str) -> str:
+    return f" ({remark})" if remark else ""

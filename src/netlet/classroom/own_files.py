@@ -16,6 +16,7 @@ from netlet.errors import GradingError, NetletError
 from netlet.nets import is_user_code
 from netlet.recipes import Recipe
 from netlet.records import WEIGHTS, Run
+from netlet.text import join_address, split_address
 from netlet.toml_files import parse_toml
 
 _MAX_BYTES, _MAX_RECORD_BYTES = 1 << 16, 8 << 20
@@ -167,14 +168,13 @@ def _place_net(net: object, folder: Path, place: PurePosixPath) -> dict[str, str
     """
     if not isinstance(net, str) or len(net) > _MAX_LETTERS or not is_user_code(net):
         return {}
-    file, colon, name = net.rpartition(":")
-    file, name = (file, name) if colon else (net, "")
+    file, name = split_address(net)
     inside = place / file
     if _is_in(inside, folder):
-        return {"net": f"{glob.escape(inside.as_posix())}{colon}{name}"}
+        return {"net": join_address(glob.escape(inside.as_posix()), name)}
     # A run names a file as the command line did, which may have run in another folder.
     found: Sequence[Path] = [path for path in folder.rglob("*") if path.name == inside.name]
-    return {"net": f"{glob.escape(inside.name)}{colon}{name}"} if len(found) == 1 else {}
+    return {"net": join_address(glob.escape(inside.name), name)} if len(found) == 1 else {}
 
 
 def _is_in(inside: PurePosixPath, folder: Path) -> bool:

@@ -209,7 +209,7 @@ def read_claim(folder: Path, row: Mapping[str, str]) -> tuple[Claim, ClaimProble
     Returns:
         The claim without what cannot be used, and what that is.
     """
-    values: dict[str, Any] = {key: _number(row[key], key) for key in _CLAIMED if row.get(key)}
+    values: dict[str, Any] = {key: row[key] for key in _CLAIMED if row.get(key)}
     file, problem = find_claim(folder)
     several = (problem,) if problem else ()
     try:
@@ -281,6 +281,9 @@ def _check(key: str, value: Any) -> Any:
     Raises:
         GradingError: It may not.
     """
+    given = value
+    if _KINDS[key] is not str and isinstance(value, str):
+        value = _number(value, key)
     if _KINDS[key] is int and isinstance(value, float) and value.is_integer():
         value = int(value)  # 2.0 epochs are 2
     if key in NORMALIZATION and isinstance(value, list) and value == value[:1] * len(value) != []:
@@ -295,7 +298,7 @@ def _check(key: str, value: Any) -> Any:
         )
     if not valid or (key == "std" and value == 0):
         raise GradingError(
-            f"the claim {key}={_show(value)} is not valid; give one like {_LIKE[key]}"
+            f"the claim {key}={_show(given)} is not valid; give one like {_LIKE[key]}"
         )
     return value
 
@@ -332,7 +335,8 @@ def _show(value: Any) -> str:
 
 def _number(text: str, key: str) -> Any:
     # 99,41 in a file of semicolons is a decimal number, and 7,850 parameters are thousands.
-    text = text.replace(",", "." if key == "accuracy" else "").removesuffix("%").strip()
+    text = text.replace(",", "" if _KINDS[key] is int else ".")
+    text = text.removesuffix("%").strip() if key == "accuracy" else text
     try:
         return int(text)
     except ValueError:

@@ -51,11 +51,13 @@ def leave_out_same(
 
 def has_same_text(address: str, other: str) -> bool:
     """Return whether two nets are defined alike, and what both files define of their parts is."""
+    name, another = (one.rpartition(":")[2] for one in (address, other))
+    if name != another:
+        return False
     with contextlib.suppress(*UNREADABLE):
-        name, another = (one.rpartition(":")[2] for one in (address, other))
         (defined, rest), (also, other_rest) = map(_read_text, (address, other))
-        if name != another or name not in defined or name not in also:
-            return name == another and (defined, rest) == (also, other_rest)
+        if name not in defined or name not in also:
+            return (defined, rest) == (also, other_rest)
         return all(defined[one] == also[one] for one in defined.keys() & also.keys())
     return False
 

@@ -148,13 +148,13 @@ class GradeWriter:
         from netlet.classroom.student_page import student_page
         from netlet.report import write
 
-        self.done += 1
         grade = examination.grade
         folder = self._out / self._folders[grade.name]
         slow = kept and grade.exceeded_s is not None
         self.skipped += slow
         if kept and (folder / REPORT).exists() and _has_results_of(folder / RESULTS, grade):
             self.kept += not slow
+            self.done += 1
             return
         folder.mkdir(parents=True, exist_ok=True)
         page = student_page(
@@ -165,6 +165,7 @@ class GradeWriter:
         write_outputs({folder / RESULTS: f"{results}\n"}, what="folder")
         append_grade(self._out, grade)
         self._grades[grade.name] = grade
+        self.done += 1  # only now: an interruption before this loses the grade
         say(f"{self.done}/{self._total} {grade.name}: {grade.state}")
 
     def pause(self) -> None:

@@ -17,7 +17,7 @@ from netlet.cli.options import MAX_SEEDS, NET, Json, budget_names, net_names, re
 from netlet.cli.results import print_json, print_result, say
 from netlet.errors import NetError, RepositoryError, did_you_mean
 from netlet.repository import FILE_NAME, repository_root
-from netlet.text import quote_shell
+from netlet.text import CODE_FILES, quote_shell, split_address
 
 if TYPE_CHECKING:
     from netlet.recipes import Recipe
@@ -139,7 +139,7 @@ def _say_differences(given: Mapping[str, str | int | None]) -> None:
     settings = load_settings(Path(FILE_NAME))
     for name, value in given.items():
         own = getattr(settings, name)
-        if name == "net" and own and ":" not in own:  # a file with one net
+        if name == "net" and own and own.endswith(CODE_FILES):  # a file with one net
             own = next(iter(list_addresses(own)), own)
         usual = inspect.signature(init).parameters[name].default
         if value not in (usual, None, own):
@@ -178,7 +178,7 @@ def _find_net(net: str | None) -> str:
 
     if net is not None:
         if is_user_code(net):
-            file = net.rpartition(":")[0] or net
+            file = split_address(net)[0]
             address = complete_address(net)
             if not file.endswith((".py", ".ipynb")):
                 _refuse_misspelled_file(file)
@@ -274,9 +274,9 @@ def _list_code(net: str) -> list[str]:
     from netlet.nets.addresses import list_addresses
     from netlet.nets.net_code import list_needed_files
 
-    file = net.rpartition(":")[0] or net
+    file = split_address(net)[0]
     own = [file] if Path(file).is_file() else []
-    needed = list_needed_files(net if ":" in net else next(iter(list_addresses(net)), net))
+    needed = list_needed_files(next(iter(list_addresses(net)), net) if net == file else net)
     here = Path.cwd().resolve()
     root = repository_root(here) or here
     others = [path for path in needed if not (own and path == Path(file).resolve())]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from netlet.cli.results import say
 from netlet.errors import DamagedRecordError
 from netlet.records.ladder import LadderResult
 from netlet.records.study import Study
+from netlet.text import split_address
 
 _NEVER_OUTPUTS = (
     records.RECORD,
@@ -30,7 +32,9 @@ def input_files(*names: str | Path | None) -> list[Path]:
         names: Files, folders, and other names, which are ignored.
     """
     words = [str(name) for name in names if name is not None]
-    paths = [Path(word.rpartition(":")[0] if ".py:" in word else word) for word in words]
+    # Of an address, the file; a path may have a colon, too.
+    places = [word if os.path.exists(word) else split_address(word)[0] or word for word in words]
+    paths = [Path(place) for place in places]
     own = [
         file
         for path in paths

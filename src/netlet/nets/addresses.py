@@ -20,15 +20,12 @@ from netlet.nets.definitions import (
     note_definitions,
     select_net,
 )
+from netlet.nets.module_classes import find_required_arguments
 from netlet.nets.net_code import FILES, is_file_address
-from netlet.nets.net_names import (
-    BELOW_MAIN,
-    find_required_arguments,
-    list_below_main,
-    list_nets,
-)
+from netlet.nets.net_names import list_nets
 from netlet.nets.script import list_definitions
 from netlet.nets.sources import read_source
+from netlet.nets.unreached_nets import BELOW_MAIN, list_below_main
 from netlet.nets.written_modules import name_modules
 from netlet.text import quote_shell
 
@@ -56,7 +53,7 @@ def complete_address(name: str) -> str:
     Raises:
         NetError: It is a file alone that does not exist, cannot be read, or has no net or several.
     """
-    if ":" in name or not name.endswith(FILES):
+    if not name.endswith(FILES):
         return name
     if not os.path.isfile(name):
         raise NetError(f"{name}: no such file; check its path, as in {name}:Name")

@@ -17,7 +17,7 @@ from netlet.errors import DefinitionsWarning, NetError, did_you_mean
 from netlet.nets.cells import Cell, Source
 from netlet.nets.effects import ScriptEffects
 from netlet.nets.needed_statements import select_statements
-from netlet.nets.net_names import BELOW_MAIN, list_below_main, list_nets
+from netlet.nets.net_names import list_nets
 from netlet.nets.patched_classes import list_patched
 from netlet.nets.script import (
     is_always_kept,
@@ -26,6 +26,7 @@ from netlet.nets.script import (
     names_used,
     names_used_at_once,
 )
+from netlet.nets.unreached_nets import BELOW_MAIN, list_below_main
 
 _NUMBERED = re.compile(r"(?P<name>.*)\[(?P<number>\d{1,9})\]", re.DOTALL)
 _OTHERS_SHOWN = 3

@@ -18,12 +18,12 @@ from netlet.display import Displayed
 from netlet.nets.cells import Source
 from netlet.nets.code_imports import MAX_FILES, UNREADABLE, Imports, find_module, read_code
 from netlet.nets.definitions import select_net, split_number
-from netlet.nets.notebook_files import NOTEBOOK
 from netlet.nets.sources import read_source
 from netlet.nets.user_imports import folders_above, is_installed
 from netlet.nets.written_modules import find_imported, name_modules, parse_written, place_of
+from netlet.text import CODE_FILES
 
-FILES = (".py", NOTEBOOK)  # endings of files with nets
+FILES = CODE_FILES  # endings of files with nets
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 from netlet.budgets import Budget, read_budget_table
 from netlet.errors import RepositoryError
+from netlet.text import CODE_FILES, join_address, split_address
 from netlet.toml_files import WrongValueError, check_keys, fail, read_toml, show_value
 
 FILE_NAME = "netlet.toml"
@@ -188,9 +189,9 @@ def _place_net(net: str | None, path: Path) -> str | None:
     """Return the address of a net whose file is relative to the settings' folder."""
     if net is None:
         return None
-    place, colon, name = net.rpartition(":") if ":" in net else (net, "", "")
-    is_file = place.endswith((".py", ".ipynb")) or (colon and "/" in place)
-    return f"{_beside(place, path)}{colon}{name}" if is_file else net
+    place, name = split_address(net)
+    is_file = place.endswith(CODE_FILES) or (name and "/" in place)
+    return join_address(_beside(place, path), name) if is_file else net
 
 
 def _place_file(name: str | None, path: Path) -> str | None:

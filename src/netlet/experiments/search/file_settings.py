@@ -15,6 +15,7 @@ from netlet.experiments.search.fitting import SIZE_LIMITS, read_shape
 from netlet.experiments.search.space import resolve_dataset
 from netlet.nets import find_net, is_file_address, is_notation, is_user_code
 from netlet.recipes import Recipe
+from netlet.text import join_address, split_address
 from netlet.toml_files import WrongValueError, fail, show_value
 
 COMMON_KEYS = ("title", "dataset", "folds", "budget", "recipe", "epochs")
@@ -90,10 +91,10 @@ def read_dataset(values: Mapping[str, Any], folder: Path) -> str:
 
 def locate_net(net: str, folder: Path) -> str:
     """Return a net's name; one in a file of a user is looked for beside the search file."""
-    place, colon, name = net.rpartition(":") if ":" in net else (net, "", "")
+    place, name = split_address(net)
     if not is_user_code(net) or not is_file_address(place):
         return net
-    return f"{folder / place}{colon}{name}"
+    return join_address(str(folder / place), name)
 
 
 def check_shape(shape: str, budget: Budget | None, *place: str | int) -> None:
