@@ -80,6 +80,7 @@ def _computes_the_same(
         if other:
             _change_statistics(folding)
             _change_statistics(norming)
+            folding.train().eval()  # it may fold them there
         for images in batches:
             provenance = Provenance(norming)
             provenance.start(images)

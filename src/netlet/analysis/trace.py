@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import chain
 from math import prod
 from typing import Any
@@ -24,6 +25,7 @@ from netlet.analysis.hidden_weights import HiddenWeights, find_hidden_weights
 from netlet.analysis.idle_modules import find_idle_modules
 from netlet.analysis.left_out import write_left_out_notes
 from netlet.analysis.memory import forward_backward_bytes, peak_bytes
+from netlet.analysis.mode_switch import enter_evaluation
 from netlet.analysis.module_rows import list_rows, name_reader, name_run, shown_name
 from netlet.analysis.net_end import count_outputs, write_end_notes
 from netlet.analysis.ops import Op, Trace
@@ -68,16 +70,22 @@ def trace(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> Trace:
     check_shape(shape)
     twin = copy_in_float32(net)
     if twin is None:
-        return _trace(net, shape)
+        return _trace_in_evaluation(net, shape)
     try:
-        traced = _trace(twin, shape)
+        traced = _trace_in_evaluation(twin, shape)
     except NetError:  # its code may name its own precision
-        return _trace(net, shape)
+        return _trace_in_evaluation(net, shape)
     modules = dict(list_modules(net))
     for op in traced.ops:
         op.module = None if op.module is None else modules[op.path]
     traced.net = net
     return traced
+
+
+def _trace_in_evaluation(net: nn.Module, shape: Sequence[int]) -> Trace:
+    # Around all runs: weights that the net changes in eval() must not change between them.
+    with eval_mode(net):
+        return _trace(net, shape)
 
 
 def _trace(net: nn.Module, shape: Sequence[int]) -> Trace:
@@ -175,7 +183,10 @@ def _run_on_blank_images(
         with eval_mode(net), torch.random.fork_rng(devices=[]):
             try:
                 with Isolation(strict=True, code=code):
-                    return images, observer, tracer.run()
+                    read = enter_evaluation(net, provenance)
+                    execution = tracer.run()
+                    execution = replace(execution, read=execution.read | read)
+                    return images, observer, execution
             except NetError:
                 raise
             except Exception as error:
@@ -235,6 +246,7 @@ def _run_on_other_images(
         tracer = Tracer(net, images, [_ValueObserver(provenance)])
         try:
             with Isolation(strict=True, code=code):
+                enter_evaluation(net, provenance)
                 execution = tracer.run()
                 provenance.finish(first_tensor(execution.returned))
         except NetError:
