@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from fixtures import slips
 from fixtures.course_nets import BOTH_FORMS, COURSE_NETS
 from helpers import few_fast
 from torch import nn
@@ -469,6 +470,25 @@ def test_never_ran_is_said_only_of_modules_of_which_nothing_was_read() -> None:
     spending = dict(cost(CalledByParts()).spending["parameters"])
     assert spending["fc (Linear)"] == 85
     assert sum(spending.values()) == value.parameters
+
+
+@pytest.mark.parametrize(
+    ("name", "idle", "when"),
+    [
+        ("AuxiliaryHead", "second", "runs in training only"),
+        ("UnusedLayers", "norm", "never ran"),
+        ("ChoosesByValue", "bright", "did not run on a blank image"),
+    ],
+)
+def test_table_notes_and_spending_say_the_same_of_a_module_that_did_not_run(
+    name: str, idle: str, when: str
+) -> None:
+    net = getattr(slips, name)()
+    value = summary(net)
+    (row,) = (row for row in value.rows if row.name == idle)
+    assert row.kind.endswith(f"({when})")
+    assert [note for note in value.notes if f"layer {idle} " in note and note.endswith(when)]
+    assert f"{idle} ({when})" in dict(cost(net).spending["parameters"])
 
 
 class SpareLazy(nn.Module):
