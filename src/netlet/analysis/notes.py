@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from netlet.analysis.batch_slips import write_one_image_note
 from netlet.analysis.ops import Op, Trace, name_layer
 from netlet.budgets import IN_TRAINING_ONLY, NEVER_RAN, NOT_ON_BLANK_IMAGES
+from netlet.nets.copying import find_uncopyable
 from netlet.nets.registered import list_parameters
 from netlet.text import count_noun
 
@@ -21,6 +22,7 @@ def write_notes(traced: Trace) -> list[str]:
         *_note_hidden_weights(traced),
         *_note_unknown_macs(traced),
         *traced.notes,
+        *_note_uncopyable(traced),
         *_note_one_image(traced),
         *(f"note: {layer}: {text}" for layer, text in traced.warnings),
     ]
@@ -67,6 +69,12 @@ def _note_idle_modules(traced: Trace) -> Iterator[str]:
 def _note_one_image(traced: Trace) -> Iterator[str]:
     if traced.one_image is not None:
         yield write_one_image_note(traced.one_image)
+
+
+def _note_uncopyable(traced: Trace) -> Iterator[str]:
+    found = find_uncopyable(traced.net)
+    if found:
+        yield f"note: {found}"
 
 
 def _note_lazy_modules(traced: Trace) -> Iterator[str]:
