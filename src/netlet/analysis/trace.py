@@ -31,6 +31,7 @@ from netlet.analysis.net_end import count_outputs, write_end_notes
 from netlet.analysis.ops import Op, Trace
 from netlet.analysis.precision import copy_in_float32, list_precisions
 from netlet.analysis.provenance import Provenance
+from netlet.analysis.random_scores import write_random_notes
 from netlet.analysis.structure import describe_structure, list_kinds
 from netlet.analysis.training_run import run_in_training
 from netlet.analysis.unused_results import write_returned_note, write_unused_result_notes
@@ -117,6 +118,12 @@ def _trace(net: nn.Module, shape: Sequence[int]) -> Trace:
     calls = list(execution.root.calls())
     training = functools.cache(lambda: run_in_training(net, images, code))  # few nets need it
     kinds = list_kinds(execution.root)
+    hidden = _find_hidden_weights(net, runs, code)
+    random_notes = (
+        []
+        if any(weights.random for weights in hidden)  # whose note says what to do
+        else write_random_notes(net, graph, noise[:BATCH], code)
+    )
     unknown = f"{reader} reads a tensor's value and may choose a path by it" if reader else ""
     return Trace(
         net=net,
@@ -125,7 +132,7 @@ def _trace(net: nn.Module, shape: Sequence[int]) -> Trace:
         value_dependent=reader,
         called_by_parts=rows.called_by_parts,
         unused=rows.unused,
-        hidden=_find_hidden_weights(net, runs, code),
+        hidden=hidden,
         activation_bytes=None if reader else peak_bytes(images, calls),
         forward_backward_bytes=forward_backward_bytes(calls),
         why_unknown="" if graph.output is None else effects[graph.output].why,
@@ -135,6 +142,7 @@ def _trace(net: nn.Module, shape: Sequence[int]) -> Trace:
             *write_left_out_notes(graph, effects),
             *_confirm_end_notes(graph, training),
             *write_evaluation_notes(graph),
+            *random_notes,
         ),
         outputs=count_outputs(tuple(output.shape[1:])),
         one_image=find_one_image_output(net, images, output, code),
