@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from fixtures import slips
 from fixtures.course_nets import BOTH_FORMS, COURSE_NETS
 from helpers import few_fast
 from torch import nn
@@ -469,6 +470,53 @@ def test_never_ran_is_said_only_of_modules_of_which_nothing_was_read() -> None:
     spending = dict(cost(CalledByParts()).spending["parameters"])
     assert spending["fc (Linear)"] == 85
     assert sum(spending.values()) == value.parameters
+
+
+@pytest.mark.parametrize(
+    ("name", "idle", "when"),
+    [
+        ("AuxiliaryHead", "second", "runs in training only"),
+        ("UnusedLayers", "norm", "never ran"),
+        ("ChoosesByValue", "bright", "did not run on a blank image"),
+    ],
+)
+def test_table_notes_and_spending_say_the_same_of_a_module_that_did_not_run(
+    name: str, idle: str, when: str
+) -> None:
+    net = getattr(slips, name)()
+    value = summary(net)
+    (row,) = (row for row in value.rows if row.name == idle)
+    assert row.kind.endswith(f"({when})")
+    assert [note for note in value.notes if f"layer {idle} " in note and note.endswith(when)]
+    assert f"{idle} ({when})" in dict(cost(net).spending["parameters"])
+
+
+class ComplexLayer(nn.Module):
+    def __init__(self, layer: nn.Module, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.layer, self.shape = layer, shape
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x.reshape(len(x), *self.shape).to(torch.cfloat)).abs().flatten(1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "shape", "macs"),
+    [
+        (nn.Conv2d, {"out_channels": 8, "kernel_size": 3, "stride": 2}, (1, 28, 28), 8 * 169 * 9),
+        (nn.Conv2d, {"out_channels": 6, "kernel_size": 3, "padding": "same"}, (1, 28, 28), 42_336),
+        (nn.Conv1d, {"out_channels": 4, "kernel_size": 3, "groups": 2}, (28, 28), 4 * 26 * 14 * 3),
+        (nn.ConvTranspose2d, {"out_channels": 4, "kernel_size": 3}, (1, 28, 28), 784 * 4 * 9),
+        (nn.Linear, {"out_features": 10}, (784,), 7_840),
+    ],
+)
+def test_a_product_of_complex_numbers_counts_once(
+    kind: type[nn.Module], arguments: dict[str, object], shape: tuple[int, ...], macs: int
+) -> None:
+    net = ComplexLayer(kind(shape[0], dtype=torch.cfloat, **arguments), shape)
+    value = summary(net)
+    assert value.macs == macs
+    assert [row.macs for row in value.rows if row.macs] == [macs]
 
 
 class SpareLazy(nn.Module):

@@ -458,6 +458,10 @@ def test_code_that_can_hold_a_table_is_noted(tmp_path: Path) -> None:
     ("last", "said"),
     [
         ("F.dropout(out(x), 0.3)", "dropout is active in evaluation too, so results vary"),
+        (
+            "out(x + x.new_ones(1).uniform_())",
+            "Net draws random numbers in evaluation too, so results vary",
+        ),
         ("F.softmax(out(x), dim=0)", "softmax normalizes over the images of a batch"),
         (
             "out(F.batch_norm(x, None, None, training=True))",

@@ -56,6 +56,32 @@ def test_positions_masks_noise_and_statistics_are_no_weights(name: str) -> None:
     assert traced.parameters == sum(p.numel() for p in net.parameters())
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "FoldsItsNormInTrain",
+        "FoldsItsNormInEval",
+        "KeepsAKernelOfParameters",
+        "MergesIntoItsWeights",
+    ],
+)
+def test_weights_that_a_net_computes_on_entering_evaluation_are_its_parameters(name: str) -> None:
+    net = getattr(honest_nets, name)().train()
+    with torch.no_grad():
+        scores = net(torch.ones(2, 1, 28, 28))
+    traced = trace(net)
+    assert traced.hidden == ()
+    assert traced.parameters == sum(p.numel() for p in net.parameters())
+    assert traced.idle == ()
+    with torch.no_grad():  # it is in training mode as before, without what it keeps
+        torch.testing.assert_close(net(torch.ones(2, 1, 28, 28)), scores)
+
+
+def test_a_kernel_of_other_numbers_that_a_net_keeps_in_evaluation_is_found() -> None:
+    (found,) = trace(hiding_nets.KernelKeptInEvaluation()).hidden
+    assert found.numbers == 90
+
+
 def test_weights_that_only_a_batch_of_evaluation_uses_are_found() -> None:
     (found,) = trace(hiding_nets.OnlyUsualBatches()).hidden
     assert found.numbers == 90

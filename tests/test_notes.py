@@ -21,7 +21,7 @@ from netlet.cli.check import verdict_to_dict
 from netlet.data import Dataset
 from netlet.errors import NetError
 from netlet.nets import NETS, find_net
-from netlet.recipes import Recipe
+from netlet.recipes import STEADY, Recipe
 from netlet.training import fit
 
 SLIPS = f"{FIXTURES}/slips.py"
@@ -148,6 +148,45 @@ def notes(net: nn.Module | type[nn.Module]) -> list[str]:
 )
 def test_slips_are_noted(net: type[nn.Module], expected: list[str]) -> None:
     assert notes(net) == expected
+
+
+@pytest.mark.parametrize(
+    ("net", "place"),
+    [
+        (slips.ScaledByChance, "ScaledByChance"),
+        (slips.ScaledByPython, "ScaledByPython"),
+        (slips.SamplesItsFeatures, "SamplesItsFeatures"),
+        (slips.SeldomSkips, "SeldomSkips"),
+        (slips.ShiftsByItsOwnGenerator, ""),
+    ],
+)
+def test_scores_that_are_random_in_evaluation_are_noted(net: type[nn.Module], place: str) -> None:
+    draws = f"note: {place} draws random numbers in evaluation too, so results vary; draw them only"
+    differs = (
+        "note: the net gives the same images other scores in a second run, so results vary; draw "
+        "random numbers, and change what forward reads, only"
+    )
+    assert notes(net) == [f"{draws if place else differs} if self.training"]
+
+
+@pytest.mark.parametrize("net", [slips.NoiseInTraining, slips.DrawsTheSameEachTime])
+def test_random_numbers_that_change_no_score_in_evaluation_are_not_noted(
+    net: type[nn.Module],
+) -> None:
+    assert notes(net) == []
+
+
+def test_an_attribute_that_cannot_be_copied_is_named_by_check_and_training(
+    blob_data: Dataset,
+) -> None:
+    said = (
+        "the attribute generator (SystemRandom) cannot be copied, and training copies the net; "
+        "create it in forward, or make it a global name of the file"
+    )
+    net = slips.DrawsFromTheSystem()
+    assert check(net, TWENTY_K).notes == (f"note: {said}",)
+    with pytest.raises(NetError, match=f"^{re.escape(said)}$"):
+        fit(net, blob_data, STEADY.replace(epochs=1))
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,8 @@ def test_a_studys_report_has_all_that_a_reader_needs() -> None:
     page = study_page(found, IMAGES)
     for words in (
         "# swift: 99.25% test accuracy on mnist",
-        "**Budget twenty_k: FAIL.** 1 of 2 seeds pass it.",
+        "**Budget twenty_k: FAIL.** Judged by the mean of the seeds; 1 of 2 seeds "
+        "pass by themselves.",
         "| **FAIL** | accuracy, last epoch | at least 99.4% | 1,985 of 2,000 test images (99.25%) | -3 images |",
         "## How certain the result is",
         "Student's t, 2 seeds",

@@ -6,6 +6,7 @@ import re
 
 import pytest
 import torch
+from fixtures import slips
 from torch import nn
 
 from netlet import analysis
@@ -130,6 +131,11 @@ def test_an_average_is_advised_only_where_it_is_sure_what_the_layer_reads() -> N
     tied = nn.Sequential(nn.Conv2d(1, 8, 3), nn.Conv2d(8, 8, 3), nn.Conv2d(8, 8, 3))
     tied[2].weight = tied[1].weight
     assert advice(tied) == []
+
+
+def test_a_layer_that_may_run_on_other_images_is_not_advised_to_be_left_out() -> None:
+    assert any("spare" in text for text, _ in analysis.cost(slips.UnusedLayers()).savings)
+    assert all("bright" not in text for text, _ in analysis.cost(slips.ChoosesByValue()).savings)
 
 
 def test_advice_keeps_to_the_rules_and_to_what_widths_can_do() -> None:

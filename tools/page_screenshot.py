@@ -1,4 +1,4 @@
-"""Takes docs/page.png, the README's picture of the exported page, in a browser.
+"""Takes docs/page.png, the README's picture of the exported page, in a browser, and a dark one.
 
     python -m tools.page_screenshot
 
@@ -12,6 +12,7 @@ import io
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 from PIL import Image
 from playwright.sync_api import ViewportSize, sync_playwright
@@ -31,13 +32,13 @@ LAYER, CHANNEL, PLACE = (
 SIZE: ViewportSize = {"width": 1200, "height": 1150}
 
 
-def take_screenshot(html: Path) -> bytes:
+def take_screenshot(html: Path, scheme: Literal["light", "dark"]) -> bytes:
     """Return a PNG of the page with a digit drawn and the pointer on a feature map."""
     with sync_playwright() as running:
         browser = running.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
-        visit = browser.new_page(viewport=SIZE, reduced_motion="reduce")
+        visit = browser.new_page(viewport=SIZE, reduced_motion="reduce", color_scheme=scheme)
         visit.goto(html.as_uri())
         visit.keyboard.press(DIGIT)
         maps = visit.locator(".layer").nth(LAYER).locator(".map").nth(CHANNEL)
@@ -51,7 +52,7 @@ def take_screenshot(html: Path) -> bytes:
 
 
 def main() -> None:
-    """Write docs/page.png."""
+    """Write docs/page.png and docs/page-dark.png."""
     with tempfile.TemporaryDirectory() as folder:
         html = Path(folder) / "page.html"
         trained = load_trained_net(NET)
@@ -59,8 +60,12 @@ def main() -> None:
             trace_model(trained), confidence=load_confidence(trained), card=read_card(NET)
         )
         html.write_text(page, encoding="utf-8")
-        picture = Image.open(io.BytesIO(take_screenshot(html))).convert("RGB")
-    path = ROOT / "docs" / "page.png"
+        _save(take_screenshot(html, "light"), ROOT / "docs" / "page.png")
+        _save(take_screenshot(html, "dark"), ROOT / "docs" / "page-dark.png")
+
+
+def _save(screenshot: bytes, path: Path) -> None:
+    picture = Image.open(io.BytesIO(screenshot)).convert("RGB")
     picture.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
         path, optimize=True
     )

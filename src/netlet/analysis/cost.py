@@ -74,7 +74,8 @@ def cost_from_trace(traced: Trace, epochs: int | None = None) -> ModelCost:
                 activations[layer] = max(activations[layer], 4 * prod(op.output))
     for idle in traced.called_by_parts:
         parameters[f"{idle.name} ({idle.kind})"] += idle.parameters or 0
-    parameters.update({f"{idle.path} (never ran)": idle.parameters or 0 for idle in traced.unused})
+    for idle in traced.unused:
+        parameters[f"{idle.path} ({traced.say_when_it_runs(idle)})"] = idle.parameters or 0
     parameters.update(
         {f"{weights.name} ({weights.remedy})": weights.numbers for weights in traced.hidden}
     )

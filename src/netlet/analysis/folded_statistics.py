@@ -18,7 +18,7 @@ from netlet.analysis.provenance import Provenance
 from netlet.errors import NetletError
 from netlet.graph import Observer, Tracer
 from netlet.nets.code_state import CodeState
-from netlet.nets.copying import copy_net
+from netlet.nets.copying import UncopyableError, copy_net
 from netlet.nets.isolation import Isolation
 from netlet.nets.outputs import first_tensor
 from netlet.nets.registered import list_modules
@@ -52,6 +52,8 @@ def find_folded_statistics(
     try:
         with torch.random.fork_rng(devices=[]), Isolation(strict=True, code=code):
             same = _computes_the_same(net, names - folded, batches, observe)
+    except UncopyableError:
+        return frozenset()
     except NetletError:
         raise
     except Exception:  # of the net, which does not run so, or cannot be copied
@@ -80,6 +82,7 @@ def _computes_the_same(
         if other:
             _change_statistics(folding)
             _change_statistics(norming)
+            folding.train().eval()  # it may fold them there
         for images in batches:
             provenance = Provenance(norming)
             provenance.start(images)

@@ -39,12 +39,14 @@ class HiddenWeights:
         numbers: How many; 0 if that is unknown.
         remedy: What to do about it.
         saved: Whether they are in a buffer, and thus in the file with the weights.
+        random: Whether they are drawn anew in each run.
     """
 
     name: str
     numbers: int
     remedy: str
     saved: bool = False
+    random: bool = False
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ def _describe(
     remedy = "use nn.Parameter" if source.tensor is None else _remedy(source.tensor)
     if source.kind == "random":
         remedy = "create their layer in __init__, or use nn.Parameter"
-        return HiddenWeights(f"random numbers made in forward{where}", numbers, remedy)
+        return HiddenWeights(f"random numbers made in forward{where}", numbers, remedy, random=True)
     if place is not None:
         return HiddenWeights(place.name, numbers, place.remedy)
     shape = "" if source.tensor is None else f" of {format_shape(tuple(source.tensor.shape))}"

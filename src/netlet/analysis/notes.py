@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 
 from netlet.analysis.batch_slips import write_one_image_note
 from netlet.analysis.ops import Op, Trace, name_layer
+from netlet.budgets import IN_TRAINING_ONLY, NEVER_RAN, NOT_ON_BLANK_IMAGES
+from netlet.nets.copying import find_uncopyable
 from netlet.nets.registered import list_parameters
 from netlet.text import count_noun
 
@@ -20,6 +22,7 @@ def write_notes(traced: Trace) -> list[str]:
         *_note_hidden_weights(traced),
         *_note_unknown_macs(traced),
         *traced.notes,
+        *_note_uncopyable(traced),
         *_note_one_image(traced),
         *(f"note: {layer}: {text}" for layer, text in traced.warnings),
     ]
@@ -42,7 +45,6 @@ def _has_parameters(op: Op) -> bool:
 
 
 def _note_idle_modules(traced: Trace) -> Iterator[str]:
-    never = "did not run on a blank image" if traced.value_dependent else "never ran"
     without = []
     lazy = {module.path for module in traced.unused if module.parameters is None}
     for module in traced.idle:
@@ -51,9 +53,10 @@ def _note_idle_modules(traced: Trace) -> Iterator[str]:
         what = f"note: {name_layer(module.path, module.kind)}"
         size = count_noun(module.parameters, "parameter")
         if module.in_training:
-            yield f"{what} has {size} and runs in training only"
+            yield f"{what} has {size} and {IN_TRAINING_ONLY}"
         elif module.parameters:
             without.append(module.parameters)
+            never = NOT_ON_BLANK_IMAGES if traced.value_dependent else NEVER_RAN
             yield f"{what} has {size} and {never}"
         elif not traced.value_dependent:
             yield f"{what} is built and never used"
@@ -66,6 +69,12 @@ def _note_idle_modules(traced: Trace) -> Iterator[str]:
 def _note_one_image(traced: Trace) -> Iterator[str]:
     if traced.one_image is not None:
         yield write_one_image_note(traced.one_image)
+
+
+def _note_uncopyable(traced: Trace) -> Iterator[str]:
+    found = find_uncopyable(traced.net)
+    if found:
+        yield f"note: {found}"
 
 
 def _note_lazy_modules(traced: Trace) -> Iterator[str]:

@@ -11,6 +11,7 @@ from torch import nn
 from netlet.analysis.fields import Field
 from netlet.analysis.hidden_weights import HiddenWeights
 from netlet.analysis.windows import Window
+from netlet.budgets import IN_TRAINING_ONLY, NEVER_RAN, NOT_ON_BLANK_IMAGES
 from netlet.budgets.structure import Structure
 from netlet.display import Displayed
 from netlet.nets.registered import count_numbers, list_parameters
@@ -181,6 +182,15 @@ class Trace(Displayed):
     def leaves(self) -> list[Op]:
         """Return layers and functions, without containers, in the order in which they finished."""
         return sorted((op for op in self.ops if op.leaf), key=lambda op: op.end_order)
+
+    def say_when_it_runs(self, module: UnrunModule) -> str:
+        """Return whether a module that did not run in evaluation runs at all, in a few words."""
+        above = [idle for idle in self.idle if f"{module.path}.".startswith(f"{idle.path}.")]
+        if module.parameters is None:
+            return NEVER_RAN
+        if any(idle.in_training for idle in above):
+            return IN_TRAINING_ONLY
+        return NOT_ON_BLANK_IMAGES if self.value_dependent else NEVER_RAN
 
     def macs(self) -> int | None:
         """Return the multiply-adds for one image.

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from netlet.errors import NetError, NetletError
-from netlet.nets.copying import copy_net
+from netlet.nets.copying import UncopyableError, copy_net
 from netlet.nets.eval_mode import eval_mode
 from netlet.nets.isolation import Isolation
 from netlet.nets.registered import count_numbers, find_device, list_buffers, list_parameters
@@ -73,6 +73,8 @@ def copy_in_float32(net: nn.Module) -> nn.Module | None:
     try:
         with Isolation(strict=True), torch.no_grad():
             return copy_net(net).float()
+    except UncopyableError:
+        return None
     except NetletError:
         raise
     except Exception:  # a net may hold what cannot be copied

@@ -37,7 +37,8 @@ def find_savings(traced: Trace) -> list[tuple[str, int]]:
 
 def _find_savings(traced: Trace) -> Iterator[tuple[str, int]]:
     for module in traced.idle:
-        if module.parameters and not module.in_training:
+        # Of a net whose path depends on the image, nobody knows whether another one needs it.
+        if module.parameters and not module.in_training and not traced.value_dependent:
             text = f"leave out {module.path}, which never runs: {module.parameters:,} fewer"
             yield f"{text} parameters", module.parameters
     leaves = traced.leaves()

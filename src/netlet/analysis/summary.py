@@ -177,7 +177,7 @@ def summary_from_trace(traced: Trace) -> Summary:
     ]
     for idle, what in (
         *((idle, "its own") for idle in traced.called_by_parts),
-        *((idle, "never ran") for idle in traced.unused),
+        *((idle, traced.say_when_it_runs(idle)) for idle in traced.unused),
     ):
         rows.append(Row(idle.name, f"{idle.kind} ({what})", (), idle.parameters, 0))
     rows += [Row(w.name, w.remedy, (), w.numbers, 0) for w in traced.hidden]

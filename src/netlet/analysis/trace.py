@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import chain
 from math import prod
 from typing import Any
@@ -24,11 +25,13 @@ from netlet.analysis.hidden_weights import HiddenWeights, find_hidden_weights
 from netlet.analysis.idle_modules import find_idle_modules
 from netlet.analysis.left_out import write_left_out_notes
 from netlet.analysis.memory import forward_backward_bytes, peak_bytes
+from netlet.analysis.mode_switch import enter_evaluation
 from netlet.analysis.module_rows import list_rows, name_reader, name_run, shown_name
 from netlet.analysis.net_end import count_outputs, write_end_notes
 from netlet.analysis.ops import Op, Trace
 from netlet.analysis.precision import copy_in_float32, list_precisions
 from netlet.analysis.provenance import Provenance
+from netlet.analysis.random_scores import write_random_notes
 from netlet.analysis.structure import describe_structure, list_kinds
 from netlet.analysis.training_run import run_in_training
 from netlet.analysis.unused_results import write_returned_note, write_unused_result_notes
@@ -68,16 +71,22 @@ def trace(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> Trace:
     check_shape(shape)
     twin = copy_in_float32(net)
     if twin is None:
-        return _trace(net, shape)
+        return _trace_in_evaluation(net, shape)
     try:
-        traced = _trace(twin, shape)
+        traced = _trace_in_evaluation(twin, shape)
     except NetError:  # its code may name its own precision
-        return _trace(net, shape)
+        return _trace_in_evaluation(net, shape)
     modules = dict(list_modules(net))
     for op in traced.ops:
         op.module = None if op.module is None else modules[op.path]
     traced.net = net
     return traced
+
+
+def _trace_in_evaluation(net: nn.Module, shape: Sequence[int]) -> Trace:
+    # Around all runs: weights that the net changes in eval() must not change between them.
+    with eval_mode(net):
+        return _trace(net, shape)
 
 
 def _trace(net: nn.Module, shape: Sequence[int]) -> Trace:
@@ -109,6 +118,12 @@ def _trace(net: nn.Module, shape: Sequence[int]) -> Trace:
     calls = list(execution.root.calls())
     training = functools.cache(lambda: run_in_training(net, images, code))  # few nets need it
     kinds = list_kinds(execution.root)
+    hidden = _find_hidden_weights(net, runs, code)
+    random_notes = (
+        []
+        if any(weights.random for weights in hidden)  # whose note says what to do
+        else write_random_notes(net, graph, noise[:BATCH], code)
+    )
     unknown = f"{reader} reads a tensor's value and may choose a path by it" if reader else ""
     return Trace(
         net=net,
@@ -117,7 +132,7 @@ def _trace(net: nn.Module, shape: Sequence[int]) -> Trace:
         value_dependent=reader,
         called_by_parts=rows.called_by_parts,
         unused=rows.unused,
-        hidden=_find_hidden_weights(net, runs, code),
+        hidden=hidden,
         activation_bytes=None if reader else peak_bytes(images, calls),
         forward_backward_bytes=forward_backward_bytes(calls),
         why_unknown="" if graph.output is None else effects[graph.output].why,
@@ -127,6 +142,7 @@ def _trace(net: nn.Module, shape: Sequence[int]) -> Trace:
             *write_left_out_notes(graph, effects),
             *_confirm_end_notes(graph, training),
             *write_evaluation_notes(graph),
+            *random_notes,
         ),
         outputs=count_outputs(tuple(output.shape[1:])),
         one_image=find_one_image_output(net, images, output, code),
@@ -175,7 +191,10 @@ def _run_on_blank_images(
         with eval_mode(net), torch.random.fork_rng(devices=[]):
             try:
                 with Isolation(strict=True, code=code):
-                    return images, observer, tracer.run()
+                    read = enter_evaluation(net, provenance)
+                    execution = tracer.run()
+                    execution = replace(execution, read=execution.read | read)
+                    return images, observer, execution
             except NetError:
                 raise
             except Exception as error:
@@ -235,6 +254,7 @@ def _run_on_other_images(
         tracer = Tracer(net, images, [_ValueObserver(provenance)])
         try:
             with Isolation(strict=True, code=code):
+                enter_evaluation(net, provenance)
                 execution = tracer.run()
                 provenance.finish(first_tensor(execution.returned))
         except NetError:

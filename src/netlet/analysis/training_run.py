@@ -8,7 +8,7 @@ from torch import nn
 from netlet.errors import NetletError
 from netlet.graph import Execution, Tracer
 from netlet.nets.code_state import CodeState
-from netlet.nets.copying import copy_net
+from netlet.nets.copying import UncopyableError, copy_net
 from netlet.nets.isolation import Isolation
 
 
@@ -28,6 +28,8 @@ def run_in_training(
     try:
         with torch.random.fork_rng(devices=[]), Isolation(strict=True, code=code):
             return Tracer(copy_net(net).train(), torch.zeros_like(images)).run()
+    except UncopyableError:
+        return None
     except NetletError:
         raise
     except Exception:  # of the net, whose run in evaluation mode is what counts

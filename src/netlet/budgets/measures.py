@@ -66,6 +66,10 @@ HIDDEN = "weights outside the net"
 FIXED_WEIGHTS = "fixed weights in a buffer"
 # Ends the kind of a module that computes with weights alone: its output is no feature map.
 OF_WEIGHTS = " (of weights)"
+# When a module runs that did not run in evaluation, in notes and tables of a net's layers.
+NEVER_RAN = "never ran"
+IN_TRAINING_ONLY = "runs in training only"
+NOT_ON_BLANK_IMAGES = "did not run on a blank image"  # but may run on others
 # The line of a verdict that states the teacher of a net.
 TEACHER = "teacher"
 # What records of a cost have besides the cost of the net.

@@ -9,6 +9,8 @@ from netlet.classroom.source_size import ENOUGH_FOR_ANSWERS
 # Of the notes on a net whose score for an image is not the same in each grading.
 _VARIES = (
     "is active in evaluation too, so results vary",
+    "draws random numbers in evaluation too, so results vary",
+    "in a second run, so results vary",
     "normalizes by the batch in evaluation too",
     "normalizes over the images of a batch",
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,10 @@ from netlet.graph.graph import Weight
 from netlet.graph.operations import Opaque, Operation
 from netlet.graph.rare_operations import EdgePadding
 from netlet.graph.tensors import list_tensors
+
+_CONVOLUTIONS = frozenset(
+    f"conv{transposed}{rank}d" for transposed in ("", "_transpose") for rank in (1, 2, 3)
+)
 
 
 def bind_arguments(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -94,6 +98,48 @@ def find_circular_padding(
         return None
     sizes = tuple(bound["pad"])
     return bound["input"], EdgePadding(f"circular_pad{len(sizes) // 2}d", sizes)
+
+
+def find_complex_convolution(
+    func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Any, ...] | None:
+    """Return the arguments of ``aten::convolution`` for a convolution of complex numbers.
+
+    PyTorch dispatches three real convolutions and some sums instead of it.
+
+    Args:
+        func: A function of PyTorch.
+        args: Its positional arguments.
+        kwargs: Its keyword arguments.
+
+    Returns:
+        None if the function is no such convolution, or one that pads both sides unequally.
+    """
+    name = getattr(func, "__name__", "")
+    if name not in _CONVOLUTIONS or not any(t.is_complex() for t in list_tensors((args, kwargs))):
+        return None
+    transposed = "transpose" in name
+    packet = getattr(torch.ops.aten, name)
+    bound = bind_arguments(packet.input if transposed else packet.default, args, kwargs)
+    x, weight, padding = bound["input"], bound["weight"], bound["padding"]
+    rank = weight.dim() - 2
+    if x.dim() != weight.dim():
+        return None
+    dilation = bound["dilation"]
+    if isinstance(padding, str):
+        each = dilation if isinstance(dilation, Sequence) else [dilation]
+        total = [
+            (size - 1) * each[axis % len(each)] if padding == "same" else 0
+            for axis, size in enumerate(weight.shape[2:])
+        ]
+        if any(both % 2 for both in total):
+            return None
+        padding = [both // 2 for both in total]
+    added = bound["output_padding"] if transposed else [0] * rank
+    return (
+        *(x, weight, bound["bias"], bound["stride"], padding, dilation, transposed, added),
+        bound["groups"],
+    )
 
 
 def written_tensors(func: Any, arguments: dict[str, Any]) -> list[torch.Tensor]:

@@ -27,6 +27,7 @@ from netlet.graph.argument_checks import VALIDATION, one_hot_of
 from netlet.graph.call import (
     bind_arguments,
     find_circular_padding,
+    find_complex_convolution,
     refuse_wrong_state,
     wrap_numbers,
 )
@@ -264,6 +265,12 @@ class _FunctionMode(WithoutDropout):
         one_hot = one_hot_of(getattr(func, "__name__", ""), args, kwargs)
         if one_hot is not None:
             return one_hot
+        convolution = find_complex_convolution(func, args, kwargs)
+        if convolution is not None:
+            with self._unrecorded():
+                out = func(*args, **kwargs)
+            self._recorder.record(torch.ops.aten.convolution.default, convolution, {}, out)
+            return out
         padding = find_circular_padding(func, args, kwargs)
         if padding is None or not self._recorder.is_value(padding[0]):
             return super().__torch_function__(func, types, args, kwargs)

@@ -8,7 +8,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from typing import Any
 
-from netlet.budgets import FIXED_WEIGHTS, HIDDEN, OF_WEIGHTS
+from netlet.budgets import (
+    FIXED_WEIGHTS,
+    HIDDEN,
+    IN_TRAINING_ONLY,
+    NEVER_RAN,
+    NOT_ON_BLANK_IMAGES,
+    OF_WEIGHTS,
+)
 from netlet.records.json_file import shorten
 
 # Kinds of layers and functions with one input. In a net that has no others, each window's field is
@@ -39,7 +46,9 @@ _KEYS_OF_WINDOW = (
     ("padding", "p"),
     ("dilation", "d"),
 )  # of a row, of a window
-_OWN, _NEVER_RAN = " (its own)", " (never ran)"  # suffixes of kinds in a summary
+# Suffixes of kinds in a summary.
+_OWN = " (its own)"
+_NOT_RUN = tuple(f" ({word})" for word in (NEVER_RAN, IN_TRAINING_ONLY, NOT_ON_BLANK_IMAGES))
 
 
 # Layers that each version has listed in cost.kinds.
@@ -127,10 +136,11 @@ def _contradictions_of_spending(
     # Weights that are no parameters have rows of their own, and no output.
     hidden = {name for name, _ in cost["spending"].get(HIDDEN, ())}
     for row in rows:
-        if row["kind"].endswith(_NEVER_RAN):
-            parameters[f"{row['name'].removeprefix('(net)')}{_NEVER_RAN}"] += row["parameters"]
-            continue
         kind = row["kind"]
+        if kind.endswith(_NOT_RUN):
+            suffix = next(suffix for suffix in _NOT_RUN if kind.endswith(suffix))
+            parameters[f"{row['name'].removeprefix('(net)')}{suffix}"] += row["parameters"]
+            continue
         layer = f"{row['name']} ({kind.removesuffix(_OWN).removesuffix(OF_WEIGHTS)})"
         parameters[layer] += row["parameters"]
         if kind == FIXED_WEIGHTS or kind.endswith(_OWN) or layer in hidden:

@@ -88,7 +88,9 @@ def add_verdict(draft: Draft, study: Study) -> None:
     withheld, label = escape_markdown(verdict.withheld), escape_markdown(verdict.label)
     state = f"not judged, {withheld}" if verdict.state == "NOT JUDGED" else verdict.state
     passing = stats.count_passing_seeds(study)
-    seeds = f" {passing} of {n} seeds pass it." if n > 1 and passing is not None else ""
+    seeds = ""
+    if n > 1 and passing is not None:
+        seeds = f" Judged by the mean of the seeds; {passing} of {n} seeds pass by themselves."
     head = f"**{label[:1].upper() + label[1:]}: {state}.**{seeds}"
     draft.add(head, describe_result(study), draft.table("verdict", table))
     if footnotes := verdict.footnotes():  # what would help, and what the budget says of it
