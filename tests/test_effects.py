@@ -124,6 +124,8 @@ def test_a_value_is_what_the_file_has_made_of_it(
         ),
         ("ps = list(net.parameters())\nfor p in ps[1:]:\n    p.requires_grad = False\n", 70),
         ("nets = {'a': net}\nnets['a'][1].bias = None\n", 70),
+        ("a, b = net[0], net[1]\nb.bias = None\n", 70),
+        ("ls = [net[1]]\ndef strip(ms):\n    for m in ms:\n        m.bias = None\nstrip(ls)\n", 70),
         ("dict(net.named_modules())['1'].bias = None\n", 70),
         ("for p in itertools.chain(net.parameters()):\n    p.requires_grad = False\n", 0),
         ("def find(m):\n    return [c for c in m]\nfor m in find(net):\n    m.bias = None\n", 70),
@@ -327,6 +329,9 @@ args.best = 0
         "def run():\n    loss.backward()\n    return open('RAN', 'w')\naccuracy = run()\n"
         "model.accuracy = accuracy",
         "for _ in range(2):\n    open('RAN', 'w')\n    loss.backward()\n    model.f.bias = None",
+        "log = {'model': model}\nlog['size'] = 1\nlog['acc'] = open('RAN', 'w')\n"
+        "log.update(file=open('RAN', 'w'))",
+        "nets = [Net]\nnets[0] = open('RAN', 'w')\nnets.append(open('RAN', 'w'))",
         "if os.path.exists('a.pt'):\n    model.load_state_dict(torch.load('a.pt'))\nelse:\n"
         "    open('RAN', 'w')\n    loss.backward()",
         "samples(model)\nprint(torch.rand(2))",

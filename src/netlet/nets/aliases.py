@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from netlet.nets.script import last_name, names_bound
 
 # Names, and those whose objects they are or are a part of. "name[]" stands for the elements of a
-# copy, as of list(net.children()): who appends to the copy does not change the net.
+# new list or dict, as list(net.children()) is one: who appends to it does not change the net.
 Aliases = Mapping[str, set[str]]
 # The arguments, or the object of the method, that the value of a call is or is a part of.
 PassedOn = Callable[[ast.Call], Iterable[ast.expr]]
@@ -85,7 +85,7 @@ def _list_elements(
 
 
 def _list_with_elements(node: ast.expr) -> list[ast.expr]:
-    """Return an expression, and what stands for the elements of it, if it is the name of a copy."""
+    """Return an expression, and what stands for its elements if it is the name of a new list."""
     if isinstance(node, ast.Name) and not node.id.endswith("[]"):
         return [node, ast.Name(f"{node.id}[]", ast.Load())]
     return [node]
@@ -148,20 +148,23 @@ def find_aliases(
             case _:
                 continue
         iterates = isinstance(node, ast.For | ast.AsyncFor | ast.comprehension)
-        is_copy = not iterates and _is_copy(value)
         for target in targets:
             for one, part in _pair(target, value):
                 of = ast.Starred(part) if iterates else part
                 roots = _find_names(of, {}, passed_on)
+                is_new = not iterates and _is_new(part)
                 for name in names_bound(one):
                     found.setdefault(name, set())
-                    found.setdefault(f"{name}[]" if is_copy else name, set()).update(roots)
+                    found.setdefault(f"{name}[]" if is_new else name, set()).update(roots)
     return found
 
 
 def _pair(target: ast.expr, value: ast.expr) -> Iterator[tuple[ast.expr, ast.expr]]:
-    """Yield targets of a loop with what they are parts of, as in ``for i, x in enumerate(xs)``."""
+    """Yield targets with what they are or are parts of, as in ``for i, x in enumerate(xs)``."""
     match target, value:
+        case ast.Tuple(elts=targets), ast.Tuple(elts=values) if len(targets) == len(values):
+            for one, part in zip(targets, values, strict=True):
+                yield from _pair(one, part)
         case ast.Tuple(elts=[_, target]), ast.Call(func=ast.Name(id="enumerate"), args=[value, *_]):
             yield from _pair(target, value)
         case ast.Tuple(elts=targets), ast.Call(func=ast.Name(id="zip"), args=values) if len(
@@ -173,9 +176,10 @@ def _pair(target: ast.expr, value: ast.expr) -> Iterator[tuple[ast.expr, ast.exp
             yield target, value
 
 
-def _is_copy(node: ast.expr) -> bool:
-    """Return whether this is a new list or dict of what another one has."""
+def _is_new(node: ast.expr) -> bool:
+    """Return whether this is a new list or dict, perhaps of the elements of another one."""
     match node:
         case ast.Call(func=ast.Name(id=name)):
             return name in _COPIES
-    return isinstance(node, ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp)
+    displays = ast.List | ast.Tuple | ast.Set | ast.Dict
+    return isinstance(node, displays | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp)

@@ -228,10 +228,7 @@ class ScriptEffects:
         return found
 
     def _is_mutating(self, call: ast.Call) -> bool:
-        """Return whether a call is that of a method that changes its object.
-
-        ``os.remove`` is a function of a module instead.
-        """
+        """Return whether a call is that of a method that changes its object, not ``os.remove``."""
         match call.func:
             case ast.Attribute(attr="to"):
                 given = [*call.args, *(one.value for one in call.keywords)]
@@ -271,10 +268,9 @@ class ScriptEffects:
             found |= {(root, "") for root in roots & self._generators}
         if of_module and name in SEED:
             found.add((RANDOM, ""))
-        if call.args and (
-            name in _CHANGE_FIRST or (of_module and (in_place or _is_in_place(call)))
-        ):
-            found |= self._change(call.args[0], aliases)
+        changes_first = name in _CHANGE_FIRST or (of_module and (in_place or _is_in_place(call)))
+        for one in call.args[:1] if changes_first else ():
+            found |= self._change(one, aliases) | self._change(ast.Starred(one), aliases)
         for function, given in self._functions.list_meant(call, aliases):
             effects = self._effects[function]
             if not self._training.works(function):
@@ -282,7 +278,8 @@ class ScriptEffects:
                 for parameter, value in given:
                     keys = {at for one, at in effects.parameters if one == parameter}
                     if keys:
-                        objects = find_roots(value, aliases, self._functions.list_passed_on)
+                        got = value if value is receiver else ast.Starred(value)  # its elements
+                        objects = find_roots(got, aliases, self._functions.list_passed_on)
                         found |= {(one, at) for one in objects for at in keys}
         return found
 
