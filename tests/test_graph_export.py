@@ -6,6 +6,7 @@ import dataclasses
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -683,7 +684,7 @@ def test_int8_onnx_loses_little_accuracy(name: str) -> None:
 
 
 def net_with_dead_units(
-    activation: type[nn.Module], next_layer: nn.Module, shift: float = -20.0
+    activation: type[nn.Module], next_layer: Callable[[], nn.Module], shift: float = -20.0
 ) -> TracedModel:
     """Return a net with batch norm after an activation; two channels do not depend on the image."""
     torch.manual_seed(0)
@@ -691,7 +692,7 @@ def net_with_dead_units(
         nn.Conv2d(1, 8, 3, stride=2),
         activation(),
         nn.BatchNorm2d(8, momentum=None),
-        next_layer,
+        next_layer(),
         nn.AdaptiveAvgPool2d(2),
         nn.Flatten(),
         nn.LazyLinear(10),
@@ -707,13 +708,13 @@ def net_with_dead_units(
 
 
 DEAD_UNITS = {
-    "a convolution": (nn.ReLU, nn.Conv2d(8, 16, 3)),
-    "a padded convolution": (nn.ReLU, nn.Conv2d(8, 16, 3, padding=1)),
-    "a pointwise convolution": (nn.ReLU6, nn.Conv2d(8, 16, 1)),
-    "a depthwise convolution": (nn.ReLU, nn.Conv2d(8, 8, 3, groups=8)),
-    "a padded depthwise convolution": (nn.Hardswish, nn.Conv2d(8, 8, 3, padding=1, groups=8)),
-    "groups": (nn.ReLU, nn.Conv2d(8, 16, 3, groups=4)),
-    "saturated units": (nn.Tanh, nn.Conv2d(8, 16, 3)),
+    "a convolution": (nn.ReLU, partial(nn.Conv2d, 8, 16, 3)),
+    "a padded convolution": (nn.ReLU, partial(nn.Conv2d, 8, 16, 3, padding=1)),
+    "a pointwise convolution": (nn.ReLU6, partial(nn.Conv2d, 8, 16, 1)),
+    "a depthwise convolution": (nn.ReLU, partial(nn.Conv2d, 8, 8, 3, groups=8)),
+    "a padded depthwise convolution": (nn.ReLU, partial(nn.Conv2d, 8, 8, 3, padding=1, groups=8)),
+    "groups": (nn.ReLU, partial(nn.Conv2d, 8, 16, 3, groups=4)),
+    "saturated units": (nn.Tanh, partial(nn.Conv2d, 8, 16, 3)),
 }
 
 
