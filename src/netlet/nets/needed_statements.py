@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import ast
 import copy
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from netlet.nets.effects import ScriptEffects
 from netlet.nets.random_numbers import RANDOM, list_drawing
@@ -49,14 +51,57 @@ def select_statements(name: str, tree: ast.Module) -> ast.Module | None:
     Returns:
         A smaller module, or None if no statement binds the name, not even a star import.
     """
-    body = [statement for statement in tree.body if not is_main_guard(statement)]
-    script = _Script(name, body)
+    script = _Script(name, _read_statements(tree))
+    body = script.body
     if not any(name in names or "*" in names for names in script.binds):
         return None
     kept = {i for i, statement in enumerate(body) if is_always_kept(statement)}
     while more := script.list_needed(kept):
         kept |= more
     return ast.Module([body[i] for i in sorted(kept)], tree.type_ignores)
+
+
+@dataclass(frozen=True)
+class _Statements:
+    """What the statements of a script do with names, whichever net is asked for.
+
+    Attributes:
+        body: The statements.
+        effects: What they change.
+        drawing: Whether they draw random numbers.
+        binds: The names that they bind.
+        uses: The names that they read, now or later.
+        sets: The names that they set to something else, without reading them.
+        augmented: The names of ``name += ...``.
+        later: The names that they may read after they have run.
+        at_once: The names that they read when they run.
+    """
+
+    body: list[ast.stmt]
+    effects: ScriptEffects
+    drawing: list[bool]
+    binds: list[set[str]]
+    uses: list[set[str]]
+    sets: list[set[str]]
+    augmented: list[set[str]]
+    later: list[set[str]]
+    at_once: list[set[str]]
+
+
+@functools.lru_cache(maxsize=4)  # a file may have several nets
+def _read_statements(tree: ast.Module) -> _Statements:
+    body = [statement for statement in tree.body if not is_main_guard(statement)]
+    return _Statements(
+        body=body,
+        effects=ScriptEffects(body),
+        drawing=list_drawing(body),
+        binds=[set(names_bound(statement)) for statement in body],
+        uses=[names_used(statement) for statement in body],
+        sets=[_names_set(statement) for statement in body],
+        augmented=[_names_augmented(statement) for statement in body],
+        later=[names_used_later(statement) for statement in body],
+        at_once=[names_used_at_once(statement) for statement in body],
+    )
 
 
 class _Script:
@@ -71,18 +116,12 @@ class _Script:
     - if it uses the net and an earlier statement has bound the name.
     """
 
-    def __init__(self, name: str, body: Sequence[ast.stmt]) -> None:
-        self._name, self._body = name, body
-        self._effects = ScriptEffects(body)
-        self._uses = [names_used(statement) for statement in body]
-        self._drawing = list_drawing(body)
-        binds = [set(names_bound(statement)) for statement in body]
-        self.binds = _leave_out_users(name, body, binds, self._uses, self._effects)
-        self._sets = [_names_set(statement) for statement in body]
-        self._augmented = [_names_augmented(statement) for statement in body]
+    def __init__(self, name: str, read: _Statements) -> None:
+        self._name, self.body, self._effects = name, read.body, read.effects
+        self._uses, self._drawing, self._sets = read.uses, read.drawing, read.sets
+        self._augmented, self._later, self._at_once = read.augmented, read.later, read.at_once
+        self.binds = _leave_out_users(name, read)
         self._trains: dict[int, bool] = {}
-        self._later = [names_used_later(statement) for statement in body]
-        self._at_once = [names_used_at_once(statement) for statement in body]
         self._attributes: dict[int, set[str]] = {}
 
     def list_needed(self, kept: set[int]) -> set[int]:
@@ -93,12 +132,12 @@ class _Script:
         attributes = set[str]().union(*(self._list_attributes(i) for i in kept))
         needed |= {"sys"} if "argv" in attributes else set()
         found = set[int]()
-        for i in set(range(len(self._body))) - kept:
+        for i in set(range(len(self.body))) - kept:
             noted = {name for name, at in self._effects.noted[i] if at in attributes}
             changes = self._effects.changed[i] | noted
             names = (self.binds[i] | changes) & (needed | ({RANDOM} if i < last_draw else set()))
             late = names - read - changes - self._augmented[i]
-            if not isinstance(self._body[i], _Definition | _Import):
+            if not isinstance(self.body[i], _Definition | _Import):
                 names -= {one for one in late if not self._is_read_after(i, one, kept)}
             registers = any(self._is_looked_up(one, kept) for one in self._effects.registered[i])
             if registers or any(not self._is_replaced(i, one, kept) for one in names):
@@ -107,20 +146,20 @@ class _Script:
 
     def _list_attributes(self, place: int) -> set[str]:
         if place not in self._attributes:
-            self._attributes[place] = _list_attributes(self._body[place])
+            self._attributes[place] = _list_attributes(self.body[place])
         return self._attributes[place]
 
     def _is_looked_up(self, name: str, kept: set[int]) -> bool:
         """Return whether a net may depend on what definitions have put into an object."""
-        readers = (i for i in kept if name in _names_used_inside(self._body[i]))
-        return any(not self._effects.writes(self._body[i], name) for i in readers)
+        readers = (i for i in kept if name in _names_used_inside(self.body[i]))
+        return any(not self._effects.writes(self.body[i], name) for i in readers)
 
     def _is_read_after(self, place: int, name: str, kept: set[int]) -> bool:
         return any(name in self._at_once[i] for i in kept if i > place)
 
     def _is_replaced(self, place: int, name: str, kept: set[int]) -> bool:
         """Return whether what a statement does to a name does not reach the net."""
-        node, below = self._body[place], range(place + 1, len(self._body))
+        node, below = self.body[place], range(place + 1, len(self.body))
         if isinstance(node, _Definition | _Import) or name in self._augmented[place]:
             return False
         end = next((i for i in below if name in self.binds[i] and name in self._sets[i]), None)
@@ -138,7 +177,7 @@ class _Script:
 
     def _read_now(self, place: int, kept: set[int]) -> set[str]:
         """Return the names that a statement reads when it runs, in the functions that it calls."""
-        node, found = self._body[place], set(self._at_once[place])
+        node, found = self.body[place], set(self._at_once[place])
         calls = getattr(node, "decorator_list", []) or any(
             isinstance(one, _Calling) for one in walk_outside_functions(node)
         )
@@ -151,25 +190,19 @@ class _Script:
         return found
 
 
-def _leave_out_users(
-    name: str,
-    body: Sequence[ast.stmt],
-    binds: Sequence[set[str]],
-    uses: Sequence[set[str]],
-    effects: ScriptEffects,
-) -> list[set[str]]:
+def _leave_out_users(name: str, read: _Statements) -> list[set[str]]:
     """Return what each statement binds that the net may depend on.
 
     A statement that uses the net and works with it, such as a loop that trains it with several
     values, does not count for names that an earlier one has bound.
     """
     found, before = list[set[str]](), set[str]()
-    for i, statement in enumerate(body):
+    for statement, binds, uses in zip(read.body, read.binds, read.uses, strict=True):
         defines = isinstance(statement, ast.FunctionDef | ast.ClassDef)
-        uses_it = name in before and name in uses[i] and name not in binds[i]
-        works = uses_it and not defines and effects.works(statement)
-        found.append(binds[i] - before if works else binds[i])
-        before |= binds[i]
+        uses_it = name in before and name in uses and name not in binds
+        works = uses_it and not defines and read.effects.works(statement)
+        found.append(binds - before if works else binds)
+        before |= binds
     return found
 
 
