@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
+import threading
 import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from helpers import Netlet, linux_only
+from torch import nn
 
 import netlet as package
 from netlet.backends import select
-from netlet.backends.cpu import backend, bounded_process, compiler, library
+from netlet.backends.cpu import CompiledStep, backend, bounded_process, compiler, library
 from netlet.backends.cpu.compiler import find_compiler
 from netlet.backends.cpu.errors import CompilationDisabledError, CompilationError, NoCompilerError
 from netlet.backends.cpu.library import compile_library
@@ -376,7 +380,9 @@ def test_a_library_that_never_returns_is_rejected(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(loader, "_TRIAL_LIMIT_S", 0.3)
     monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
     with pytest.raises(CompilationError, match=r"did not finish within 0\.3 seconds"):
-        compile_library("void answer(void) { for (;;) ; }", smoke_test=lambda found: found.answer())
+        compile_library(
+            "void answer(void) { for (;;) ; }", prepare_trial=lambda: lambda found: found.answer()
+        )
 
 
 def test_a_library_is_used_where_no_process_can_be_started_or_waited_for(
@@ -397,12 +403,39 @@ def test_a_library_is_used_where_no_process_can_be_started_or_waited_for(
     assert call_answer() == 42
 
 
-def test_a_smoke_test_happens_in_another_process() -> None:
-    def crash(found: object) -> None:
-        os.kill(os.getpid(), 11)
+def test_a_new_library_is_tried_in_another_process() -> None:
+    source = "void answer(void) { *(volatile int *)8 = 1; }"
 
-    with pytest.raises(CompilationError, match=r"the compiled library crashes \(SIGSEGV\)"):
-        compile_library(SOURCE, smoke_test=crash)
+    def call_answer_of(found: ctypes.CDLL) -> None:
+        found.answer()
+
+    with pytest.raises(
+        CompilationError, match=r"the compiled library crashes \(SIGSEGV\)"
+    ) as caught:
+        compile_library(source, prepare_trial=lambda: call_answer_of)
+    first, *_ = (line for line in caught.value.__notes__[0].splitlines() if "File" in line)
+    assert first.endswith("in call_answer_of")
+
+
+def test_nets_are_compiled_while_other_threads_draw_random_numbers() -> None:
+    """They hold the lock of PyTorch's random generator, and did so forever in a forked process."""
+    ended = threading.Event()
+
+    def draw() -> None:
+        while not ended.is_set():
+            torch.randn(300_000)
+
+    threads = [threading.Thread(target=draw) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        for images in range(2, 8):
+            net = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+            CompiledStep(net, (1, 2, 2), images, half=False)
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
 
 
 def test_larger_batches_than_the_check_can_hold_are_trained_in_eager_mode(

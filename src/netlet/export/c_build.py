@@ -149,8 +149,9 @@ def try_predictor(predict: LogitsFunction, shape: Sequence[int]) -> None:
     Raises:
         ExportError: It crashes or does not end.
     """
+    image = torch.zeros(1, *shape, dtype=torch.uint8)
     with explain_errors():
-        try_in_child_process(lambda: predict(torch.zeros(1, *shape, dtype=torch.uint8)))
+        try_in_child_process(lambda: predict(image))
 
 
 def library_predictor(

@@ -10,7 +10,7 @@ import torch
 
 from netlet.backends.cpu.augmentation_check import GridWeights, check_augmentation
 from netlet.backends.cpu.errors import CompilationError
-from netlet.backends.cpu.library import compile_library, data_pointer
+from netlet.backends.cpu.library import Trial, compile_library, data_pointer
 from netlet.recipes import Warp
 
 
@@ -106,7 +106,7 @@ class CompiledAugmentation:
 
 
 def _load_library() -> ctypes.CDLL:
-    return compile_library(read_source(), _check, _smoke_test)
+    return compile_library(read_source(), _check, _prepare_trial)
 
 
 def read_source() -> str:
@@ -134,14 +134,15 @@ def _check(library: ctypes.CDLL) -> None:
     )
 
 
-def _smoke_test(library: ctypes.CDLL) -> None:
-    """Warp one image."""
+def _prepare_trial() -> Trial:
+    """Return a function that warps one image."""
     image, index = torch.zeros(28, 28, dtype=torch.uint8), torch.zeros(1, dtype=torch.int64)
     maps, result = torch.eye(2, 3).contiguous(), torch.empty(28, 28)
-    library.netlet_warp(
+    sizes = (1, 1, 28, 28, 1)  # images, channels, height, width and ops
+    return lambda library: library.netlet_warp(
         ctypes.c_void_p(image.data_ptr()),
         ctypes.c_void_p(index.data_ptr()),
-        *(1, 1, 28, 28, 1),
+        *sizes,
         ctypes.byref(_WarpOp(nearest=1, maps=maps.data_ptr())),
         ctypes.c_float(0.0),
         ctypes.c_float(1.0),

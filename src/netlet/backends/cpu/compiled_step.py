@@ -12,7 +12,7 @@ from torch import nn
 from netlet.backends.cpu.build_program import read_program
 from netlet.backends.cpu.c_source import generate_c_source
 from netlet.backends.cpu.errors import CompilationError, UnsupportedNetError
-from netlet.backends.cpu.library import compile_library, data_pointer
+from netlet.backends.cpu.library import Trial, compile_library, data_pointer
 from netlet.backends.cpu.parts.base import LANES, REGISTERS, Tensors
 from netlet.backends.cpu.program import Program
 from netlet.backends.cpu.program_check import check_program
@@ -130,19 +130,23 @@ class CompiledStep:
                 with_teacher=with_teacher,
             )
 
-        def smoke_test(library: ctypes.CDLL) -> None:
+        def prepare_trial() -> Trial:
             twin = copy_net(net)
-            bound = bind(library, twin, read_program(twin, shape), 1)
-            batch = torch.zeros(images, *shape)
-            if training:
-                labels = torch.zeros(images, dtype=torch.int64)
-                logits = torch.zeros(images, program.classes)
-                soft = SoftTarget(logits, 0.5, 1.0) if with_teacher else None
-                bound.compute_gradients(batch, labels, 0.0, 0, soft)
-            bound.compute_logits(batch)
+            twin_program = read_program(twin, shape)
+            batch, labels = torch.zeros(images, *shape), torch.zeros(images, dtype=torch.int64)
+            logits = torch.zeros(images, program.classes)
+            soft = SoftTarget(logits, 0.5, 1.0) if with_teacher else None
+
+            def call(library: ctypes.CDLL) -> None:
+                bound = bind(library, twin, twin_program, 1)
+                if training:
+                    bound.compute_gradients(batch, labels, 0.0, 0, soft)
+                bound.compute_logits(batch)
+
+            return call
 
         self._bound = _BoundLibrary(
-            compile_library(source, check, smoke_test),
+            compile_library(source, check, prepare_trial),
             program,
             net,
             shape,

@@ -46,6 +46,7 @@ _FLAGS = (
     "-fPIC",
 )
 
+Trial = Callable[[ctypes.CDLL], object]  # calls a new library once
 
 # Libraries of this process, and why others could not be had, by cache folder and key.
 _libraries: dict[tuple[Path | None, str], ctypes.CDLL] = {}
@@ -56,7 +57,7 @@ _lock = threading.RLock()
 def compile_library(
     source: str,
     check: Callable[[ctypes.CDLL], None] = lambda _: None,
-    smoke_test: Callable[[ctypes.CDLL], None] = lambda _: None,
+    prepare_trial: Callable[[], Trial] = lambda: lambda _: None,
 ) -> ctypes.CDLL:
     """Return the library of a C program, from the cache or newly compiled.
 
@@ -67,8 +68,9 @@ def compile_library(
     Args:
         source: The program.
         check: Tests a new library, and raises :class:`CompilationError` if it is wrong.
-        smoke_test: Calls a new library once, in a child process with one thread, before anything
-            else: a library that crashes is rejected.
+        prepare_trial: Returns a function that calls a new library once. That happens before
+            anything else and in a child process, so that a library that crashes is rejected; what
+            the calls need is made here, see :func:`try_in_child_process`.
 
     Raises:
         CompilationError: Compiled code is disabled, there is no compiler, the compiler fails, or
@@ -86,7 +88,7 @@ def compile_library(
         if place not in _libraries:
             try:
                 _libraries[place] = _read_cached(key) or _build(
-                    source, compiler, key, check, smoke_test
+                    source, compiler, key, check, prepare_trial
                 )
             except CompilationError as reason:
                 _failures[place] = str(reason)
@@ -116,7 +118,7 @@ def _build(
     compiler: Compiler,
     key: str,
     check: Callable[[ctypes.CDLL], None],
-    smoke_test: Callable[[ctypes.CDLL], None],
+    prepare_trial: Callable[[], Trial],
 ) -> ctypes.CDLL:
     """Compile, check and cache a library.
 
@@ -125,7 +127,8 @@ def _build(
     """
     files = {"netlet.c": source}
     _, content = compile_file(compiler, files, [*_FLAGS, "netlet.c", "-lm"], "netlet.so")
-    try_in_child_process(lambda: smoke_test(load_library(content)))
+    trial = prepare_trial()
+    try_in_child_process(lambda: trial(load_library(content)))
     library = load_built_library(compiler, content)
     try:
         check(library)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import faulthandler
+import gc
 import itertools
 import os
 import signal
@@ -42,39 +44,55 @@ def try_in_child_process(action: Callable[[], object]) -> None:
     """Run untried native code in a copy of this process, so that a crash does not end this one.
 
     The copy is a fork, which takes milliseconds where a new process would need seconds to import
-    torch. It has one thread only, so the action must not wait for others; it computes with one
-    thread. Where a fork is not safe (macOS), nothing is tried.
+    torch. It has one thread, and a lock that another thread held during the fork stays held there,
+    such as that of PyTorch's random generator. So the action does little beside calling native
+    code. Where a fork is not safe (macOS), nothing is tried.
 
     Args:
-        action: Its exceptions are ignored.
+        action: Calls native code, with tensors that were made before; it computes with one thread.
+            Its exceptions are ignored.
 
     Raises:
-        CompilationError: The copy was ended by a signal, or did not finish.
+        CompilationError: The copy was ended by a signal, or did not finish. After a crash, a note
+            of the error lists the calls that led to it.
     """
     if sys.platform != "linux":
         return
+    try:
+        read_end, write_end = os.pipe()
+    except OSError:  # no more files: the check in this process has to do
+        return
+    with open(read_end, errors="replace") as calls:
+        try:
+            child = _fork()
+        except OSError:  # no more processes or memory
+            os.close(write_end)
+            return
+        if child == 0:
+            _run_and_exit(action, write_end)
+        os.close(write_end)
+        try:
+            status = _wait(child)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+            raise
+        if os.WIFSIGNALED(status):
+            name = signal.Signals(os.WTERMSIG(status)).name
+            error = CompilationError(f"the compiled library crashes ({name})")
+            error.add_note(calls.read())
+            raise error
+    if os.WEXITSTATUS(status):
+        raise CompilationError("the compiled library ends the process")
+
+
+def _fork() -> int:
     with warnings.catch_warnings():
         # Python 3.12 warns of a fork while other threads run. They may hold locks of their own
         # libraries, none of which the action uses.
         warnings.simplefilter("ignore", DeprecationWarning)
-        try:
-            child = os.fork()
-        except OSError:  # no more processes or memory: the check in this process has to do
-            return
-    if child == 0:
-        _run_and_exit(action)
-    try:
-        status = _wait(child)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-        raise
-    if os.WIFSIGNALED(status):
-        name = signal.Signals(os.WTERMSIG(status)).name
-        raise CompilationError(f"the compiled library crashes ({name})")
-    if os.WEXITSTATUS(status):
-        raise CompilationError("the compiled library ends the process")
+        return os.fork()
 
 
 def _load_from_memory(content: bytes) -> ctypes.CDLL:
@@ -110,10 +128,17 @@ def _load(path: str) -> ctypes.CDLL:
         raise OSError(str(error).removeprefix(f"{path}: ")) from error
 
 
-def _run_and_exit(action: Callable[[], object]) -> None:
-    """Run an action in the forked process; return never."""
+def _run_and_exit(action: Callable[[], object], crash_report: int) -> None:
+    """Run an action in the forked process; return never.
+
+    Args:
+        action: Its exceptions are ignored.
+        crash_report: The descriptor of a file for the calls that led to a crash.
+    """
     try:
+        gc.disable()  # the objects of other threads are not cleaned up here
         _silence()
+        faulthandler.enable(crash_report, all_threads=False)
         torch.set_num_threads(1)
         action()
     except BaseException:  # the parent meets it again
@@ -124,11 +149,9 @@ def _run_and_exit(action: Callable[[], object]) -> None:
 
 def _silence() -> None:
     """Write nothing, dump no core, and leave Ctrl-C to the parent."""
-    import faulthandler
     import resource
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    faulthandler.disable()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
