@@ -62,7 +62,9 @@ def try_in_child_process(action: Callable[[], object]) -> None:
         read_end, write_end = os.pipe()
     except OSError:  # no more files: the check in this process has to do
         return
-    with open(read_end, errors="replace") as calls:
+    # Not blocking: a process that another thread forks meanwhile keeps the other end open.
+    os.set_blocking(read_end, False)
+    with open(read_end, "rb", buffering=0) as calls:
         try:
             child = _fork()
         except OSError:  # no more processes or memory
@@ -81,7 +83,7 @@ def try_in_child_process(action: Callable[[], object]) -> None:
         if os.WIFSIGNALED(status):
             name = signal.Signals(os.WTERMSIG(status)).name
             error = CompilationError(f"the compiled library crashes ({name})")
-            error.add_note(calls.read())
+            error.add_note((calls.read() or b"").decode(errors="replace"))
             raise error
     if os.WEXITSTATUS(status):
         raise CompilationError("the compiled library ends the process")
