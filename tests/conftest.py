@@ -46,6 +46,7 @@ PROGRAMS = {
     "test_compiled_backend",
     "test_compiler",
     "test_execution",
+    "test_graph_export",
     "test_interruption",
     "test_library_cache",
     "test_locks",
@@ -57,6 +58,7 @@ PROGRAMS = {
     "test_sandbox",
     "test_seeds",
     "test_vectors",
+    "test_weights",
 }
 
 

@@ -74,7 +74,7 @@ def test_both_forms_have_the_same_weights_and_logits(name: str) -> None:
     torch.testing.assert_close(module(images(4)), functional(images(4)))
 
 
-@pytest.mark.parametrize("name", BOTH_FORMS)
+@pytest.mark.parametrize("name", few_fast(BOTH_FORMS, 10))
 @pytest.mark.parametrize("dropout", [False, True])
 def test_both_forms_have_the_same_gradients_and_statistics(name: str, dropout: bool) -> None:
     nets = [build(form) for form in BOTH_FORMS[name]]

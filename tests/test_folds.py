@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import Inline, Netlet, draw_blobs
+from helpers import Inline, Netlet, draw_blobs, few_fast
 from torch import nn
 
 import netlet as package
@@ -80,7 +80,7 @@ def test_only_another_draw_or_a_fold_changes_the_digest(blob_data: Dataset) -> N
         blob_data.hold_out(300, draw=10**18)
 
 
-@pytest.mark.parametrize(("hold_out", "how", "call"), OTHERS)
+@pytest.mark.parametrize(("hold_out", "how", "call"), few_fast(OTHERS, 1))
 def test_what_a_run_held_out_is_scored_again(
     netlet: Netlet, blobs_for_mnist: Path, hold_out: HoldOut, how: str, call: str
 ) -> None:
@@ -110,7 +110,7 @@ def test_what_a_run_held_out_is_scored_again(
     assert str(caught.value).endswith(call)
 
 
-@pytest.mark.parametrize(("hold_out", "how"), [(one, how) for one, how, _ in OTHERS])
+@pytest.mark.parametrize(("hold_out", "how"), few_fast([(one, how) for one, how, _ in OTHERS], 1))
 def test_an_interrupted_run_keeps_its_training_images(
     blob_data: Dataset, tmp_path: Path, hold_out: HoldOut, how: str
 ) -> None:
@@ -124,7 +124,7 @@ def test_an_interrupted_run_keeps_its_training_images(
         assert train(begun, folder).resumed_after == (1,)
 
 
-@pytest.mark.parametrize(("hold_out", "how"), [(one, how) for one, how, _ in OTHERS])
+@pytest.mark.parametrize(("hold_out", "how"), few_fast([(one, how) for one, how, _ in OTHERS], 1))
 def test_seeds_scored_on_other_images_are_no_study_and_not_compared(
     blob_data: Dataset, tmp_path: Path, hold_out: HoldOut, how: str
 ) -> None:

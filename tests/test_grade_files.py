@@ -25,6 +25,7 @@ from class_of_students import (
     torch_bytes,
     write_submission,
 )
+from helpers import few_fast
 from safetensors.torch import save
 from torch import nn
 
@@ -135,20 +136,26 @@ OUTER = """class Outer(pl.LightningModule):
 
 @pytest.mark.parametrize(
     ("code", "why"),
-    [
-        (LIGHTNING, "does not run (m.py:Lit: importing it failed in line 1: ModuleNotFoundError: "),
-        (LIGHTNING + OUTER, "does not run (m.py:Outer: importing it failed in line 1: "),
-        (
-            LIGHTNING.replace("LightningModule", "Module")
-            .replace("lightning_of_nobody", "torch.nn")
-            .replace("        super().__init__()\n", ""),
-            "does not run (m.py:Lit: building it failed in line 10: Lit.__init__() assigns ",
-        ),
-        (
-            LIGHTNING.replace("(self):\n        super().__init__()\n", "(self, lr):\n"),
-            "cannot be built without arguments",
-        ),
-    ],
+    few_fast(
+        [
+            (
+                LIGHTNING,
+                "does not run (m.py:Lit: importing it failed in line 1: ModuleNotFoundError: ",
+            ),
+            (LIGHTNING + OUTER, "does not run (m.py:Outer: importing it failed in line 1: "),
+            (
+                LIGHTNING.replace("LightningModule", "Module")
+                .replace("lightning_of_nobody", "torch.nn")
+                .replace("        super().__init__()\n", ""),
+                "does not run (m.py:Lit: building it failed in line 10: Lit.__init__() assigns ",
+            ),
+            (
+                LIGHTNING.replace("(self):\n        super().__init__()\n", "(self, lr):\n"),
+                "cannot be built without arguments",
+            ),
+        ],
+        2,
+    ),
 )
 def test_the_net_of_a_whole_that_cannot_be_used_is_graded_and_named(
     tmp_path: Path, code: str, why: str
@@ -214,66 +221,87 @@ class Ema(nn.Module):
 
 @pytest.mark.parametrize(
     ("files", "failed"),
-    [
-        ({"final.py": BROKEN}, f"final.py:Final does not run ({MISSING})"),
-        ({"draft.py": RIGHT + BROKEN}, f"draft.py:Final does not run ({MISSING[:22]}"),
-        ({"final.py": FINAL + "oops("}, "final.py does not run ('(' was never closed (final.py, "),
-        (
-            {"final.ipynb": notebook(FINAL + "oops(")},
-            "final.ipynb:Final does not run (cell 3 is not valid Python (line 6: '('",
-        ),
-        (
-            {"m.py": f"if __name__ == '__main__':\n{textwrap.indent(FINAL, '    ')}"},
-            f'm.py:Final was not tried (it is below if __name__ == "__main__"); {ADD}',
-        ),
-        (
-            {"m.py": f"{NEEDING}if __name__ == '__main__':\n    model = Final(0.1)\n"},
-            f"m.py:Final was not tried (it has required arguments: p); {ADD}",
-        ),
-        (
-            {"m.py": NEEDING, "train.py": "from m import Final\ndef main():\n    n = Final(0.1)\n"},
-            "m.py:Final was not tried (it has required arguments: p); ",
-        ),
-        (
-            {"m.py": f"def main():\n{textwrap.indent(FINAL, '    ')}\n    Final()\n"},
-            "m.py:Final was not tried (it is inside main()); ",
-        ),
-        (
-            {
-                "m.py": "from torch import nn\ndef main():\n    net = nn.Sequential(nn.Linear(4, 10))\n"
-            },
-            "m.py:net was not tried (it is inside main()); ",
-        ),
-        ({"draft.py": RIGHT + SLIP}, "draft.py:Final does not run (Final: has no forward(), but "),
-        (
-            {"f.ipynb": notebook("class Final(\n    nn.Module\n):\n  oops(")},
-            "f.ipynb:Final does not run (cell 3 is not valid Python",
-        ),
-        (
-            {"draft.py": RIGHT + NAMED + BROKEN},
-            "draft.py:Final does not run",
-        ),
-        (
-            {f"{i}.py": BROKEN.replace("Part", f"Part{i}") for i in range(5)},
-            f"2.py:Final does not run ({MISSING}), nor do 2 more",
-        ),
-        # Losses, loaders and blocks, what is built around a net, and nets that nobody builds.
-        ({"loss.py": LOSS}, ""),
-        ({"draft.py": RIGHT + LOSS}, ""),
-        ({"n.ipynb": notebook("class FocalLoss(nn.Module):\n    oops(")}, ""),
-        ({"n.ipynb": notebook("class Data(pl.LightningDataModule):\n    oops(")}, ""),
-        ({"n.ipynb": notebook("class Block(nn.Module):\n    def __init__(self, i): oops(")}, ""),
-        ({"draft.py": f"{RIGHT}if __name__ == '__main__':\n{EXPORT}"}, ""),
-        ({"draft.py": f"{RIGHT}def export(net):\n{EXPORT}"}, ""),
-        ({"ema.py": AROUND, "train.py": "from ema import Ema\ndef main(net):\n    Ema(net)\n"}, ""),
-        ({"m.py": NEEDING}, ""),
-        # Parts and base classes of nets, and a copy of the one that is graded.
-        ({"blocks.py": "from torch import nn\nclass Block(nn.Conv2d):\n    pass\n"}, ""),
-        ({"draft.py": DERIVED, "base.py": BASE.format(body="raise NotImplementedError")}, ""),
-        ({"draft.py": DERIVED, "base.py": BASE.format(body="return self.out(x)")}, ""),
-        ({"copy.py": f"from package_of_nobody import *\n{RIGHT}"}, ""),
-        ({"train.py": "from draft import Net\nmodel = Net()\nraise SystemExit\n"}, ""),
-    ],
+    few_fast(
+        [
+            ({"final.py": BROKEN}, f"final.py:Final does not run ({MISSING})"),
+            ({"draft.py": RIGHT + BROKEN}, f"draft.py:Final does not run ({MISSING[:22]}"),
+            (
+                {"final.py": FINAL + "oops("},
+                "final.py does not run ('(' was never closed (final.py, ",
+            ),
+            (
+                {"final.ipynb": notebook(FINAL + "oops(")},
+                "final.ipynb:Final does not run (cell 3 is not valid Python (line 6: '('",
+            ),
+            (
+                {"m.py": f"if __name__ == '__main__':\n{textwrap.indent(FINAL, '    ')}"},
+                f'm.py:Final was not tried (it is below if __name__ == "__main__"); {ADD}',
+            ),
+            (
+                {"m.py": f"{NEEDING}if __name__ == '__main__':\n    model = Final(0.1)\n"},
+                f"m.py:Final was not tried (it has required arguments: p); {ADD}",
+            ),
+            (
+                {
+                    "m.py": NEEDING,
+                    "train.py": "from m import Final\ndef main():\n    n = Final(0.1)\n",
+                },
+                "m.py:Final was not tried (it has required arguments: p); ",
+            ),
+            (
+                {"m.py": f"def main():\n{textwrap.indent(FINAL, '    ')}\n    Final()\n"},
+                "m.py:Final was not tried (it is inside main()); ",
+            ),
+            (
+                {
+                    "m.py": "from torch import nn\ndef main():\n    net = nn.Sequential(nn.Linear(4, 10))\n"
+                },
+                "m.py:net was not tried (it is inside main()); ",
+            ),
+            (
+                {"draft.py": RIGHT + SLIP},
+                "draft.py:Final does not run (Final: has no forward(), but ",
+            ),
+            (
+                {"f.ipynb": notebook("class Final(\n    nn.Module\n):\n  oops(")},
+                "f.ipynb:Final does not run (cell 3 is not valid Python",
+            ),
+            (
+                {"draft.py": RIGHT + NAMED + BROKEN},
+                "draft.py:Final does not run",
+            ),
+            (
+                {f"{i}.py": BROKEN.replace("Part", f"Part{i}") for i in range(5)},
+                f"2.py:Final does not run ({MISSING}), nor do 2 more",
+            ),
+            # Losses, loaders and blocks, what is built around a net, and nets that nobody builds.
+            ({"loss.py": LOSS}, ""),
+            ({"draft.py": RIGHT + LOSS}, ""),
+            ({"n.ipynb": notebook("class FocalLoss(nn.Module):\n    oops(")}, ""),
+            ({"n.ipynb": notebook("class Data(pl.LightningDataModule):\n    oops(")}, ""),
+            (
+                {"n.ipynb": notebook("class Block(nn.Module):\n    def __init__(self, i): oops(")},
+                "",
+            ),
+            ({"draft.py": f"{RIGHT}if __name__ == '__main__':\n{EXPORT}"}, ""),
+            ({"draft.py": f"{RIGHT}def export(net):\n{EXPORT}"}, ""),
+            (
+                {
+                    "ema.py": AROUND,
+                    "train.py": "from ema import Ema\ndef main(net):\n    Ema(net)\n",
+                },
+                "",
+            ),
+            ({"m.py": NEEDING}, ""),
+            # Parts and base classes of nets, and a copy of the one that is graded.
+            ({"blocks.py": "from torch import nn\nclass Block(nn.Conv2d):\n    pass\n"}, ""),
+            ({"draft.py": DERIVED, "base.py": BASE.format(body="raise NotImplementedError")}, ""),
+            ({"draft.py": DERIVED, "base.py": BASE.format(body="return self.out(x)")}, ""),
+            ({"copy.py": f"from package_of_nobody import *\n{RIGHT}"}, ""),
+            ({"train.py": "from draft import Net\nmodel = Net()\nraise SystemExit\n"}, ""),
+        ],
+        9,
+    ),
 )
 def test_a_net_that_does_not_run_is_named_beside_the_one_that_is_graded(
     tmp_path: Path, files: dict[str, str], failed: str
@@ -310,7 +338,7 @@ def test_a_net_around_one_of_another_file_is_graded_as_a_whole(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("place", ["Session 6: MNIST.ipynb", "week 1: mnist/net.py"])
-@pytest.mark.parametrize("named", [None, "{place}", "{place}:Net", "{stem}", "*:Net"])
+@pytest.mark.parametrize("named", few_fast([None, "{place}", "{place}:Net", "{stem}", "*:Net"], 1))
 def test_the_path_of_a_net_may_have_a_colon(tmp_path: Path, place: str, named: str | None) -> None:
     code = notebook(RIGHT) if place.endswith("ipynb") else RIGHT
     write_submission(tmp_path, "ann", {place: code})
@@ -399,24 +427,27 @@ AS_STATE = "self.kept = 1\n    def get_extra_state(self):\n        return {'a': 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # of PyTorch, on types that are new or old
 @pytest.mark.parametrize(
     ("more", "parameters"),
-    [
-        ("self.more = nn.Parameter(torch.zeros(5, dtype=torch.complex128))", 7_860),
-        *(
-            (AS_BUFFER.replace("{tensor}", tensor), parameters)
-            for tensor, parameters in (
-                ("torch.zeros((), dtype=torch.complex32)", 7_852),
-                ("torch.quantize_per_tensor(torch.ones(5), 0.1, 0, torch.qint8)", 7_855),
-                ("torch.zeros(5, dtype=torch.uint8).view(torch.uint4)", 7_855),
-                ("torch.zeros(5, dtype=torch.uint8).view(torch.float8_e8m0fnu)", 7_855),
-                ("torch.zeros(5, dtype=torch.uint16)", 7_855),
-                ("torch.eye(5).to_sparse()", 7_855),
-                ("torch.eye(5).to_sparse_csr()", 7_855),
-                ("torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])", 7_855),
-                ("torch.zeros(5, device='meta')", 7_855),
-            )
-        ),
-        (AS_STATE, 7_850),
-    ],
+    few_fast(
+        [
+            ("self.more = nn.Parameter(torch.zeros(5, dtype=torch.complex128))", 7_860),
+            *(
+                (AS_BUFFER.replace("{tensor}", tensor), parameters)
+                for tensor, parameters in (
+                    ("torch.zeros((), dtype=torch.complex32)", 7_852),
+                    ("torch.quantize_per_tensor(torch.ones(5), 0.1, 0, torch.qint8)", 7_855),
+                    ("torch.zeros(5, dtype=torch.uint8).view(torch.uint4)", 7_855),
+                    ("torch.zeros(5, dtype=torch.uint8).view(torch.float8_e8m0fnu)", 7_855),
+                    ("torch.zeros(5, dtype=torch.uint16)", 7_855),
+                    ("torch.eye(5).to_sparse()", 7_855),
+                    ("torch.eye(5).to_sparse_csr()", 7_855),
+                    ("torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])", 7_855),
+                    ("torch.zeros(5, device='meta')", 7_855),
+                )
+            ),
+            (AS_STATE, 7_850),
+        ],
+        5,
+    ),
 )
 def test_tensors_that_safetensors_cannot_hold_are_counted(
     tmp_path: Path, more: str, parameters: int

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from helpers import few_fast
 from IPython.extensions.autoreload import superreload
 from IPython.extensions.deduperreload import deduperreload
 from torch import nn
@@ -392,17 +393,20 @@ def autoreload(
 
 @pytest.mark.parametrize(
     ("old", "new", "name"),
-    [
-        ("nn.Linear(784, 10)", "nn.LazyLinear(10)", "block"),
-        ('"Two', '"Some', ""),
-        ("torch.relu", "torch.tanh", "make.<locals>.act"),
-        ("tensor(10)", "tensor(11)", "Net.width"),
-        ("torch.mul", "torch.add", "Net.twice"),
-        ("return self.act(self.block", "return (self.block", "Net.forward"),
-        ('"Run it."', '"""Run it.\n\n        Twice."""', ""),
-        ("scale = 1", "scale = 2", ""),
-        ("super().__init__()", "super().__init__()\n        torch.rand(1)", "Net.__init__"),
-    ],
+    few_fast(
+        [
+            ("nn.Linear(784, 10)", "nn.LazyLinear(10)", "block"),
+            ('"Two', '"Some', ""),
+            ("torch.relu", "torch.tanh", "make.<locals>.act"),
+            ("tensor(10)", "tensor(11)", "Net.width"),
+            ("torch.mul", "torch.add", "Net.twice"),
+            ("return self.act(self.block", "return (self.block", "Net.forward"),
+            ('"Run it."', '"""Run it.\n\n        Twice."""', ""),
+            ("scale = 1", "scale = 2", ""),
+            ("super().__init__()", "super().__init__()\n        torch.rand(1)", "Net.__init__"),
+        ],
+        5,
+    ),
 )
 def test_what_ipython_has_brought_up_to_date_is_that_of_the_file(
     autoreload: Callable[[str, str], None], old: str, new: str, name: str

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 import torch
+from helpers import few_fast
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import prune
@@ -59,7 +60,7 @@ def gather(net: Any, x: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("buffer", [True, False])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.int8, torch.int32, torch.bool])
+@pytest.mark.parametrize("dtype", few_fast([torch.float32, torch.int8, torch.int32, torch.bool], 2))
 @pytest.mark.parametrize(
     ("shape", "look_up"), [((784, 2, 10), pick), ((9, 10), embed), ((1, 60), gather)]
 )

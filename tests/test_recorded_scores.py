@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import Netlet
+from helpers import Netlet, few_fast
 
 import netlet as package
 from netlet.budgets import Score
@@ -141,7 +141,7 @@ def test_a_run_on_renamed_or_reordered_classes_of_a_folder_agrees_with_itself(
 
 
 @pytest.mark.parametrize("form", ["c", "page", "onnx"])
-@pytest.mark.parametrize("images", [None, 300])
+@pytest.mark.parametrize("images", few_fast([None, 300], 1))
 def test_export_refuses_a_net_that_is_not_the_one_that_was_trained(
     netlet: Netlet, train: Train, form: str, images: int | None
 ) -> None:

@@ -200,13 +200,16 @@ def test_a_sum_with_a_learned_factor_is_no_average() -> None:
 
 @pytest.mark.parametrize(
     "pool",
-    [
-        lambda x: x.amax((2, 3)),
-        lambda x: F.max_pool2d(x, 7).flatten(1),
-        lambda x: F.adaptive_max_pool2d(x, 1)[:, :, 0, 0],
-        lambda x: x.max(3).values.max(2)[0],
-        lambda x: x.flatten(2).max(-1)[0],
-    ],
+    few_fast(
+        [
+            lambda x: x.amax((2, 3)),
+            lambda x: F.max_pool2d(x, 7).flatten(1),
+            lambda x: F.adaptive_max_pool2d(x, 1)[:, :, 0, 0],
+            lambda x: x.max(3).values.max(2)[0],
+            lambda x: x.flatten(2).max(-1)[0],
+        ],
+        2,
+    ),
 )
 def test_a_global_maximum_is_no_average(pool: Callable[[torch.Tensor], torch.Tensor]) -> None:
     assert judge("GMP", lambda net, x: net.fc(pool(x))).state == "PASS"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import write_notebook
+from helpers import few_fast, write_notebook
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -349,20 +349,23 @@ VALUES = [
 
 @pytest.mark.parametrize(
     ("before", "built", "called", "ran", "saved"),
-    [
-        (DATACLASS, "Settings().p", "1", "0.1", "0.2"),
-        (ENUM, "Settings.P.value", "1", "0.1", "0.2"),
-        (TUPLE, "Settings().p", "1", "0.1", "0.2"),
-        ("class Settings:\n    p = {}\n", "Settings.p", "1", "0.1", "0.2"),
-        (BASES, "Settings.p", "1", "A", "B"),
-        ("f = lambda x: x.{}()\n", "0", "f(x)", "relu", "tanh"),
-        ("if True:\n    def f(x):\n        return x.{}()\n", "0", "f(x)", "relu", "tanh"),
-        (TRY, "0", "f(x)", "relu", "tanh"),
-        *VALUES,
-        ("n = 1 / {}\n", "n", "1", "10", "2"),
-        ("n = [2 * {}, -1]\n", "n[0]", "1", "0.1", "0.2"),
-        (DECORATED, "0", "1", "2", "3"),
-    ],
+    few_fast(
+        [
+            (DATACLASS, "Settings().p", "1", "0.1", "0.2"),
+            (ENUM, "Settings.P.value", "1", "0.1", "0.2"),
+            (TUPLE, "Settings().p", "1", "0.1", "0.2"),
+            ("class Settings:\n    p = {}\n", "Settings.p", "1", "0.1", "0.2"),
+            (BASES, "Settings.p", "1", "A", "B"),
+            ("f = lambda x: x.{}()\n", "0", "f(x)", "relu", "tanh"),
+            ("if True:\n    def f(x):\n        return x.{}()\n", "0", "f(x)", "relu", "tanh"),
+            (TRY, "0", "f(x)", "relu", "tanh"),
+            *VALUES,
+            ("n = 1 / {}\n", "n", "1", "10", "2"),
+            ("n = [2 * {}, -1]\n", "n[0]", "1", "0.1", "0.2"),
+            (DECORATED, "0", "1", "2", "3"),
+        ],
+        6,
+    ),
 )
 def test_whatever_a_net_is_built_from_in_other_cells_is_compared(
     run: Run, before: str, built: str, called: str, ran: str, saved: str
@@ -398,29 +401,32 @@ def test_whatever_a_net_is_built_from_in_other_cells_is_compared(
 
 @pytest.mark.parametrize(
     "cell",
-    [
-        "import dataclasses\n@dataclasses.dataclass(frozen=True, slots=True)\nclass C:\n"
-        "    p: float = 0.1\n    widths: list = dataclasses.field(default_factory=list)\n",
-        "from enum import Enum, auto\nclass C(Enum):\n    p = auto()\n    q = 2\n    r = 2\n",
-        "import typing\nclass C(typing.NamedTuple):\n    p: float = 1 / 10\n    q: int = 2 * 3\n",
-        "class C:\n    p = 0.1\nC.p = 0.2\n",
-        "class C:\n    p = 0.1\n    q = p * 2\n",
-        "Base = nn.Module\nclass C(Base):\n    p = 0.1\n",
-        "class C: p = 0.1\nclass C(C): q = 0.1\n",
-        "def tagged(cls):\n    cls.p = 0.3\n    return cls\n@tagged\nclass C:\n    p = 0.1\n",
-        "C = lambda: 1\nD = C\n",
-        "C, D = (lambda: 1), (lambda: 2)\n",
-        "import functools\nC = functools.lru_cache(lambda: 1)\n",
-        "import functools\nC = functools.partial(lambda x: x, x=1)\n",
-        "C = [lambda: 1, lambda: 2]\n",
-        "if len('a') > 1:\n    def C(): return 1\nelse:\n    def C(): return 2\n",
-        "for k in range(2):\n    C = lambda: k\n",
-        "def C(a=1): return a\nif C:\n    def C(a=2): return a\n",
-        "class C:\n    def f(self, a=1): return a\n    if f:\n        def f(self, a=2): return a\n",
-        "def C(a, b=[], *, c=-1, d=2 ** 3, e=(1 / 3,), f=None):\n    b.append(1)\n    return a\nC(1)\n",
-        "k = 1\ndef C(a=k):\n    return a\nk = 2\n",
-        "class C:\n    k = 1\n    def __init__(self, a=k):\n        self.a = a\nk = 3\n",
-    ],
+    few_fast(
+        [
+            "import dataclasses\n@dataclasses.dataclass(frozen=True, slots=True)\nclass C:\n"
+            "    p: float = 0.1\n    widths: list = dataclasses.field(default_factory=list)\n",
+            "from enum import Enum, auto\nclass C(Enum):\n    p = auto()\n    q = 2\n    r = 2\n",
+            "import typing\nclass C(typing.NamedTuple):\n    p: float = 1 / 10\n    q: int = 2 * 3\n",
+            "class C:\n    p = 0.1\nC.p = 0.2\n",
+            "class C:\n    p = 0.1\n    q = p * 2\n",
+            "Base = nn.Module\nclass C(Base):\n    p = 0.1\n",
+            "class C: p = 0.1\nclass C(C): q = 0.1\n",
+            "def tagged(cls):\n    cls.p = 0.3\n    return cls\n@tagged\nclass C:\n    p = 0.1\n",
+            "C = lambda: 1\nD = C\n",
+            "C, D = (lambda: 1), (lambda: 2)\n",
+            "import functools\nC = functools.lru_cache(lambda: 1)\n",
+            "import functools\nC = functools.partial(lambda x: x, x=1)\n",
+            "C = [lambda: 1, lambda: 2]\n",
+            "if len('a') > 1:\n    def C(): return 1\nelse:\n    def C(): return 2\n",
+            "for k in range(2):\n    C = lambda: k\n",
+            "def C(a=1): return a\nif C:\n    def C(a=2): return a\n",
+            "class C:\n    def f(self, a=1): return a\n    if f:\n        def f(self, a=2): return a\n",
+            "def C(a, b=[], *, c=-1, d=2 ** 3, e=(1 / 3,), f=None):\n    b.append(1)\n    return a\nC(1)\n",
+            "k = 1\ndef C(a=k):\n    return a\nk = 2\n",
+            "class C:\n    k = 1\n    def __init__(self, a=k):\n        self.a = a\nk = 3\n",
+        ],
+        8,
+    ),
 )
 @pytest.mark.parametrize("times", [1, 2])
 def test_cells_that_were_run_as_they_are_saved_are_accepted(

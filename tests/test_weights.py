@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import Netlet
+from helpers import Netlet, few_fast
 from torch import nn
 
 from netlet import nets
@@ -67,7 +67,10 @@ def test_weights_of_another_net_are_refused_and_the_net_is_unchanged(tmp_path: P
 
 @pytest.mark.parametrize(
     ("channels", "classes", "width", "helps"),
-    [(3, 10, 4, True), (1, 5, 4, True), (3, 5, 4, True), (1, 10, 8, False), (3, 10, 8, False)],
+    few_fast(
+        [(3, 10, 4, True), (1, 5, 4, True), (3, 5, 4, True), (1, 10, 8, False), (3, 10, 8, False)],
+        3,
+    ),
 )
 def test_weights_for_other_images_are_refused_with_the_option_that_helps(
     channels: int, classes: int, width: int, helps: bool, netlet: Netlet, tmp_path: Path
