@@ -27,7 +27,7 @@ from netlet.export.inference_graph import Convolution, Floats
 
 QMAX = 255  # the largest integer of a feature map
 WEIGHT_MAX = 127
-_BITS = 16  # that a product of a sum and a multiplier is shifted by
+PRODUCT_SHIFT = 16  # by which the product of a sum and a multiplier is shifted
 # The shift leaves at least 2**16 / 8192 = 8 units for one of the output. Below the least
 # multiplier, the largest 16-bit number would not reach the largest output.
 _LARGEST_MULTIPLIER, _LEAST_MULTIPLIER = 2**13, 2**9
@@ -79,7 +79,7 @@ def has_narrow_sums(layer: Convolution) -> bool:
 def widen_output(layer: Convolution, read: QuantParams, output: QuantParams) -> QuantParams:
     """Return the parameters of the output, coarser if a unit of a sum were many of its own."""
     scale = _narrow_scales(layer) if has_narrow_sums(layer) else natural_scales(layer, read)
-    least = read.scale * float(scale.max()) * 2.0**_BITS / (_LARGEST_MULTIPLIER - 64)
+    least = read.scale * float(scale.max()) * 2.0**PRODUCT_SHIFT / (_LARGEST_MULTIPLIER - 64)
     if output.scale >= least:
         return output
     return QuantParams(least, round(output.zero_point * output.scale / least))
@@ -100,11 +100,13 @@ def quantize_wide(
     """
     ratio = read.scale * natural_scales(layer, read) / output.scale
     exponent = math.frexp(float(ratio.max()))[1]  # the largest ratio is below 2**exponent
-    shift = min(max(math.frexp(_LARGEST_MULTIPLIER)[1] - 1 - _BITS - exponent, 0), _MAX_SHIFT)
-    multipliers = np.maximum(np.ceil(ratio * 2.0 ** (shift + _BITS)), _LEAST_MULTIPLIER)
-    scale = multipliers * 2.0 ** -(shift + _BITS) * output.scale / read.scale
+    shift = min(
+        max(math.frexp(_LARGEST_MULTIPLIER)[1] - 1 - PRODUCT_SHIFT - exponent, 0), _MAX_SHIFT
+    )
+    multipliers = np.maximum(np.ceil(ratio * 2.0 ** (shift + PRODUCT_SHIFT)), _LEAST_MULTIPLIER)
+    scale = multipliers * 2.0 ** -(shift + PRODUCT_SHIFT) * output.scale / read.scale
     weight, bias = round_weights(layer, read, scale)
-    bias += (output.zero_point + 0.5) * 2.0 ** (shift + _BITS) / multipliers
+    bias += (output.zero_point + 0.5) * 2.0 ** (shift + PRODUCT_SHIFT) / multipliers
     bias += (2**shift - 1) / 2  # the mean of what the shift cuts off
     return ConvolutionIntegers(
         weight,
@@ -118,7 +120,8 @@ def quantize_narrow(
 ) -> ConvolutionIntegers:
     """Quantize a depthwise convolution whose sums fit 16 bits; see :func:`quantize_wide`."""
     taps = layer.weight.astype(np.float64).reshape(len(layer.weight), -1)
-    unit = 2.0**-_BITS * output.scale / read.scale  # scale of the weights per unit of a multiplier
+    # The scale of the weights per unit of a multiplier.
+    unit = 2.0**-PRODUCT_SHIFT * output.scale / read.scale
     multipliers = np.maximum(np.ceil(_narrow_scales(layer) / unit), _LEAST_NARROW_MULTIPLIER)
     while True:
         weight = _round_to_sum(taps / (multipliers * unit)[:, None])
@@ -127,11 +130,11 @@ def quantize_narrow(
         if not too_large.any():
             break
         multipliers[too_large] += 1
-    per_unit = 2.0**_BITS / multipliers  # of a sum for one unit of the output
+    per_unit = 2.0**PRODUCT_SHIFT / multipliers  # of a sum for one unit of the output
     constant = layer.bias / (read.scale * multipliers * unit) - read.zero_point * weight.sum(1)
     constant += (output.zero_point + 0.5) * per_unit
     # Part of the constant is added to the sum, and the rest, whole units, to the output.
-    most = 2**_BITS - 1 - QMAX * np.maximum(weight, 0).sum(1)
+    most = 2**PRODUCT_SHIFT - 1 - QMAX * np.maximum(weight, 0).sum(1)
     offsets = np.ceil((constant - most) / per_unit)
     bias = np.rint(constant - offsets * per_unit)
     return ConvolutionIntegers(
