@@ -117,6 +117,25 @@ def test_the_ratio_of_weights_is_that_of_weights_before_they_are_clipped() -> No
     )
 
 
+def test_a_steep_channel_before_a_clamp_is_named() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU6(), nn.Flatten(), nn.Linear(144, 10))
+    with torch.no_grad():
+        net[0].weight[1] *= 3e4
+        net[0].bias[1] = 0
+    graph = model_of(net).graph
+    quantized = quantize_graph(graph, images())
+    factor = (graph.layers[0].weight[1] / quantized.graph.layers[0].weight[1]).max()
+    assert factor > 10
+    rounding = Rounding(find_c_rounding(quantized).graph, (None, None, None))
+    text = describe_int8_loss(graph, images(), rounding)
+    found = re.search(
+        r"the weights of 0: .* saturated nearly everywhere is (\d+) times too s", text
+    )
+    assert found, text
+    assert int(found[1]) == pytest.approx(factor, rel=0.1)
+
+
 def test_weights_of_zero_do_not_count_in_the_ratio_of_weights() -> None:
     net = two_layers()
     with torch.no_grad():

@@ -23,6 +23,7 @@ _MOST = 0.5  # of the error, from which one layer is said to be the cause
 _UNEVEN = (
     8.0  # ratio of two numbers on one scale, from which the smaller has lost three of eight bits
 )
+_STEEP = 2.0  # times larger than after rounding: so are the largest weights of steep channels only
 _CONSTANT = 1e-6  # of its values: a channel that varies by no more does so by rounding in float32
 
 
@@ -89,7 +90,9 @@ def describe_int8_loss(graph: InferenceGraph, images: torch.Tensor, rounding: Ro
     if worst.params:
         cause = _find_cause_of_output(worst, channels[worst.index + 1])
     else:
-        cause = _find_cause_of_weights(graph.layers[worst.index], limited.layers[worst.index])
+        cause = _find_cause_of_weights(
+            *(each.layers[worst.index] for each in (graph, limited, rounding.graph))
+        )
     cause = f": {cause}" if cause else ""
     if share < _MOST:
         return f"many layers contribute to the error, {name} most ({share:.0%}{cause})"
@@ -127,19 +130,34 @@ def _replace_layers(graph: InferenceGraph, changed: Mapping[int, Layer]) -> Infe
     return dataclasses.replace(graph, layers=tuple(layers))
 
 
-def _find_cause_of_weights(layer: Layer, limited: Layer) -> str:
+def _find_cause_of_weights(layer: Layer, limited: Layer, rounded: Layer) -> str:
     """Return the likely cause in words; empty if none is known.
 
     Args:
         layer: The net's own layer.
-        limited: The layer with the weights that are rounded.
+        limited: The layer without weights that are clipped.
+        rounded: The layer that the export computes.
     """
+    before, after = _find_largest(limited), _find_largest(rounded)
+    steepness = float((before / np.where(after > 0, after, np.inf)).max())
+    if steepness > _STEEP:
+        return (
+            "its channels share one scale, for which one that is saturated nearly everywhere is "
+            f"{steepness:,.0f} times too steep"
+        )
     if _find_ratio(limited) < _UNEVEN:
         return ""
     return (
         "the weights of a channel share one scale, and the largest is "
         f"{_find_ratio(layer):,.0f} times the median"
     )
+
+
+def _find_largest(layer: Layer) -> NDArray[np.float64]:
+    """Return the largest weight of each channel."""
+    assert isinstance(layer, Convolution)
+    largest: NDArray[np.float64] = np.abs(layer.weight.astype(np.float64)).max((1, 2, 3))
+    return largest
 
 
 def _find_ratio(layer: Layer) -> float:

@@ -55,6 +55,7 @@ from netlet.export.quantize_weights import (
     QuantParams,
     check_sums,
     has_narrow_sums,
+    limit_slopes,
     natural_scales,
     quantize_narrow,
     quantize_wide,
@@ -119,12 +120,18 @@ def quantize_graph(graph: InferenceGraph, images: torch.Tensor) -> QuantizedGrap
     last = len(graph.layers)
     params = [QuantParams(1.0, 0)]
     layers: list[QuantizedLayer] = []
+    changed: list[Layer] = []
     for number, layer in enumerate(graph.layers, start=1):
         inputs = [params[read] for read in layer.inputs]
         output = inputs[0] if only_chooses(layer) else _params_of_range(*ranges[number])
+        if isinstance(layer, Convolution):
+            values = channels[number]
+            layer = limit_slopes(layer, inputs[0], output, values.low, values.high)
+        changed.append(layer)
         quantized, output = _quantize_layer(layer, inputs, output, number == last)
         params.append(output)
         layers.append(quantized)
+    graph = dataclasses.replace(graph, layers=tuple(changed))
     return QuantizedGraph(graph, tuple(params), tuple(layers))
 
 
