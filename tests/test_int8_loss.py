@@ -12,11 +12,11 @@ from fixtures.layer_nets import build
 from torch import nn
 
 from netlet.experiments import TrainedNet, load_trained_net
-from netlet.export import TracedModel, reference, trace_model
+from netlet.export import TracedModel, build_onnx, quantize_onnx, reference, trace_model
 from netlet.export.calibration import limit_constant_inputs, measure_channels
 from netlet.export.inference_graph import Convolution, InferenceGraph
 from netlet.export.int8_loss import describe_int8_loss
-from netlet.export.int8_rounding import Rounding, find_c_rounding
+from netlet.export.int8_rounding import Rounding, find_c_rounding, find_onnx_rounding
 from netlet.export.quantize import quantize_graph
 from netlet.export.quantize_weights import has_narrow_sums
 
@@ -181,3 +181,67 @@ def test_real_weights_of_c_are_those_of_the_net_rounded(name: str) -> None:
             assert dataclasses.replace(rounded, weight=layer.weight) == layer
             kinds.add("logits" if index == last else has_narrow_sums(layer))
     assert len(kinds) > 1
+
+
+def with_a_class_switched_off(net: nn.Sequential) -> nn.Sequential:
+    with torch.no_grad():
+        net[-1].weight[9] = 0
+        net[-1].bias[9] = -1e4
+    return net
+
+
+def describe_for_onnx(model: TracedModel) -> str:
+    proto = quantize_onnx(build_onnx(model), images())
+    return describe_int8_loss(model.graph, images(), find_onnx_rounding(model.graph, proto))
+
+
+def test_the_rounding_of_logits_is_a_suspect_of_onnx_alone() -> None:
+    model = model_of(with_a_class_switched_off(two_layers()))
+    logits = measure_channels(model.graph, images())[-1]
+    ratio = 1e4 / np.maximum(np.abs(logits.low), np.abs(logits.high)).min()
+    assert describe_for_onnx(model) == (
+        "100% of the error come from the logits: one step of their 8 bits is 39.2, and the values "
+        f"of one are {ratio:,.0f} times those of another"
+    )
+    assert "logits" not in describe_for_c(model.graph)
+
+
+def test_logits_of_8_bits_are_a_suspect_of_c() -> None:
+    class Heads(nn.Module):
+        def __init__(self, bounded: bool) -> None:
+            super().__init__()
+            self.one, self.other, self.bounded = two_layers(), two_layers(), bounded
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.one(x) + self.other(x)
+            return torch.tanh(x) if self.bounded else x
+
+    for bounded in (False, True):
+        graph = model_of(Heads(bounded)).graph
+        params = find_c_rounding(quantize_graph(graph, images())).params
+        assert params[-1]
+        exact = Rounding(graph, (*[None] * (len(params) - 1), params[-1]))
+        assert describe_int8_loss(graph, images(), exact) == (
+            "100% of the error come from the logits: one step of their 8 bits is "
+            f"{params[-1].scale:.3g}"
+        )
+
+
+def test_real_weights_of_onnx_are_those_of_its_model() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.ReLU6(), nn.MaxPool2d(2), nn.ELU(), nn.Flatten(), nn.Linear(36, 10)
+    )
+    model = model_of(net)
+    rounding = find_onnx_rounding(model.graph, quantize_onnx(build_onnx(model), images()))
+    assert rounding.params[0] is None
+    assert all(rounding.params[number] for number in (1, 2, len(model.graph.layers)))
+    assert rounding.params[1] == rounding.params[2]
+    for layer, rounded in zip(model.graph.layers, rounding.graph.layers, strict=True):
+        if isinstance(layer, Convolution):
+            assert isinstance(rounded, Convolution)
+            unit = np.abs(layer.weight).max((1, 2, 3), keepdims=True) / 64
+            steps = rounded.weight / unit
+            assert np.abs(steps - layer.weight / unit).max() <= 0.51
+            np.testing.assert_allclose(rounded.bias, layer.bias, atol=1e-3)
+            assert (rounded.weight != layer.weight).any()

@@ -87,12 +87,17 @@ def describe_int8_loss(graph: InferenceGraph, images: torch.Tensor, rounding: Ro
     worst = max(suspects, key=lambda suspect: suspect.error)
     share = worst.error / total
     name = f"the {worst.part} of {graph.layers[worst.index].name}"
-    if worst.params:
-        cause = _find_cause_of_output(worst, channels[worst.index + 1])
+    if not worst.params:
+        layers = [each.layers[worst.index] for each in (graph, limited, rounding.graph)]
+        cause = _find_cause_of_weights(*layers)
+    elif worst.index + 1 < len(graph.layers):
+        ratio = _describe_ratio(worst, channels[worst.index + 1])
+        cause = f"its channels share one scale, and {ratio}" if ratio else ""
     else:
-        cause = _find_cause_of_weights(
-            *(each.layers[worst.index] for each in (graph, limited, rounding.graph))
-        )
+        name = "the logits"
+        ratio = _describe_ratio(worst, channels[-1])
+        cause = f"one step of their 8 bits is {worst.params.scale:.3g}"
+        cause += f", and {ratio}" if ratio else ""
     cause = f": {cause}" if cause else ""
     if share < _MOST:
         return f"many layers contribute to the error, {name} most ({share:.0%}{cause})"
@@ -167,8 +172,8 @@ def _find_ratio(layer: Layer) -> float:
     return max((float(row.max() / np.median(row[row > 0])) for row in rows if row.any()), default=1)
 
 
-def _find_cause_of_output(suspect: _Suspect, channels: Channels) -> str:
-    """Return the likely cause in words; empty if none is known.
+def _describe_ratio(suspect: _Suspect, channels: Channels) -> str:
+    """Return how far the channels of an output differ in size; empty if that is not the cause.
 
     Args:
         suspect: The output of a layer.
@@ -181,7 +186,4 @@ def _find_cause_of_output(suspect: _Suspect, channels: Channels) -> str:
     if not small.any() or suspect.find_error(small) < _MOST * suspect.error:
         return ""
     ratio = reach.max() / reach[small].min()
-    return (
-        f"its channels share one scale, and the values of one are {ratio:,.0f} times those of "
-        "another"
-    )
+    return f"the values of one are {ratio:,.0f} times those of another"
