@@ -227,6 +227,29 @@ def test_logits_of_8_bits_are_a_suspect_of_c() -> None:
         )
 
 
+LAST_LAYERS = {
+    "a linear layer": (nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), False),
+    "a convolution": (nn.Sequential(nn.Conv2d(1, 10, 8), nn.Flatten()), False),
+    "a global mean": (
+        nn.Sequential(nn.Conv2d(1, 10, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+        False,
+    ),
+    "tanh": (nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.Tanh()), True),
+    "ReLU": (nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.ReLU()), True),
+    "a global maximum": (
+        nn.Sequential(nn.Conv2d(1, 10, 3), nn.AdaptiveMaxPool2d(1), nn.Flatten()),
+        True,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LAST_LAYERS)
+def test_which_layers_give_c_logits_of_8_bits(name: str) -> None:
+    net, has_8_bits = LAST_LAYERS[name]
+    params = find_c_rounding(quantize_graph(model_of(net).graph, images())).params
+    assert (params[-1] is not None) == has_8_bits
+
+
 def test_real_weights_of_onnx_are_those_of_its_model() -> None:
     torch.manual_seed(0)
     net = nn.Sequential(

@@ -4,8 +4,9 @@ A feature map holds integers 0 to 255; an integer ``q`` stands for ``(q - zero_p
 Gray levels stay what they are, and zero after a ReLU is 0. Weights are -127 to 127 with a scale per
 output channel. ``quantize_weights.py`` says how a convolution rescales its sums to the next feature
 map; other layers do it by an integer multiplier and a shift, computed in 64 bits, with halves
-rounded up. The logits stay 32-bit on one scale, so that different logits are not rounded to the
-same value. After Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient
+rounded up. Logits that a convolution, a linear layer or a global mean computes stay 32-bit on one
+scale, so that different logits are not rounded to the same value; those of other layers have 8
+bits. After Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient
 Integer-Arithmetic-Only Inference".
 """
 
