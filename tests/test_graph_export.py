@@ -46,7 +46,6 @@ from netlet.export import (
 )
 from netlet.export.calibration import limit_constant_inputs, measure_channels
 from netlet.export.inference_graph import Convolution, Pooling
-from netlet.export.int8_loss import describe_int8_loss
 from netlet.export.quantize import quantize_graph
 from netlet.export.result import check_int8
 from netlet.nets import NETS, build, save_weights
@@ -760,16 +759,41 @@ def test_constant_inputs_are_limited_without_changing_the_logits() -> None:
         )
 
 
-def test_the_layer_that_costs_int8_most_is_named() -> None:
+@pytest.mark.parametrize("steepness", [100, 1e4, 1e8])
+@pytest.mark.parametrize(
+    ("clamp", "layer"),
+    [
+        (nn.ReLU6, partial(nn.Conv2d, 8, 8, 3, groups=8)),
+        (nn.ReLU6, partial(nn.Conv2d, 8, 8, 3)),
+        (nn.Hardtanh, partial(nn.Conv2d, 8, 8, 1)),
+    ],
+)
+def test_a_steep_channel_before_a_clamp_costs_int8_no_accuracy(
+    clamp: type[nn.Module], layer: Callable[[], nn.Module], steepness: float
+) -> None:
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Flatten(), nn.Linear(784, 20), nn.ReLU(), nn.Linear(20, 10)).eval()
+    net = nn.Sequential(
+        nn.Conv2d(1, 8, 5, stride=2),
+        nn.ReLU(),
+        layer(),
+        nn.BatchNorm2d(8, momentum=None),
+        clamp(),
+        nn.AdaptiveAvgPool2d(4),
+        nn.Flatten(),
+        nn.Linear(128, 10),
+    )
     with torch.no_grad():
-        net[1].weight[0] /= 300
-        net[1].bias[0] = 0.01
-        net[3].weight[:, 0] *= 3_000
-    model = trace_model(TrainedNet("uneven", net, SHAPE, tuple("0123456789"), 0.0, 1.0, None, None))
-    text = describe_int8_loss(model.graph, images(40))
-    assert re.search(r"the (weights of 3|output of 1)\b.* share one scale, .* times ", text), text
+        net.train()(normalize(images(300), Recipe()))
+        net[3].weight[0] *= steepness
+    names = tuple("0123456789")
+    model = trace_model(TrainedNet("steep", net.eval(), SHAPE, names, 0.1307, 0.3081, None, None))
+    expected = reference.compute_logits(model.graph, images(60))
+    found = int8_reference.numpy_predictor(quantize_graph(model.graph, images(60)))(images(60))
+    error = (found - expected).square().mean().sqrt() / expected.std(0).mean()
+    assert error < 0.15
+
+
+def test_a_refusal_says_where_int8_loses_accuracy() -> None:
     with pytest.raises(ExportError, match="because of conv1; nothing was written; raise --max"):
         check_int8(lose(8), describe_loss=lambda: "because of conv1")
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -11,6 +15,7 @@ from netlet.export.quantize_weights import (
     ConvolutionIntegers,
     QuantParams,
     has_narrow_sums,
+    limit_slopes,
     quantize_narrow,
     quantize_wide,
     widen_output,
@@ -124,3 +129,29 @@ def test_rounded_weights_of_a_depthwise_channel_keep_their_sum() -> None:
 def test_large_windows_and_dense_convolutions_have_32_bit_sums() -> None:
     assert not has_narrow_sums(depthwise(0, (5, 5)))
     assert not has_narrow_sums(dense(0))
+
+
+@pytest.mark.parametrize("make", [partial(depthwise, window=(3, 3)), dense])
+def test_slopes_of_saturated_channels_alone_are_limited(make: Callable[[int], Convolution]) -> None:
+    layer = dataclasses.replace(make(1), clamp=(-1.0, 1.0))
+    weight = layer.weight.copy()
+    weight[4:7] *= 1e4 / np.abs(weight[4:7]).max((1, 2, 3), keepdims=True)
+    layer = dataclasses.replace(layer, weight=weight)
+    output = QuantParams(2 / 255, 128)
+    low, high = np.full(9, -1.0), np.full(9, 1.0)
+    high[5] = 0.5  # not saturated: its values between the bounds would change
+    low[6] = high[6] = -1.0
+    found = limit_slopes(layer, READ, output, low, high)
+    same = [0, 1, 5, 7, 8]
+    assert (found.weight[same] == layer.weight[same]).all()
+    assert (found.bias[same] == layer.bias[same]).all()
+    for channel, middle in ((4, 0.0), (6, -1.0)):
+        factor = found.weight[channel] / layer.weight[channel]
+        assert factor.max() < 1e-2
+        np.testing.assert_allclose(factor, factor.max(), rtol=1e-5)
+        expected = (layer.bias[channel] - middle) * factor.max() + middle
+        assert found.bias[channel] == pytest.approx(expected, rel=1e-5)
+    others = np.full(9, 0.5)
+    assert limit_slopes(layer, READ, output, -others, others) is layer
+    one_sided = dataclasses.replace(layer, clamp=(0.0, float("inf")))
+    assert limit_slopes(one_sided, READ, output, 0 * others, others) is one_sided

@@ -24,6 +24,7 @@ from netlet.export.example_images import choose_images, describe_left_out, label
 from netlet.export.image_selection import select_calibration_images, select_verification_images
 from netlet.export.int8_loss import describe_int8_loss
 from netlet.export.int8_reference import numpy_predictor
+from netlet.export.int8_rounding import find_c_rounding
 from netlet.export.kept_example import describe_misfits, describe_stale
 from netlet.export.progress import OnProgress, ignore_progress
 from netlet.export.quantize import quantize_graph
@@ -166,8 +167,11 @@ def make_program(
         if quantized is None:
             check_float32(verification, "C program")
         else:
+            rounding = find_c_rounding(quantized)
             check_int8(
-                verification, max_accuracy_drop, lambda: describe_int8_loss(model.graph, images)
+                verification,
+                max_accuracy_drop,
+                lambda: describe_int8_loss(model.graph, images, rounding),
             )
     if options.target:
         on_progress(f"measuring for {options.target}")

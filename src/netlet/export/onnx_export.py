@@ -11,6 +11,7 @@ from netlet.export.calibration import limit_constant_inputs, measure_channels
 from netlet.export.image_selection import select_calibration_images, select_verification_images
 from netlet.export.input_words import describe_levels
 from netlet.export.int8_loss import describe_int8_loss
+from netlet.export.int8_rounding import find_onnx_rounding
 from netlet.export.onnx_model import InputType, build_onnx
 from netlet.export.onnx_runtime import OnnxPredictor, quantize_onnx
 from netlet.export.progress import OnProgress, ignore_progress
@@ -78,7 +79,11 @@ def export_onnx(
     verification = compare_with_pytorch(model, predict, image_set, split, on_progress)
     check_recorded_score(model, dataset, verification)
     if int8:
-        check_int8(verification, max_accuracy_drop, lambda: describe_int8_loss(model.graph, images))
+        check_int8(
+            verification,
+            max_accuracy_drop,
+            lambda: describe_int8_loss(model.graph, images, find_onnx_rounding(model.graph, proto)),
+        )
     else:
         check_float32(verification, "ONNX model")
     size = write_files({path: proto.SerializeToString()})

@@ -4,8 +4,9 @@ A feature map holds integers 0 to 255; an integer ``q`` stands for ``(q - zero_p
 Gray levels stay what they are, and zero after a ReLU is 0. Weights are -127 to 127 with a scale per
 output channel. ``quantize_weights.py`` says how a convolution rescales its sums to the next feature
 map; other layers do it by an integer multiplier and a shift, computed in 64 bits, with halves
-rounded up. The logits stay 32-bit on one scale, so that different logits are not rounded to the
-same value. After Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient
+rounded up. Logits that a convolution, a linear layer or a global mean computes stay 32-bit on one
+scale, so that different logits are not rounded to the same value; those of other layers have 8
+bits. After Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient
 Integer-Arithmetic-Only Inference".
 """
 
@@ -55,6 +56,7 @@ from netlet.export.quantize_weights import (
     QuantParams,
     check_sums,
     has_narrow_sums,
+    limit_slopes,
     natural_scales,
     quantize_narrow,
     quantize_wide,
@@ -119,12 +121,18 @@ def quantize_graph(graph: InferenceGraph, images: torch.Tensor) -> QuantizedGrap
     last = len(graph.layers)
     params = [QuantParams(1.0, 0)]
     layers: list[QuantizedLayer] = []
+    changed: list[Layer] = []
     for number, layer in enumerate(graph.layers, start=1):
         inputs = [params[read] for read in layer.inputs]
         output = inputs[0] if only_chooses(layer) else _params_of_range(*ranges[number])
+        if isinstance(layer, Convolution):
+            values = channels[number]
+            layer = limit_slopes(layer, inputs[0], output, values.low, values.high)
+        changed.append(layer)
         quantized, output = _quantize_layer(layer, inputs, output, number == last)
         params.append(output)
         layers.append(quantized)
+    graph = dataclasses.replace(graph, layers=tuple(changed))
     return QuantizedGraph(graph, tuple(params), tuple(layers))
 
 
