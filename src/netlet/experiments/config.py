@@ -78,7 +78,7 @@ def load_data(config: RunConfig) -> Dataset:
             f"{config.dataset}: the data set has changed since this run started;"
             " restore the old one, or start a new run"
         )
-    return found if config.val else own
+    return found.with_classes(own.class_names) if config.val else own
 
 
 def load_experiment(config: RunConfig, *, trust: bool = False) -> Experiment:
