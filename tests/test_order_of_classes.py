@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -217,3 +218,35 @@ def test_studies_with_other_numbers_of_images_of_a_class_are_not_compared() -> N
     for order in ([*names[1::-1], *names[2:]], [*"ABCDEFGHIJ"]):  # reordered, renamed
         data_of_other = {**a.data, "class_names": order}
         assert stats.compare(b, dataclasses.replace(turned, data=data_of_other)).total == a.total  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("call", "what", "example"),
+    [
+        (lambda own: own.hold_out("100"), "the number of images to hold out", 10_000),
+        (lambda own: own.hold_out(100.0), "the number of images to hold out", 10_000),
+        (lambda own: own.hold_out(100, draw=1.0), "draw", 1),
+        (lambda own: own.hold_out(100, draw=None), "draw", 1),
+        (lambda own: own.hold_out(100).hold_out(100, draw=True), "draw", 1),
+        (lambda own: own.hold_out_fold("0", 5), "fold", 0),
+        (lambda own: own.hold_out_fold(0, 5.0), "folds", 5),
+        (lambda own: own.take(100.0), "the number of images to keep", 10_000),
+    ],
+)
+def test_numbers_of_other_types_are_refused_in_one_line(
+    blob_data: Dataset, call: Choose, what: str, example: int
+) -> None:
+    with pytest.raises(TypeError) as caught:
+        call(blob_data)
+    assert str(caught.value).startswith(f"{what} is of the type ")
+    assert str(caught.value).endswith(f"; pass a whole number, like {example}")
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers(blob_data: Dataset) -> None:
+    import numpy as np
+
+    for fold, draw in itertools.product(np.arange(2), np.arange(2)):
+        held = blob_data.hold_out_fold(fold, np.int32(2))
+        assert held.describe() == blob_data.hold_out_fold(int(fold), 2).describe()
+        held = blob_data.hold_out(np.int64(20), draw=draw)
+        assert held.describe() == blob_data.hold_out(20, int(draw)).describe()

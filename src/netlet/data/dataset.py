@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ import torch
 from netlet.data.selection import choose_fold, choose_stratified, fewest_images
 from netlet.data.split import Split
 from netlet.display import Displayed
-from netlet.errors import DataError
+from netlet.errors import DataError, check_type
 from netlet.records.data_contradictions import (
     CLASS_NAMES,
     HELD_OUT,
@@ -177,8 +178,11 @@ class Dataset(Displayed):
             A data set whose ``held_out`` is called ``val`` and that no longer contains ``test``.
 
         Raises:
+            TypeError: A number is not a whole number.
             DataError: The number of images or that of the draw is out of range.
         """
+        _check_number(images, "the number of images to hold out", 10_000)
+        _check_number(draw, "draw", 1)
         if self.before_hold_out is not None:
             return self.before_hold_out.hold_out(images, draw)
         if (original := self.with_original_labels()) is not self:
@@ -192,7 +196,7 @@ class Dataset(Displayed):
                 f"choose {classes} to {n - classes:,}, "
                 f"for instance {max(classes, n // 12):,}"
             )
-        chosen = choose_stratified(self.train.labels, images, HOLD_OUT_SEED + draw)
+        chosen = choose_stratified(self.train.labels, images, HOLD_OUT_SEED + int(draw))
         return self._hold_out(chosen, f"draw {draw:d}" if draw else "")
 
     def take(self, images: int) -> Dataset:
@@ -206,8 +210,10 @@ class Dataset(Displayed):
             It; its name says how many they are, so that no budget for the whole data set judges it.
 
         Raises:
+            TypeError: The number of images is not a whole number.
             DataError: It is out of range.
         """
+        _check_number(images, "the number of images to keep", 10_000)
         if (original := self.with_original_labels()) is not self:
             return original.take(images).with_classes(self.class_names)
         n, classes = len(self.train), self._count_classes()
@@ -234,8 +240,11 @@ class Dataset(Displayed):
             A data set whose ``held_out`` is called ``val`` and that no longer contains ``test``.
 
         Raises:
+            TypeError: A number is not a whole number.
             DataError: A number is out of range.
         """
+        _check_number(fold, "fold", 0)
+        _check_number(folds, "folds", 5)
         if self.before_hold_out is not None:
             return self.before_hold_out.hold_out_fold(fold, folds)
         if (original := self.with_original_labels()) is not self:
@@ -333,3 +342,7 @@ class Dataset(Displayed):
             "classes": self.classes,
             "images": {split.name: len(split) for split in (self.train, self.held_out)},
         }
+
+
+def _check_number(value: object, what: str, example: int) -> None:
+    check_type(value, Integral, what, f"a whole number, like {example}")
