@@ -22,6 +22,7 @@ from netlet.errors import (
     check_argument,
     check_type,
 )
+from netlet.experiments.config import refuse_other_data
 from netlet.experiments.events import OnEvent, WorkerEvent
 from netlet.experiments.execution import LOCAL, open_executor
 from netlet.experiments.finished_seeds import load_finished_seeds
@@ -94,6 +95,7 @@ def run_study(
 
     Raises:
         TypeError: The configuration, the seeds or the data set are of another type.
+        DataError: The data set is not that of the configuration.
         RecordError: The folder holds runs of another experiment.
         LockedError: Another process trains some of these seeds.
         TrainingError: There are no seeds, one is given twice, or some could not be finished. The
@@ -101,6 +103,8 @@ def run_study(
     """
     check_argument(config, RunConfig)
     check_argument(data, Dataset, optional=True)
+    if data is not None:
+        refuse_other_data(config, data)
     if data is not None and config.val:  # which workers hold out of all training images
         data = data.before_hold_out or data
     check_type(seeds, (range, list, tuple), "the argument seeds", "whole numbers, like range(5)")
