@@ -28,6 +28,7 @@ from netlet.experiments.execution import LOCAL, open_executor
 from netlet.experiments.finished_seeds import load_finished_seeds
 from netlet.experiments.parallelism import settle_parallelism
 from netlet.experiments.progress import show_seeds
+from netlet.experiments.same_start import warn_of_same_start
 from netlet.experiments.seed_logs import SeedLogs
 from netlet.experiments.seeds import SeedError, run_folder, train_seeds
 from netlet.experiments.unlike_seeds import warn_of_other_environment
@@ -131,6 +132,7 @@ def run_study(
                 errors = []
                 if left and executor is not None:
                     warn_of_other_environment(config.threads, finished, folder, here=here)
+                    warn_of_same_start(config, seeds)
                     errors = train_seeds(config, left, folder, executor, tell, data)
                 if errors:
                     raise TrainingError(_describe_errors(errors, len(seeds), folder))
