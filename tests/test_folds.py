@@ -139,6 +139,32 @@ def test_seeds_scored_on_other_images_are_no_study_and_not_compared(
     assert len(study(own, tmp_path / "own", 3).seeds) == 3
 
 
+def test_a_study_on_other_images_than_it_was_configured_for_is_refused_before_it_trains(
+    blob_data: Dataset, tmp_path: Path
+) -> None:
+    held, names = blob_data.hold_out(300), blob_data.class_names[::-1]
+    draw, fold = (hold_out(blob_data) for hold_out, *_ in OTHERS)
+    folder = tmp_path / "studies" / "one"
+    for config, given, what in (
+        (configure(draw), held, "validation split (300 (draw 1) there, 300 now)"),
+        (configure(held), draw, "validation split (300 there, 300 (draw 1) now)"),
+        (configure(held), fold, "validation split (300 there, 300 (fold 0 of 2) now)"),
+        (configure(held), blob_data, "validation split (300 there, 0 now)"),
+        (configure(blob_data), held, "validation split (0 there, 300 now)"),
+        (configure(blob_data), blob_data.with_channels(3), "number of channels (1 there, 3 now)"),
+        (configure(blob_data), blob_data.with_classes(names), "list of classes"),
+        (configure(blob_data, val=50), blob_data.take(400), "data set"),
+    ):
+        with pytest.raises(DataError) as caught:
+            run_study(config, [0], folder, 1, executor=Inline(), data=given)
+        text = f"not that of the configuration: it has another {what}; pass the one that "
+        assert text in str(caught.value)
+        assert not folder.parent.exists()
+    # Images are held out of all training images in any case.
+    study(draw, folder, 1)
+    run_study(configure(held, val=50), [0], tmp_path / "val", 1, executor=Inline(), data=blob_data)
+
+
 def test_workers_that_load_the_images_hold_the_same_ones_out(blobs_for_mnist: Path) -> None:
     whole = data.load("mnist")
     for hold_out in (*(one for one, *_ in OTHERS), lambda one: one.hold_out(300)):

@@ -156,7 +156,7 @@ def load_images_of_run(
     if not channels and images.shape[0] == 1:
         images = images.with_channels(run.data["shape"][0])
     names = run.data["class_names"]
-    if set(names) == set(images.class_names):
+    if set(names) >= set(images.class_names):
         images = images.with_classes(names)  # first: its digest depends on their order
     if images.name == name and run.data["images"].get("val") and split != "test":
         own = hold_out_as_recorded(run.data, images)
@@ -167,4 +167,11 @@ def load_images_of_run(
                 "trained on; restore the old images, or put new ones into a folder of their own"
             )
         images = own or images
+        labels = images.held_out.labels
+        if any(int(labels[mistake.image]) != mistake.label for mistake in run.mistakes):
+            raise DataError(
+                f"this run held other images out of {name}, since its mistakes have other labels "
+                "than the images that are held out now; some of those may have been trained on: "
+                "pass --split test"
+            )
     return images.with_classes(names)

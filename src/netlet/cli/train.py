@@ -212,6 +212,7 @@ def _begin(
 
     from netlet.cli.training_progress import TrainingProgress, say_check
     from netlet.experiments import configure_run
+    from netlet.experiments.same_start import warn_of_same_start
     from netlet.nets import build, load_weights, weights_digest
     from netlet.training import Recorder
 
@@ -230,6 +231,8 @@ def _begin(
         **options,
     )
     say_check(net, experiment, images)
+    if config.seed and not weights:
+        warn_of_same_start(config, (0, config.seed))
     recorder = Recorder(folder, config.to_dict(), next_free_name=numbered)
     progress, logs = TrainingProgress(), log_callbacks(log, recorder)
     with progress.hint_at_resume(recorder):

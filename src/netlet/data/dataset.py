@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Integral
 from typing import Any
 
 import torch
 
+from netlet.data.selection import choose_fold, choose_stratified, fewest_images
 from netlet.data.split import Split
 from netlet.display import Displayed
-from netlet.errors import DataError
+from netlet.errors import DataError, check_type
 from netlet.records.data_contradictions import (
     CLASS_NAMES,
     HELD_OUT,
@@ -46,6 +49,8 @@ class Dataset(Displayed):
         before_hold_out: The data set from which a validation split was held out, if one was.
         left_out: The entries of a folder besides its images, one text for each kind.
         measured: The splits that the checksums are of; None: ``train`` and ``held_out``.
+        original_labels: The labels that its classes have now, in the order of those that the
+            checksums are of, if :meth:`with_classes` has renumbered them.
     """
 
     name: str
@@ -56,6 +61,7 @@ class Dataset(Displayed):
     before_hold_out: Dataset | None = field(default=None, repr=False, compare=False)
     left_out: tuple[str, ...] = field(default=(), repr=False, compare=False)
     measured: tuple[Split, Split] | None = field(default=None, repr=False, compare=False)
+    original_labels: tuple[int, ...] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Make the names valid Unicode, and check that each label belongs to a class.
@@ -66,6 +72,7 @@ class Dataset(Displayed):
         if not self.checksums:
             checksums = {split.name: split.sha256() for split in (self.train, self.held_out)}
             object.__setattr__(self, "checksums", checksums)
+            object.__setattr__(self, "original_labels", None)
         if self.measured is None:
             object.__setattr__(self, "measured", (self.train, self.held_out))
         object.__setattr__(self, "name", to_unicode(self.name))
@@ -159,6 +166,8 @@ class Dataset(Displayed):
     def hold_out(self, images: int, draw: int = 0) -> Dataset:
         """Hold a stratified validation split out of ``train``; it replaces ``test``.
 
+        The images do not depend on the order that :meth:`with_classes` gives the classes.
+
         Args:
             images: Number of images to hold out. Each class keeps at least one image in either
                 split.
@@ -169,20 +178,25 @@ class Dataset(Displayed):
             A data set whose ``held_out`` is called ``val`` and that no longer contains ``test``.
 
         Raises:
+            TypeError: A number is not a whole number.
             DataError: The number of images or that of the draw is out of range.
         """
+        _check_number(images, "the number of images to hold out", 10_000)
+        _check_number(draw, "draw", 1)
         if self.before_hold_out is not None:
             return self.before_hold_out.hold_out(images, draw)
+        if (original := self.with_original_labels()) is not self:
+            return original.hold_out(images, draw).with_classes(self.class_names)
         if not -_DRAWS < draw < _DRAWS:
             raise DataError(f"draw={draw} is out of range; choose a number of at most 18 digits")
-        n = len(self.train)
-        if not self.classes <= images <= n - self.classes:
+        n, classes = len(self.train), self._count_classes()
+        if not classes <= images <= n - classes:
             raise DataError(
                 f"val={images} of {n:,} training images is out of range; "
-                f"choose {self.classes} to {n - self.classes:,}, "
-                f"for instance {max(self.classes, n // 12):,}"
+                f"choose {classes} to {n - classes:,}, "
+                f"for instance {max(classes, n // 12):,}"
             )
-        chosen = self._choose(images, HOLD_OUT_SEED + draw)
+        chosen = choose_stratified(self.train.labels, images, HOLD_OUT_SEED + int(draw))
         return self._hold_out(chosen, f"draw {draw:d}" if draw else "")
 
     def take(self, images: int) -> Dataset:
@@ -196,15 +210,18 @@ class Dataset(Displayed):
             It; its name says how many they are, so that no budget for the whole data set judges it.
 
         Raises:
-            DataError: The number of images is out of range.
+            TypeError: The number of images is not a whole number.
+            DataError: It is out of range.
         """
-        n = len(self.train)
-        if not self.classes <= images < n:
+        _check_number(images, "the number of images to keep", 10_000)
+        if (original := self.with_original_labels()) is not self:
+            return original.take(images).with_classes(self.class_names)
+        n, classes = len(self.train), self._count_classes()
+        if not classes <= images < n:
             raise DataError(
-                f"{images} of {n:,} training images is out of range; "
-                f"choose {self.classes} to {n - 1:,}"
+                f"{images} of {n:,} training images is out of range; choose {classes} to {n - 1:,}"
             )
-        kept = self._choose(images, _TAKE_SEED).sort().values
+        kept = choose_stratified(self.train.labels, images, _TAKE_SEED).sort().values
         name = f"{self.name}, {images:,} training images"
         train = self.train.take(kept)
         return Dataset(name, train, self.held_out, self.class_names, left_out=self.left_out)
@@ -213,7 +230,7 @@ class Dataset(Displayed):
         """Hold one of several disjoint parts out of ``train``; it replaces ``test``.
 
         The parts together are all of ``train``. They differ by at most one image in size, and by
-        at most one in each class.
+        at most one in each class, and do not depend on the order of the classes.
 
         Args:
             fold: The part to hold out, from 0 to ``folds - 1``.
@@ -223,11 +240,16 @@ class Dataset(Displayed):
             A data set whose ``held_out`` is called ``val`` and that no longer contains ``test``.
 
         Raises:
+            TypeError: A number is not a whole number.
             DataError: A number is out of range.
         """
+        _check_number(fold, "fold", 0)
+        _check_number(folds, "folds", 5)
         if self.before_hold_out is not None:
             return self.before_hold_out.hold_out_fold(fold, folds)
-        fewest = int(torch.bincount(self.train.labels, minlength=self.classes).min())
+        if (original := self.with_original_labels()) is not self:
+            return original.hold_out_fold(fold, folds).with_classes(self.class_names)
+        fewest = fewest_images(self.train.labels)
         if not 2 <= folds <= fewest:
             raise DataError(
                 f"{folds} folds of {self.name} are out of range: each class has at least "
@@ -235,22 +257,12 @@ class Dataset(Displayed):
             )
         if not 0 <= fold < folds:
             raise DataError(f"fold {fold} does not exist; choose 0 to {folds - 1}")
-        shuffled = self._shuffle(HOLD_OUT_SEED)
-        # Dealt class by class, like cards.
-        by_class = shuffled[self.train.labels[shuffled].argsort(stable=True)]
-        return self._hold_out(by_class[fold::folds], f"fold {fold:d} of {folds:d}")
+        chosen = choose_fold(self.train.labels, fold, folds, HOLD_OUT_SEED)
+        return self._hold_out(chosen, f"fold {fold:d} of {folds:d}")
 
-    def _choose(self, images: int, seed: int) -> torch.Tensor:
-        """Return the indices of images of ``train``, in the proportions of the classes."""
-        shuffled = self._shuffle(seed)
-        labels = self.train.labels.cpu()[shuffled]
-        shares = _allocate_shares(torch.bincount(labels, minlength=self.classes), images)
-        return torch.cat([shuffled[labels == k][: shares[k]] for k in range(self.classes)])
-
-    def _shuffle(self, seed: int) -> torch.Tensor:
-        """Return the indices of ``train`` in a random order."""
-        generator = torch.Generator().manual_seed(seed)
-        return torch.randperm(len(self.train), generator=generator)
+    def _count_classes(self) -> int:
+        """Return the number of classes that have training images."""
+        return len(self.train.labels.unique())
 
     def _hold_out(self, index: torch.Tensor, how: str) -> Dataset:
         """Hold the images with these indices out of ``train``.
@@ -275,11 +287,20 @@ class Dataset(Displayed):
     def with_classes(self, names: Sequence[str]) -> Dataset:
         """Renumber the labels to match another list of classes, by name.
 
+        Args:
+            names: All classes of the data set; the list may have more.
+
         Raises:
-            DataError: A class is not in the list.
+            DataError: A class is not in the list, or two classes have one name.
         """
         if tuple(names) == self.class_names:
             return self
+        for given in (self.class_names, tuple(names)):
+            if twice := [name for name, times in Counter(given).items() if times > 1]:
+                raise DataError(
+                    f"{self.name}: two classes are called {twice[0]!r}; give each class a name of "
+                    "its own"
+                )
         if unknown := [name for name in self.class_names if name not in names]:
             raise DataError(
                 f"{self.name}: its class {unknown[0]!r} is not among the expected classes "
@@ -288,12 +309,24 @@ class Dataset(Displayed):
         places = torch.tensor([list(names).index(name) for name in self.class_names])
 
         def renumber(split: Split) -> Split:
-            return replace(split, labels=places[split.labels])
+            return replace(split, labels=places.to(split.labels.device)[split.labels])
 
         original = self.before_hold_out and self.before_hold_out.with_classes(names)
         train, held_out = renumber(self.train), renumber(self.held_out)
-        changes = {"class_names": tuple(names), "before_hold_out": original}
-        return self._convert(train, held_out, **changes).measure_class_names()
+        labels = places[list(self.original_labels or range(self.classes))].tolist()
+        changes = {"class_names": tuple(names), "original_labels": tuple(labels)}
+        changed = self._convert(train, held_out, before_hold_out=original, **changes)
+        return changed.measure_class_names()
+
+    def with_original_labels(self) -> Dataset:
+        """Return a data set with the labels that the checksums are of, as before renumbering.
+
+        Images are chosen by these labels: a record has the checksums of them, and must mean the
+        same images in whatever order its classes are.
+        """
+        first = self.original_labels or ()
+        order = [*first, *(label for label in range(self.classes) if label not in first)]
+        return self.with_classes([self.class_names[label] for label in order])
 
     def measure_class_names(self) -> Dataset:
         """Return a data set whose checksum of the names of the classes, if any, is of its own."""
@@ -311,21 +344,5 @@ class Dataset(Displayed):
         }
 
 
-def _allocate_shares(counts: torch.Tensor, images: int) -> torch.Tensor:
-    """Divide ``images`` among classes in proportion to their counts, by largest remainders.
-
-    Single images then move between classes until no share is empty and none is a whole class.
-    """
-    exact = counts.double() * images / counts.sum()
-    shares = exact.floor().long()
-    left = images - int(shares.sum())
-    for k in (exact - shares).argsort(descending=True, stable=True)[:left]:
-        shares[k] += 1
-    for k in range(len(shares)):
-        if shares[k] == 0:
-            shares[k] += 1
-            shares[(shares - 1).clamp(min=0).argmax()] -= 1
-        if shares[k] == counts[k] and counts[k] > 1:
-            shares[k] -= 1
-            shares[(counts - shares).argmax()] += 1
-    return shares
+def _check_number(value: object, what: str, example: int) -> None:
+    check_type(value, Integral, what, f"a whole number, like {example}")

@@ -59,8 +59,9 @@ def hold_out_as_recorded(recorded: DataSource, data: Dataset) -> Dataset | None:
         data: The data set, as loaded or with other images held out.
 
     Returns:
-        None if it is not the recorded data set.
+        It, with its classes in the recorded order; None if it is not the recorded data set.
     """
+    data = _order_classes(recorded, data)
     if _has_recorded_splits(recorded, data):
         return data
     whole = data.before_hold_out or data
@@ -75,6 +76,15 @@ def hold_out_as_recorded(recorded: DataSource, data: Dataset) -> Dataset | None:
     except DataError:  # it has become too small
         return None
     return found if _has_recorded_splits(recorded, found) else None
+
+
+def _order_classes(recorded: DataSource, data: Dataset) -> Dataset:
+    """Return a data set with the recorded classes in their order, or as it is if it has others."""
+    names = recorded.get("class_names")  # not in checkpoints of version 0.1
+    try:
+        return data.with_classes(names) if isinstance(names, list | tuple) else data
+    except DataError:
+        return data
 
 
 def _has_recorded_splits(recorded: DataSource, data: Dataset) -> bool:
@@ -103,8 +113,10 @@ def is_recorded_split(recorded: DataDescription, data: Dataset, split: Split) ->
     checksum = recorded["checksums"].get(split.name)
     if checksum is None or list(recorded["class_names"]) != list(data.class_names):
         return False
+    if (original := data.with_original_labels()) is not data:
+        split = original.split(split.name)  # as they were measured
     if checksum == split.sha256():
         return True
-    gray = split.images[:, :1]  # as they were measured, if their channels are repeated ones
+    gray = split.images[:, :1]  # likewise, if their channels are repeated ones
     repeated = split.images.shape[1] > 1 and bool((split.images == gray).all())
     return repeated and checksum == Split(split.name, gray, split.labels).sha256()

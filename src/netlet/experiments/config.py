@@ -15,7 +15,8 @@ from netlet.experiments.named import find_experiment
 from netlet.nets import full_address
 from netlet.nets.origins import refuse_other_source
 from netlet.recipes import recipe_from_json
-from netlet.records import RunConfig, to_json_value
+from netlet.records import RunConfig, find_difference, to_json_value
+from netlet.records.config import describe_difference
 
 
 def configure_run(
@@ -63,6 +64,29 @@ def configure_run(
     )
 
 
+def refuse_other_data(config: RunConfig, data: Dataset) -> None:
+    """Refuse to train a configuration on another data set than it was made for.
+
+    Args:
+        config: The configuration.
+        data: The images, as they were passed to :func:`configure_run`.
+
+    Raises:
+        DataError: They are others, or others are held out.
+    """
+    with warnings.catch_warnings(action="ignore"):  # who made the configuration has been told
+        data = prepare_for_record(data)
+    data = data.hold_out(config.val) if config.val else data
+    given = dataclasses.replace(config, data=data.describe())
+    if given.data != config.data:
+        what = find_difference(config, given) or "description"
+        detail = describe_difference(what, config, given)
+        raise DataError(
+            f"the data set is not that of the configuration: it has another {what}"
+            f"{f' ({detail})' if detail else ''}; pass the one that configure_run was called with"
+        )
+
+
 def load_data(config: RunConfig) -> Dataset:
     """Load the data set of a run again, without the images that ``config.val`` stands for.
 
@@ -78,7 +102,7 @@ def load_data(config: RunConfig) -> Dataset:
             f"{config.dataset}: the data set has changed since this run started;"
             " restore the old one, or start a new run"
         )
-    return found if config.val else own
+    return found.with_classes(own.class_names) if config.val else own
 
 
 def load_experiment(config: RunConfig, *, trust: bool = False) -> Experiment:

@@ -22,11 +22,13 @@ from netlet.errors import (
     check_argument,
     check_type,
 )
+from netlet.experiments.config import refuse_other_data
 from netlet.experiments.events import OnEvent, WorkerEvent
 from netlet.experiments.execution import LOCAL, open_executor
 from netlet.experiments.finished_seeds import load_finished_seeds
 from netlet.experiments.parallelism import settle_parallelism
 from netlet.experiments.progress import show_seeds
+from netlet.experiments.same_start import warn_of_same_start
 from netlet.experiments.seed_logs import SeedLogs
 from netlet.experiments.seeds import SeedError, run_folder, train_seeds
 from netlet.experiments.unlike_seeds import warn_of_other_environment
@@ -94,6 +96,7 @@ def run_study(
 
     Raises:
         TypeError: The configuration, the seeds or the data set are of another type.
+        DataError: The data set is not that of the configuration.
         RecordError: The folder holds runs of another experiment.
         LockedError: Another process trains some of these seeds.
         TrainingError: There are no seeds, one is given twice, or some could not be finished. The
@@ -101,6 +104,8 @@ def run_study(
     """
     check_argument(config, RunConfig)
     check_argument(data, Dataset, optional=True)
+    if data is not None:
+        refuse_other_data(config, data)
     if data is not None and config.val:  # which workers hold out of all training images
         data = data.before_hold_out or data
     check_type(seeds, (range, list, tuple), "the argument seeds", "whole numbers, like range(5)")
@@ -127,6 +132,7 @@ def run_study(
                 errors = []
                 if left and executor is not None:
                     warn_of_other_environment(config.threads, finished, folder, here=here)
+                    warn_of_same_start(config, seeds)
                     errors = train_seeds(config, left, folder, executor, tell, data)
                 if errors:
                     raise TrainingError(_describe_errors(errors, len(seeds), folder))

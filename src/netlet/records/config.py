@@ -120,6 +120,9 @@ def find_difference(one: ExperimentConfig, other: ExperimentConfig) -> str | Non
     different = (what for what, value in _IDENTITY.items() if value(one) != value(other))
     if (what := next(different, None)) is not None:
         return what
+    classes = [config.data.get("class_names") for config in (one, other)]
+    if None not in classes and classes[0] != classes[1]:  # not known of version 0.1
+        return "list of classes"
     digests = {one.source_digest, other.source_digest} - {""}  # not known of earlier versions
     return OTHER_SOURCE if len(digests) > 1 else None
 

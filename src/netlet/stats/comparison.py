@@ -136,6 +136,12 @@ def compare(a: Study, b: Study) -> Comparison:
             f"{names[0]} was scored on {a.total:,} {a.split} images, {names[1]} on {b.total:,} "
             f"{b.split} images; compare studies that were scored on the same images"
         )
+    if not _same_class_sizes(a, b):
+        raise RecordError(
+            f"{names[0]} and {names[1]} were scored on {a.total:,} {a.split} images of "
+            f"{_name_data(a)}, but not on as many of each class; compare studies that were scored "
+            "on the same images"
+        )
     if (a.net == b.net or a.name == b.name) and a.net_digest != b.net_digest:
         raise RecordError(
             f"{a.name} and {b.name} have one name but two different nets (digests "
@@ -248,6 +254,20 @@ def _same_images(a: Study, b: Study) -> bool:
         return True
     test = [study.data["checksums"].get("test") for study in (a, b)]
     return a.split == b.split == "test" and None not in test and test[0] == test[1]
+
+
+def _same_class_sizes(a: Study, b: Study) -> bool:
+    """Return whether the studies were scored on as many images of each class.
+
+    The classes may be in another order, as earlier versions then held out other images, or have
+    other names.
+    """
+    renamed = set(a.data["class_names"]) != set(b.data["class_names"])
+    counts = []
+    for study in (a, b):
+        sizes = zip(study.data["class_names"], study.class_sizes, strict=True)
+        counts.append(sorted(("" if renamed else name, size) for name, size in sizes if size))
+    return counts[0] == counts[1]
 
 
 def _name_data(study: Study) -> str:

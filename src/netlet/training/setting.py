@@ -26,6 +26,7 @@ def describe_setting(
         "data": data.name,
         "data_digest": data.digest,
         "images": {split.name: len(split) for split in (data.train, data.held_out)},
+        "class_names": list(data.class_names),
     }
 
 
@@ -38,6 +39,7 @@ def setting_of_run(run: Run) -> dict[str, Any]:
         "data": run.data["name"],
         "data_digest": run.data["digest"],
         "images": run.data["images"],
+        "class_names": list(run.data["class_names"]),
         "net_digest": net_digest(run.summary, run.receptive_field),
         "source_digest": run.source_digest,
         "initial_weights_digest": run.initial_weights_digest,
@@ -86,6 +88,8 @@ def describe_change(there: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     if there["data_digest"] != now["data_digest"]:
         return f"other images of {there['data']}, or others held out"
     there = {**now, **there}
+    if there["class_names"] != now["class_names"]:
+        return "other classes, or in another order"
     if there["source_digest"] != now["source_digest"]:
         return _describe_changed_code(there["source_digest"], now["source_digest"])
     if there["net_digest"] != now["net_digest"]:

@@ -22,6 +22,7 @@ def to_frames(data: Dataset) -> Iterator[bytes | memoryview]:
         "name": data.name,
         "class_names": data.class_names,
         "checksums": dict(data.checksums),
+        "original_labels": data.original_labels,
         "splits": [[split.name, list(split.images.shape)] for split in splits],
     }
     yield json.dumps(header).encode()
@@ -46,6 +47,12 @@ def from_frames(receive: Callable[[], bytes]) -> Dataset:
         labels = np.frombuffer(receive(), np.int64).copy()
         splits.append(Split(name, torch.from_numpy(images), torch.from_numpy(labels)))
     train, held_out = splits
+    labels = header["original_labels"]
     return Dataset(
-        header["name"], train, held_out, tuple(header["class_names"]), header["checksums"]
+        header["name"],
+        train,
+        held_out,
+        tuple(header["class_names"]),
+        header["checksums"],
+        original_labels=None if labels is None else tuple(labels),
     )

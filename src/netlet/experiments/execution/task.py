@@ -151,7 +151,7 @@ def _read_checkpoint(content: bytes, seed: int) -> Checkpoint:
     return checkpoint_from_bytes(content, f"the checkpoint of seed {seed}")[0]
 
 
-_loaded: dict[tuple[str, int, int], Dataset] = {}  # the last data set of this process
+_loaded: dict[tuple[object, ...], Dataset] = {}  # the last data set of this process
 
 
 def load_task_data(config: RunConfig, data: Dataset | DataReference | None) -> Dataset:
@@ -159,7 +159,8 @@ def load_task_data(config: RunConfig, data: Dataset | DataReference | None) -> D
     if isinstance(data, Dataset):
         return data
     held_out = 0 if config.val else config.data["images"].get("val", 0)  # of what is loaded
-    key = (config.data["digest"], config.data["shape"][0], held_out)
+    classes = str(config.data.get("class_names"))  # their order is not always in the digest
+    key = (config.data["digest"], config.data["shape"][0], held_out, classes)
     if key not in _loaded:
         _loaded.clear()
         if data is not None:
