@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TypeGuard
 
 from netlet.nets.aliases import Aliases, find_aliases, find_place, find_roots
+from netlet.nets.known_changes import KnownChanges
 from netlet.nets.patched_classes import list_patched
 from netlet.nets.random_numbers import DRAW, RANDOM, SEED, list_generators, list_imported
 from netlet.nets.script import (
@@ -33,14 +34,9 @@ _Definition = Function | ast.ClassDef
 _Loop = ast.For | ast.AsyncFor | ast.While
 # A name, and the attribute or key of its object that is changed; empty if that is not known.
 _Change = tuple[str, str]
-# Functions that change their first argument.
-_CHANGE_FIRST = {"setattr", "delattr", "setitem", "delitem", "next", "shuffle", "copyto"}
-_CHANGE_FIRST |= {"heapify", "heappush", "heappop", "heapreplace", "heappushpop", "insort"}
-_CHANGE_FIRST |= {"register_parametrization", "remove_parametrizations", "weight_norm"}
-_CHANGE_FIRST |= {"spectral_norm", "l1_unstructured", "random_unstructured", "ln_structured"}
-_CHANGE_FIRST |= {"random_structured", "custom_from_mask", "global_unstructured"}
 # What changes weights only is no part of how a net is made, unless the script does it itself.
 _OF_WEIGHTS = {"apply", "load_state_dict"}
+_SETS_WEIGHTS = "vector_to_parameters"
 _OTHER_PRECISIONS = {"float64", "double", "float16", "half", "bfloat16"}
 # Packages with settings, such as torch.backends.cudnn.benchmark, that most nets do not read.
 _WITH_SETTINGS = {"wandb", "mlflow", "comet_ml", "neptune", "clearml"}
@@ -101,6 +97,7 @@ class ScriptEffects:
         functions = self._functions.list_all()
         self._imported = list_imported(body)
         self._modules = list_imported(n for n in body if isinstance(n, ast.Import)).keys()
+        self._known = KnownChanges(self._imported, self._functions.classes.values())
         self._generators = list_generators(body)
         self._training = TrainingCode(self._functions, statements)
         self._effects = {one: _Effects() for one in functions}
@@ -234,7 +231,8 @@ class ScriptEffects:
                 given = [*call.args, *(one.value for one in call.keywords)]
                 return any(last_name(one) in _OTHER_PRECISIONS for one in given)
             case ast.Attribute(attr=name, value=of) if name in MUTATING_METHODS:
-                return not (_is_name(of) and of.id in self._modules)
+                is_module = _is_name(of) and of.id in self._modules
+                return not is_module and not self._known.is_of_torch(call)
         return False
 
     def _find_changed(
@@ -268,8 +266,8 @@ class ScriptEffects:
             found |= {(root, "") for root in roots & self._generators}
         if of_module and name in SEED:
             found.add((RANDOM, ""))
-        changes_first = name in _CHANGE_FIRST or (of_module and (in_place or _is_in_place(call)))
-        for one in call.args[:1] if changes_first else ():
+        listed = self._known.list_changed(call, is_of_package=of_module)
+        for one in listed if name != _SETS_WEIGHTS or not is_inside else ():
             found |= self._change(one, aliases) | self._change(ast.Starred(one), aliases)
         for function, given in self._functions.list_meant(call, aliases):
             effects = self._effects[function]
@@ -309,12 +307,6 @@ def _list_replaced(node: ast.stmt) -> set[str]:
         case ast.For(target=target, iter=value) | ast.Assign(targets=[target], value=value):
             return set(names_bound(target)) - names_used_at_once(value)
     return set()
-
-
-def _is_in_place(call: ast.Call) -> bool:
-    """Return whether a call has the argument ``inplace=True``."""
-    values = (one.value for one in call.keywords if one.arg == "inplace")
-    return any(isinstance(one, ast.Constant) and one.value is True for one in values)
 
 
 def _list_bound(nodes: Iterable[ast.AST]) -> set[str]:
