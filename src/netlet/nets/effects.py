@@ -225,7 +225,10 @@ class ScriptEffects:
         return found
 
     def _is_mutating(self, call: ast.Call) -> bool:
-        """Return whether a call is that of a method that changes its object, not ``os.remove``."""
+        """Return whether a call is that of a method that changes its object, not ``os.remove``.
+
+        A hook that only looks changes nothing.
+        """
         match call.func:
             case ast.Attribute(attr="to"):
                 given = [*call.args, *(one.value for one in call.keywords)]
@@ -233,7 +236,7 @@ class ScriptEffects:
             case ast.Attribute(attr=name, value=of) if name in MUTATING_METHODS:
                 is_module = _is_name(of) and of.id in self._modules
                 return not is_module and not self._known.is_of_torch(call)
-        return False
+        return self._functions.registers_hook(call)
 
     def _find_changed(
         self, nodes: Sequence[ast.AST], aliases: Aliases, *, is_inside: bool = False
