@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from torch import nn
 
 from netlet.nets import build, find_code, find_net
@@ -85,10 +86,31 @@ def test_a_vector_becomes_the_weights_of_a_net(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "change",
+    [
+        "for name, value in net.state_dict().items():\n    if 'bias' in name:\n        value.fill_(7)",
+        "net.state_dict()['1.bias'].fill_(7)",
+        "state = net.state_dict()\nstate['1.bias'].fill_(7)",
+        "state = net.state_dict()\nfor name in state:\n    state[name].fill_(7)",
+        "state = {k: v for k, v in net.state_dict().items()}\nstate['1.bias'].fill_(7)",
+        "state = dict(net.state_dict())\nstate['1.bias'].copy_(torch.full((6,), 7))",
+        "bias = net[1].bias.detach()\nbias.fill_(7)",
+        "bias = net[1].bias.detach().numpy()\nbias[:] = 7",
+        "net[1].bias.data.view(-1).fill_(7)",
+    ],
+)
+def test_what_shares_memory_with_a_net_changes_its_weights(tmp_path: Path, change: str) -> None:
+    assert torch.equal(load(tmp_path, change).get_parameter("1.bias"), torch.full((6,), 7.0))
+
+
+@pytest.mark.parametrize(
     "statements",
     [
         'prune.l1_unstructured(other[0], "weight", 0.5)\nprune.remove(other[0], "weight")',
         'prune.L1Unstructured.apply(other[0], "weight", 0.5)',
+        "state = net.state_dict()\nstate['size'] = open('RAN', 'w')\ntorch.save(state, 'net.pt')",
+        "state = {k: v.clone() for k, v in net.state_dict().items()}\nstate['1.bias'].fill_(7)",
+        "images = torch.rand(2, 8)\nimages.view(-1).mul_(2)",
         "identity(net)\nprepare(net)\northogonal(net)",
         "def set_to(v, net):\n    utils.vector_to_parameters(v, net.parameters())\n"
         "set_to(open('RAN', 'w'), net)",
