@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import write_notebook
 from torch import nn
 
-from netlet.nets import NetEntry, build, find_net
+from netlet.errors import NetError
+from netlet.nets import NetEntry, build, find_code, find_net
 
 HEAD = "import argparse, os, random, sys\nimport numpy as np\nfrom torch import nn\n"
 NET = """
@@ -95,3 +97,46 @@ def test_a_seed_decides_what_a_builder_draws_from_python_and_numpy(
     np.random.rand()
     assert read_width(build(entry.builder, 3)) == first
     assert read_width(build(entry.builder, 2**40 + 4)) != first
+
+
+@pytest.mark.parametrize("imports", ["import os", "from os import getenv"])
+@pytest.mark.parametrize("read", ["when the cell runs", "when the net is built"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("%env NETLET_W=7", "%env NETLET_W 7", "%set_env NETLET_W = 7", "env NETLET_W=7"),
+        "get_ipython().run_line_magic('env', 'NETLET_W=7')",
+    ],
+)
+def test_a_notebook_sets_the_environment_by_a_command(
+    tmp_path: Path, command: str, read: str, imports: str
+) -> None:
+    value = "getenv('NETLET_W', '8')" if "getenv" in imports else "os.environ.get('NETLET_W', '8')"
+    late = read == "when the net is built"
+    width, net = f"W = int({value})", NET.format(width=f"int({value})" if late else "W")
+    cells = f"{imports}\nfrom torch import nn", f"{command}\nx = 1", width, net
+    path = write_notebook(tmp_path / "a.ipynb", *cells)
+    process = dict(os.environ)
+    assert read_width(build(find_net(f"{path}:Net").builder, 0)) == 7
+    assert dict(os.environ) == process
+
+
+@pytest.mark.parametrize("value", ["{width}", "$width"])
+def test_a_variable_with_a_computed_value_is_refused_if_a_net_needs_it(
+    tmp_path: Path, value: str
+) -> None:
+    cells = HEAD, f"width = 7\n%env NETLET_W={value}", f"W = {READ}"
+    address = f"{write_notebook(tmp_path / 'a.ipynb', *cells, NET.format(width='W'))}:Net"
+    with pytest.raises(NetError, match=r"cell 2, .*variable NETLET_W .* write os\.environ"):
+        find_net(address)
+    assert find_net(f"{write_notebook(tmp_path / 'a.ipynb', *cells, NET.format(width=3))}:Net")
+
+
+def test_a_command_for_the_environment_is_none_of_a_net_that_does_not_read_it(
+    tmp_path: Path,
+) -> None:
+    codes = []
+    for command in ("%matplotlib inline", "%env CUDA_VISIBLE_DEVICES=0"):
+        path = write_notebook(tmp_path / "a.ipynb", HEAD, command, NET.format(width=3))
+        codes.append(find_code(f"{path}:Net"))
+    assert codes[0] == codes[1]

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TypeGuard
 
 from netlet.nets.aliases import Aliases, find_aliases, find_place, find_roots
+from netlet.nets.ipython_syntax import sets_environment
 from netlet.nets.known_changes import KnownChanges
 from netlet.nets.patched_classes import list_patched
 from netlet.nets.random_numbers import DRAW, RANDOM, SEED, list_generators, list_imported
@@ -269,6 +270,8 @@ class ScriptEffects:
             found |= {(root, "") for root in roots & self._generators}
         if of_module and name in SEED:
             found.add((RANDOM, ""))
+        if sets_environment(call):
+            found.add(("os", "environ"))
         listed = self._known.list_changed(call, is_of_package=of_module)
         for one in listed if name != _SETS_WEIGHTS or not is_inside else ():
             found |= self._change(one, aliases) | self._change(ast.Starred(one), aliases)
