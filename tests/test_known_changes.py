@@ -79,6 +79,27 @@ def test_a_net_is_what_functions_of_pytorch_have_made_of_it(tmp_path: Path, chan
     assert describe(load(tmp_path, change)) == describe(run(change))
 
 
+FUSE = 'fuse_modules(net, [["1", "2"]], inplace=True)'
+QAT = "net.qconfig = quantization.get_default_qat_qconfig()\n"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        f"net.eval()\n{FUSE}",
+        f"net.train(False)\n{FUSE}",
+        f"net.eval()\nquantization.{FUSE}\nnet.train()",
+        "net.eval()\nnet = fuse_modules(net, [['1', '2']])",
+        f"def fuse(net):\n    net.eval()\n    {FUSE}\nfuse(net)",
+        f"def fuse(net):\n    {FUSE}\nnet.eval()\nfuse(net)",
+        f"{QAT}net.eval()\nnet.train()\nquantization.prepare_qat(net, inplace=True)",
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_a_net_has_the_mode_that_a_function_needs(tmp_path: Path, change: str) -> None:
+    assert describe(load(tmp_path, change)) == describe(run(change))
+
+
 def test_a_vector_becomes_the_weights_of_a_net(tmp_path: Path) -> None:
     change = "v = utils.parameters_to_vector(net.parameters())\n"
     net = load(tmp_path, f"{change}utils.vector_to_parameters(v * 0, net.parameters())\n")
@@ -111,6 +132,7 @@ def test_what_shares_memory_with_a_net_changes_its_weights(tmp_path: Path, chang
         "state = net.state_dict()\nstate['size'] = open('RAN', 'w')\ntorch.save(state, 'net.pt')",
         "state = {k: v.clone() for k, v in net.state_dict().items()}\nstate['1.bias'].fill_(7)",
         "images = torch.rand(2, 8)\nimages.view(-1).mul_(2)",
+        "net.eval()\nnet.train()",
         "identity(net)\nprepare(net)\northogonal(net)",
         "def set_to(v, net):\n    utils.vector_to_parameters(v, net.parameters())\n"
         "set_to(open('RAN', 'w'), net)",

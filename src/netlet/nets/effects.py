@@ -15,7 +15,7 @@ from typing import TypeGuard
 
 from netlet.nets.aliases import Aliases, find_aliases, find_place, find_roots
 from netlet.nets.ipython_syntax import sets_environment
-from netlet.nets.known_changes import KnownChanges
+from netlet.nets.known_changes import NEEDS_MODE, KnownChanges, read_net_of_mode
 from netlet.nets.patched_classes import list_patched
 from netlet.nets.random_numbers import DRAW, RANDOM, SEED, list_generators, list_imported
 from netlet.nets.script import (
@@ -84,7 +84,8 @@ class ScriptEffects:
     Attributes:
         changed: For each statement the names whose objects it may change.
         noted: For each statement names with the attributes and keys that matter only to who reads
-            these: settings of packages, and what is known of the data or after the training.
+            these: settings of packages, the mode of a net, and what is known of the data or after
+            the training.
         registered: For each definition what its decorators or ``__init_subclass__`` change, such
             as a dict of all nets, which matters only to who reads that.
 
@@ -204,7 +205,9 @@ class ScriptEffects:
             return set(), known
         if self._training.uses_data(node):
             noted |= known
-        return changed - noted, noted & known
+        nets = find_roots(read_net_of_mode(node), aliases, self._functions.list_passed_on)
+        modes = {(one, function) for one in nets for function in NEEDS_MODE}
+        return changed - noted, noted & known | modes
 
     def _follows_training(self, node: ast.stmt, changed: set[str]) -> bool:
         """Return whether a statement reads what training or evaluating above it has bound."""

@@ -39,6 +39,9 @@ _PARAMETERS = {name: parameter for parameter, names in _OF_TORCH.items() for nam
 _COMMON = {"identity", "remove", "orthogonal"}
 # At which place functions of PyTorch take "inplace", and what they change then.
 _IN_PLACE = {"fuse_modules": 2, "fuse_modules_qat": 2, "prepare": 1, "prepare_qat": 2, "convert": 2}
+# What needs a net in evaluation mode or in training mode: it fails otherwise.
+NEEDS_MODE = {"fuse_modules", "fuse_modules_qat", "prepare_qat", "fuse_conv_bn_eval"}
+NEEDS_MODE |= {"fuse_linear_bn_eval", "optimize_for_inference"}
 _PRUNERS = {"BasePruningMethod", "PruningContainer", "Identity", "CustomFromMask"}
 _PRUNERS |= {"RandomUnstructured", "L1Unstructured", "RandomStructured", "LnStructured"}
 
@@ -90,6 +93,14 @@ class KnownChanges:
             return False
         name = last_name(function.value)
         return name in self._pruners or (name in _PRUNERS and self._is_imported(function))
+
+
+def read_net_of_mode(node: ast.stmt) -> ast.expr:
+    """Return the net of ``net.eval()`` or ``net.train()``; a constant for other statements."""
+    match node:
+        case ast.Expr(ast.Call(func=ast.Attribute(attr="eval" | "train", value=net))):
+            return net
+    return ast.Constant(None)
 
 
 def _pick(call: ast.Call, place: int, parameter: str) -> list[ast.expr]:
