@@ -563,6 +563,15 @@ def test_assignments_of_commands_mean_what_ipython_makes_of_them(text: str) -> N
     assert to_python(text).text.replace(" \n", "\n").split() == expected.split()
 
 
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_a_cell_that_appends_to_a_file_begins_a_line(tmp_path: Path, end: str) -> None:
+    first = f"%%writefile blocks.py\nfrom torch import nn\nWIDTH = 7{end}"
+    more = f"%%writefile -a blocks.py\ndef head():\n    return nn.Linear(784, WIDTH){end}"
+    net = "from blocks import head, nn\nnet = nn.Sequential(nn.Flatten(), head())"
+    path = write_notebook(tmp_path / "a.ipynb", first, more, net)
+    assert find_net(f"{path}:net").builder()[1].out_features == 7  # type: ignore[index, union-attr]
+
+
 @pytest.mark.parametrize(
     ("text", "python"),
     [
@@ -579,6 +588,9 @@ def test_assignments_of_commands_mean_what_ipython_makes_of_them(text: str) -> N
         ("%%unknown\nx = 1", "\nx = 1"),
         ("%%unknown\nselect *", ""),
         ("x = 1;", "x = 1;"),
+        ("%env\n%env W\n%set_env\n%env a b = 3", "pass\npass\npass\npass"),
+        ("if x:\n  %env W=3\n", "if x:\n  get_ipython().run_line_magic('env', 'W=3')\n"),
+        ("env W \\\n 3\ny = 1", "get_ipython().run_line_magic('env', 'W   3')\n\ny = 1"),
     ],
 )
 def test_commands_are_left_out_and_lines_stay(text: str, python: str) -> None:

@@ -15,12 +15,15 @@ PassedOn = Callable[[ast.Call], Iterable[ast.expr]]
 # Functions and methods that return what they get, or a part of it.
 _PASS_ON = {"vars", "getattr", "iter", "list", "tuple", "reversed", "sorted", "enumerate", "zip"}
 _PASS_ON |= {"filter", "next", "set", "dict", "map", "chain", "islice", "reduce", "attrgetter"}
-_COPIES = {"list", "tuple", "sorted", "set", "dict"}
+_COPIES = {"list", "tuple", "sorted", "set", "dict", "state_dict"}
 _ITEM = {"get", "setdefault"}
 _NAMESPACES = {"__dict__", "_modules", "_parameters", "_buffers"}
 _PARTS = {"parameters", "named_parameters", "modules", "named_modules", "children", "buffers"}
 _PARTS |= {"named_children", "named_buffers", "get_submodule", "get_parameter", "items", "values"}
-_PARTS |= {"add_argument_group", "add_mutually_exclusive_group"}
+_PARTS |= {"add_argument_group", "add_mutually_exclusive_group", "state_dict"}
+# Of a tensor: they share its memory.
+_PARTS |= {"detach", "numpy", "view", "view_as", "flatten", "reshape", "t", "transpose", "permute"}
+_PARTS |= {"squeeze", "unsqueeze", "diagonal", "narrow", "select", "unbind", "chunk", "expand"}
 
 
 def pass_nothing_on(call: ast.Call) -> Iterable[ast.expr]:
@@ -179,7 +182,7 @@ def _pair(target: ast.expr, value: ast.expr) -> Iterator[tuple[ast.expr, ast.exp
 def _is_new(node: ast.expr) -> bool:
     """Return whether this is a new list or dict, perhaps of the elements of another one."""
     match node:
-        case ast.Call(func=ast.Name(id=name)):
-            return name in _COPIES
+        case ast.Call(func=ast.Name() | ast.Attribute(attr="state_dict") as function):
+            return last_name(function) in _COPIES
     displays = ast.List | ast.Tuple | ast.Set | ast.Dict
     return isinstance(node, displays | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp)

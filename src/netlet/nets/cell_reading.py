@@ -183,7 +183,8 @@ def _is_inside(line: int, body: Sequence[ast.stmt]) -> bool:
 
 def _write(written: dict[str, str], file: WrittenFile) -> None:
     before = written.get(file.path, "") if file.appends else ""
-    written[file.path] = before + file.text
+    ended = not before or before.endswith("\n")  # IPython ends the last line of each cell
+    written[file.path] = before + ("" if ended else "\n") + file.text
 
 
 def _decode(content: bytes) -> str:

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from typing import TypeGuard
 
 from netlet.nets.aliases import Aliases, find_aliases, find_place, find_roots
+from netlet.nets.ipython_syntax import sets_environment
+from netlet.nets.known_changes import NEEDS_MODE, KnownChanges, read_net_of_mode
 from netlet.nets.patched_classes import list_patched
 from netlet.nets.random_numbers import DRAW, RANDOM, SEED, list_generators, list_imported
 from netlet.nets.script import (
@@ -33,14 +35,9 @@ _Definition = Function | ast.ClassDef
 _Loop = ast.For | ast.AsyncFor | ast.While
 # A name, and the attribute or key of its object that is changed; empty if that is not known.
 _Change = tuple[str, str]
-# Functions that change their first argument.
-_CHANGE_FIRST = {"setattr", "delattr", "setitem", "delitem", "next", "shuffle", "copyto"}
-_CHANGE_FIRST |= {"heapify", "heappush", "heappop", "heapreplace", "heappushpop", "insort"}
-_CHANGE_FIRST |= {"register_parametrization", "remove_parametrizations", "weight_norm"}
-_CHANGE_FIRST |= {"spectral_norm", "l1_unstructured", "random_unstructured", "ln_structured"}
-_CHANGE_FIRST |= {"random_structured", "custom_from_mask", "global_unstructured"}
 # What changes weights only is no part of how a net is made, unless the script does it itself.
 _OF_WEIGHTS = {"apply", "load_state_dict"}
+_SETS_WEIGHTS = "vector_to_parameters"
 _OTHER_PRECISIONS = {"float64", "double", "float16", "half", "bfloat16"}
 # Packages with settings, such as torch.backends.cudnn.benchmark, that most nets do not read.
 _WITH_SETTINGS = {"wandb", "mlflow", "comet_ml", "neptune", "clearml"}
@@ -87,7 +84,8 @@ class ScriptEffects:
     Attributes:
         changed: For each statement the names whose objects it may change.
         noted: For each statement names with the attributes and keys that matter only to who reads
-            these: settings of packages, and what is known of the data or after the training.
+            these: settings of packages, the mode of a net, and what is known of the data or after
+            the training.
         registered: For each definition what its decorators or ``__init_subclass__`` change, such
             as a dict of all nets, which matters only to who reads that.
 
@@ -101,6 +99,7 @@ class ScriptEffects:
         functions = self._functions.list_all()
         self._imported = list_imported(body)
         self._modules = list_imported(n for n in body if isinstance(n, ast.Import)).keys()
+        self._known = KnownChanges(self._imported, self._functions.classes.values())
         self._generators = list_generators(body)
         self._training = TrainingCode(self._functions, statements)
         self._effects = {one: _Effects() for one in functions}
@@ -206,7 +205,9 @@ class ScriptEffects:
             return set(), known
         if self._training.uses_data(node):
             noted |= known
-        return changed - noted, noted & known
+        nets = find_roots(read_net_of_mode(node), aliases, self._functions.list_passed_on)
+        modes = {(one, function) for one in nets for function in NEEDS_MODE}
+        return changed - noted, noted & known | modes
 
     def _follows_training(self, node: ast.stmt, changed: set[str]) -> bool:
         """Return whether a statement reads what training or evaluating above it has bound."""
@@ -228,14 +229,18 @@ class ScriptEffects:
         return found
 
     def _is_mutating(self, call: ast.Call) -> bool:
-        """Return whether a call is that of a method that changes its object, not ``os.remove``."""
+        """Return whether a call is that of a method that changes its object, not ``os.remove``.
+
+        A hook that only looks changes nothing.
+        """
         match call.func:
             case ast.Attribute(attr="to"):
                 given = [*call.args, *(one.value for one in call.keywords)]
                 return any(last_name(one) in _OTHER_PRECISIONS for one in given)
             case ast.Attribute(attr=name, value=of) if name in MUTATING_METHODS:
-                return not (_is_name(of) and of.id in self._modules)
-        return False
+                is_module = _is_name(of) and of.id in self._modules
+                return not is_module and not self._known.is_of_torch(call)
+        return self._functions.registers_hook(call)
 
     def _find_changed(
         self, nodes: Sequence[ast.AST], aliases: Aliases, *, is_inside: bool = False
@@ -268,8 +273,10 @@ class ScriptEffects:
             found |= {(root, "") for root in roots & self._generators}
         if of_module and name in SEED:
             found.add((RANDOM, ""))
-        changes_first = name in _CHANGE_FIRST or (of_module and (in_place or _is_in_place(call)))
-        for one in call.args[:1] if changes_first else ():
+        if sets_environment(call):
+            found.add(("os", "environ"))
+        listed = self._known.list_changed(call, is_of_package=of_module)
+        for one in listed if name != _SETS_WEIGHTS or not is_inside else ():
             found |= self._change(one, aliases) | self._change(ast.Starred(one), aliases)
         for function, given in self._functions.list_meant(call, aliases):
             effects = self._effects[function]
@@ -309,12 +316,6 @@ def _list_replaced(node: ast.stmt) -> set[str]:
         case ast.For(target=target, iter=value) | ast.Assign(targets=[target], value=value):
             return set(names_bound(target)) - names_used_at_once(value)
     return set()
-
-
-def _is_in_place(call: ast.Call) -> bool:
-    """Return whether a call has the argument ``inplace=True``."""
-    values = (one.value for one in call.keywords if one.arg == "inplace")
-    return any(isinstance(one, ast.Constant) and one.value is True for one in values)
 
 
 def _list_bound(nodes: Iterable[ast.AST]) -> set[str]:

@@ -34,6 +34,7 @@ _PROMPT = re.compile(r"^(>>>|\.\.\.|In \[\d+\]:|[ ]*\.\.\.+:)(?: |$)", re.MULTIL
 _ESCAPE = re.compile(r"[ \t]*(?:[!%?,;/]|\$)")
 _AUTOMAGIC = re.compile(rf"[ \t]*(?:{_AUTOMATIC})[ \t]+[^=\s(+*/%<>!&|^.,:\[][^\n]*")
 _TIMED = re.compile(r"(?P<indent>[ \t]*)%time[ \t]+(?P<statement>\S.*)")
+_ENV = re.compile(r"[ \t]*%?(?P<name>env|set_env)[ \t]+(?P<words>[^\n]*)")
 _RUN = re.compile(r"[ \t]*%?run[ \t]+(?P<words>.*)", re.DOTALL)
 _RUN_OPTIONS = "nidtN:b:pD:l:rs:T:em:G"  # of IPython's %run, as for getopt
 _ASSIGNMENT = re.compile(
@@ -144,6 +145,28 @@ def find_run_call(node: ast.stmt) -> RunCommand | None:
     return _parse_run(match["words"], node.lineno)
 
 
+def parse_env(words: str) -> tuple[str, str] | None:
+    """Return the variable that ``%env`` sets, and its value; None if it sets none.
+
+    Args:
+        words: What follows the command: ``NAME=value`` or ``NAME value``.
+    """
+    name, mark, value = words.strip().partition("=" if "=" in words else " ")
+    name = name.strip()
+    return (name, value.strip()) if mark and name and not re.search(r"\s", name) else None
+
+
+def sets_environment(call: ast.Call) -> bool:
+    """Return whether a call is ``get_ipython().run_line_magic("env", "NAME=value")``."""
+    match call:
+        case ast.Call(
+            func=ast.Attribute(attr="run_line_magic"),
+            args=[ast.Constant(value="env" | "set_env"), ast.Constant(value=str(words))],
+        ):
+            return parse_env(words) is not None
+    return False
+
+
 def _parse_run(words: str, line: int) -> RunCommand | None:
     """Return the ``%run`` command with these words; None if it runs no file."""
     try:
@@ -224,10 +247,16 @@ def _end_of_statement(text: str, start: int) -> tuple[int, bool]:
 
 
 def _replace_command(command: str) -> str:
-    """Return a command as a statement that does nothing; of ``%time``, the statement itself."""
+    """Return a command as a statement that does nothing; of ``%time``, the statement itself.
+
+    What sets a variable of the environment is called as in an exported script.
+    """
     timed = _TIMED.match(command)
     if timed and _is_python(timed["statement"]):
         return timed["indent"] + command[timed.start("statement") :]
+    if (env := _ENV.match(command.replace("\\\n", " "))) and parse_env(env["words"]):
+        call = f"get_ipython().run_line_magic({env['name']!r}, {env['words'].strip()!r})"
+        return _blank(command).replace("pass", call, 1)
     return _blank(command)
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from netlet.nets.effects import ScriptEffects
+from netlet.nets.known_changes import NEEDS_MODE
 from netlet.nets.random_numbers import RANDOM, list_drawing
 from netlet.nets.script import (
     is_always_kept,
@@ -29,8 +30,9 @@ _Function = ast.FunctionDef | ast.AsyncFunctionDef
 _Definition = _Function | ast.ClassDef
 _Import = ast.Import | ast.ImportFrom
 _Loop = ast.For | ast.AsyncFor | ast.While
-# Functions and methods that read attributes of packages.
-_READ = {"parse_args": "argv", "parse_known_args": "argv", "getenv": "environ"}
+# Functions and methods that read attributes of packages, and those that depend on a net's mode.
+_READ = {"parse_args": "argv", "parse_known_args": "argv"}
+_READ |= {"getenv": "environ", "environ": "environ"} | {name: name for name in NEEDS_MODE}
 # What may run functions, as ``k[1]`` runs an own ``__getitem__``.
 _Calling = ast.Call | ast.Subscript | ast.Attribute | ast.BinOp | ast.For | ast.With
 
@@ -131,6 +133,7 @@ class _Script:
         read = {self._name}.union(*(self._later[i] for i in kept))
         attributes = set[str]().union(*(self._list_attributes(i) for i in kept))
         needed |= {"sys"} if "argv" in attributes else set()
+        needed |= {"os"} if "environ" in attributes else set()
         found = set[int]()
         for i in set(range(len(self.body))) - kept:
             noted = {name for name, at in self._effects.noted[i] if at in attributes}

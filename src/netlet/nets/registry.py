@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import random
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
@@ -96,7 +98,8 @@ def build(
         builder: A function or class without required arguments. If it has parameters for the image
             shape, the input channels or the number of classes, under common names
             (``in_channels``, ``num_classes``, ...), they are passed to it.
-        seed: The seed of the initial weights; if None, they depend on the state of torch's global
+        seed: The seed of the initial weights, and of what the builder draws from the generators of
+            Python and NumPy; if None, they depend on the state of torch's global
             generator, as when the builder is called directly.
         shape: The shape of one image, ``C H W``. Lazy layers are initialized by running the net on
             blank images of this shape.
@@ -124,7 +127,8 @@ def build(
         return _call(builder, settings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        net = _call(builder, settings)
+        with _seed_python(seed):
+            net = _call(builder, settings)
         _check_names(net)
         lazy = [module for module in net.modules() if isinstance(module, LazyModuleMixin)]
         if any(module.has_uninitialized_params() for module in lazy):
@@ -144,6 +148,23 @@ def build(
         origin = Origin(seed, rebuild, tuple(shape) if told else None, name, bool(own))
         remember_origin(net, origin)
         return net
+
+
+@contextlib.contextmanager
+def _seed_python(seed: int) -> Iterator[None]:
+    """Seed the generators of Python and NumPy, which a builder may draw from, while a block runs.
+
+    Args:
+        seed: Of it, NumPy takes the lower 32 bits.
+    """
+    python, of_numpy = random.getstate(), np.random.get_state(legacy=False)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(of_numpy)
 
 
 def _call(builder: Builder, settings: Mapping[str, Any]) -> nn.Module:

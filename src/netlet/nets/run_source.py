@@ -5,6 +5,7 @@ import __future__
 
 import ast
 import itertools
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from netlet.errors import NetError
 from netlet.nets.cells import Cell, Source
 from netlet.nets.definitions import Selection, describe_content, select_net
 from netlet.nets.device_moves import leave_out_missing_devices
+from netlet.nets.ipython_syntax import parse_env
 from netlet.nets.name_errors import SELECTED
 from netlet.nets.script import drop_unused_imports, walk_outside_functions
 from netlet.nets.sources import read_source, register_code
@@ -115,7 +117,7 @@ def _show_nothing(*values: object, **options: object) -> None:
 
 
 class _Shell:
-    """What ``get_ipython()`` returns: it refuses to run commands of the shell and of IPython."""
+    """What ``get_ipython()`` returns: it runs no commands of the shell, and one of IPython."""
 
     def getoutput(self, command: str) -> NoReturn:
         """Refuse ``files = !ls``.
@@ -128,16 +130,24 @@ class _Shell:
             "write the value into the cell"
         )
 
-    def run_line_magic(self, name: str, line: str = "") -> NoReturn:
-        """Refuse ``value = %magic``.
+    def run_line_magic(self, name: str, line: str = "") -> None:
+        """Set a variable of the environment; refuse ``value = %magic``.
 
         Raises:
-            NetError: Always.
+            NetError: It is another command, or the value is computed.
         """
-        raise NetError(
-            f"the net needs the result of '%{name}', and netlet runs no commands of notebooks; "
-            "write the value into the cell"
-        )
+        variable = parse_env(line) if name in ("env", "set_env") else None
+        if variable is None:
+            raise NetError(
+                f"the net needs the result of '%{name}', and netlet runs no commands of notebooks; "
+                "write the value into the cell"
+            )
+        if any(mark in line for mark in "${"):
+            raise NetError(
+                f"the net needs the variable {variable[0]} of the environment, and netlet does not "
+                f"compute '%{name} {line}'; write os.environ[{variable[0]!r}] = ..."
+            )
+        os.environ[variable[0]] = variable[1]
 
     def system(self, command: str) -> None:
         """Run nothing: exports of notebooks have this for ``!pip install``."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from torch import nn
 
 from netlet.nets.aliases import Aliases, find_aliases, find_roots
+from netlet.nets.hook_calls import registers_hook
 from netlet.nets.script import last_name, list_parameters, pair_arguments
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -68,8 +69,17 @@ class ScriptFunctions:
             found.append((one, given))
         return found
 
+    def registers_hook(self, call: ast.Call) -> bool:
+        """Return whether a call registers a hook that may change what a net computes."""
+        return registers_hook(call, self.by_name, self.methods)
+
     def list_passed_on(self, call: ast.Call) -> list[ast.expr]:
-        """Return the arguments and the object that a call of an own function may return."""
+        """Return the arguments and the object that a call of an own function may return.
+
+        What registers a hook returns a handle, which removes the hook from the object.
+        """
+        if isinstance(call.func, ast.Attribute) and self.registers_hook(call):
+            return [call.func.value]
         found: dict[int, ast.expr] = {}  # by identity, since many methods may have one name
         for function, given in self.list_meant(call):
             returned = self._returned[function]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from netlet.nets.known_changes import NEEDS_MODE
 from netlet.nets.script import last_name, list_parameters, names_bound, names_used
 from netlet.nets.script_functions import Function, ScriptFunctions
 
@@ -97,7 +98,8 @@ class TrainingCode:
         nets = self._variables | set(list_parameters(function.args))
         calls = (one for one in _list_calls(function) if one.args or one.keywords)
         runs = {one for one in calls if isinstance(one.func, ast.Name) and one.func.id in nets}
-        is_known = _calls(function, self._known() | _OUTPUT | _EVALUATE)
+        evaluates = _EVALUATE - ({"eval"} if _calls(function, NEEDS_MODE) else set())
+        is_known = _calls(function, self._known() | _OUTPUT | evaluates)
         return is_known or bool(runs - _list_put(function))
 
     def _list_used(self, calls: Iterable[ast.Call], node: ast.AST) -> Iterator[Function]:

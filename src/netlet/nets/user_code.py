@@ -31,6 +31,7 @@ from netlet.nets.notebook_files import NOTEBOOK
 from netlet.nets.registry import NETS, NetEntry, recognize_parameter
 from netlet.nets.run_source import load_from_file
 from netlet.nets.sources import locate_error
+from netlet.nets.surroundings import Surroundings, enter_surroundings, read_surroundings
 from netlet.nets.unaffected_nets import suggest_unaffected
 from netlet.nets.user_imports import imports_of_module
 
@@ -92,7 +93,7 @@ def _load_user_net(address: str) -> NetEntry:
         )
     note_user_code()
     code = find_code(address)
-    target, selection = _import_target(place, attribute, address)
+    target, selection, changes = _import_target(place, attribute, address)
     building = Building(None if isinstance(target, nn.Module) else unwrap_builder(target))
     if selection is not None:
         path, tree = str(Path(place).resolve()), selection.tree
@@ -114,6 +115,7 @@ def _load_user_net(address: str) -> NetEntry:
 
     def builder(**settings: Any) -> nn.Module:
         with _one_line_errors(address, "building it failed", target=target):
+            enter_surroundings(*changes)
             net = unwrap_all(target(**settings))
         if not isinstance(net, nn.Module):
             kind = type(net).__name__
@@ -128,8 +130,12 @@ def _load_user_net(address: str) -> NetEntry:
     return NetEntry(address, builder, place, about, code)
 
 
-def _import_target(place: str, attribute: str, address: str) -> tuple[object, Selection | None]:
+def _import_target(
+    place: str, attribute: str, address: str
+) -> tuple[object, Selection | None, tuple[Surroundings, Surroundings]]:
     """Return the object that an address names, and what was run of its file.
+
+    The last value is what held around the file before it ran, and what after.
 
     Raises:
         NetError: It cannot be imported. Other nets of its file are named if they can.
@@ -137,8 +143,9 @@ def _import_target(place: str, attribute: str, address: str) -> tuple[object, Se
     try:
         with _one_line_errors(address, "importing it failed", keep_random=True), _loading():
             _begin_random_numbers()
+            before = read_surroundings()
             target, selection = _resolve_target(place, attribute, address)
-            return unwrap_all(target), selection
+            return unwrap_all(target), selection, (before, read_surroundings())
     except NetError as error:
         others = suggest_unaffected(address, error.__cause__ or error)
         if not others:

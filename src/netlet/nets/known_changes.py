@@ -1,0 +1,117 @@
+"""Which functions of Python, NumPy and PyTorch change what they get.
+
+Their code is not read, so they are listed. Of PyTorch, these are all that change a net or its
+tensors and are part of ``torch.nn.utils`` and of its modules ``prune``, ``parametrize`` and
+``parametrizations``, of ``torch.ao.quantization`` or of ``torch.nn``. Functions with
+``inplace=True`` and those of a module whose names end with an underscore need no entry.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Mapping
+
+from netlet.nets.script import find_root, last_name
+
+# Of Python and NumPy; they change their first argument.
+_CHANGE_FIRST = {"setattr", "delattr", "setitem", "delitem", "next", "shuffle", "copyto"}
+_CHANGE_FIRST |= {"heapify", "heappush", "heappop", "heapreplace", "heappushpop", "insort"}
+# Of PyTorch, by the parameter that they change: the first one, but for those of _CHANGE_SECOND.
+_OF_TORCH = {
+    "module": {
+        *("spectral_norm", "weight_norm", "orthogonal", "remove_spectral_norm"),
+        *("remove_weight_norm", "register_parametrization", "remove_parametrizations"),
+        *("identity", "remove", "l1_unstructured", "ln_structured", "random_structured"),
+        *("random_unstructured", "custom_from_mask", "convert_sync_batchnorm"),
+        *("convert_conv2d_weight_memory_format", "convert_conv3d_weight_memory_format"),
+        "add_quant_dequant",
+    },
+    "mod": {
+        *("enable_observer", "disable_observer", "enable_fake_quant", "disable_fake_quant"),
+        "load_observer_state_dict",
+    },
+    "parameters": {"global_unstructured", "vector_to_parameters"},
+    "to_module": {"transfer_parametrizations_and_params"},
+}
+_CHANGE_SECOND = {"vector_to_parameters", "transfer_parametrizations_and_params"}
+_PARAMETERS = {name: parameter for parameter, names in _OF_TORCH.items() for name in names}
+# Names that others use, too: these count only if they are imported from PyTorch.
+_COMMON = {"identity", "remove", "orthogonal"}
+# At which place functions of PyTorch take "inplace", and what they change then.
+_IN_PLACE = {"fuse_modules": 2, "fuse_modules_qat": 2, "prepare": 1, "prepare_qat": 2, "convert": 2}
+# What needs a net in evaluation mode or in training mode: it fails otherwise.
+NEEDS_MODE = {"fuse_modules", "fuse_modules_qat", "prepare_qat", "fuse_conv_bn_eval"}
+NEEDS_MODE |= {"fuse_linear_bn_eval", "optimize_for_inference"}
+_PRUNERS = {"BasePruningMethod", "PruningContainer", "Identity", "CustomFromMask"}
+_PRUNERS |= {"RandomUnstructured", "L1Unstructured", "RandomStructured", "LnStructured"}
+
+
+class KnownChanges:
+    """What calls of known functions change in a script.
+
+    Args:
+        imported: The names that the script imports, with their packages.
+        classes: The classes of the script.
+    """
+
+    def __init__(self, imported: Mapping[str, str], classes: Iterable[ast.ClassDef]) -> None:
+        self._imported = imported
+        own = (one for one in classes if any(last_name(base) in _PRUNERS for base in one.bases))
+        self._pruners = {one.name for one in own}
+
+    def is_of_torch(self, call: ast.Call) -> bool:
+        """Return whether a call is that of a listed function of PyTorch, not that of a method.
+
+        ``prune.remove(net, "weight")`` changes no list ``prune``.
+        """
+        name = last_name(call.func)
+        return self._is_pruner(call.func) or (name in _PARAMETERS and self._is_imported(call.func))
+
+    def list_changed(self, call: ast.Call, *, is_of_package: bool) -> list[ast.expr]:
+        """Return the arguments that a call changes by a known function.
+
+        Args:
+            call: The call.
+            is_of_package: Whether the function is that of an imported package.
+        """
+        name = last_name(call.func)
+        if self._is_pruner(call.func):  # as in prune.L1Unstructured.apply(net, "weight", 0.5)
+            return _pick(call, 0, "module")
+        if name in _PARAMETERS and (name not in _COMMON or self._is_imported(call.func)):
+            return _pick(call, int(name in _CHANGE_SECOND), _PARAMETERS[name])
+        in_place = name.endswith("_") and not name.startswith("_")
+        if name in _CHANGE_FIRST or (is_of_package and (in_place or _is_in_place(call))):
+            return call.args[:1] or _pick(call, 0, "model")
+        return []
+
+    def _is_imported(self, function: ast.expr) -> bool:
+        return self._imported.get(find_root(function)) == "torch"
+
+    def _is_pruner(self, function: ast.expr) -> bool:
+        """Return whether this is ``apply`` of a class that prunes, also of one of the script."""
+        if not isinstance(function, ast.Attribute) or function.attr != "apply":
+            return False
+        name = last_name(function.value)
+        return name in self._pruners or (name in _PRUNERS and self._is_imported(function))
+
+
+def read_net_of_mode(node: ast.stmt) -> ast.expr:
+    """Return the net of ``net.eval()`` or ``net.train()``; a constant for other statements."""
+    match node:
+        case ast.Expr(ast.Call(func=ast.Attribute(attr="eval" | "train", value=net))):
+            return net
+    return ast.Constant(None)
+
+
+def _pick(call: ast.Call, place: int, parameter: str) -> list[ast.expr]:
+    """Return the argument at a place, or with the name of a parameter."""
+    named = [one.value for one in call.keywords if one.arg == parameter]
+    return named or call.args[place : place + 1]
+
+
+def _is_in_place(call: ast.Call) -> bool:
+    """Return whether a call has the argument ``inplace=True``."""
+    place = _IN_PLACE.get(last_name(call.func))
+    values = [one.value for one in call.keywords if one.arg == "inplace"]
+    values += [] if place is None else call.args[place : place + 1]
+    return any(isinstance(one, ast.Constant) and one.value is True for one in values)
