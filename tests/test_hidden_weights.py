@@ -61,6 +61,7 @@ def test_positions_masks_noise_and_statistics_are_no_weights(name: str) -> None:
     [
         "FoldsItsNormInTrain",
         "FoldsItsNormInEval",
+        "FoldsItsNormIntoBuffers",
         "KeepsAKernelOfParameters",
         "MergesIntoItsWeights",
     ],

@@ -8,14 +8,20 @@ from typing import Any
 
 import torch
 
+from netlet.graph.aten_names import POINTWISE
 from netlet.graph.graph import Weight
 from netlet.graph.operations import Opaque, Operation
 from netlet.graph.rare_operations import EdgePadding
-from netlet.graph.tensors import list_tensors
+from netlet.graph.tensors import fills_storage, list_tensors
 
 _CONVOLUTIONS = frozenset(
     f"conv{transposed}{rank}d" for transposed in ("", "_transpose") for rank in (1, 2, 3)
 )
+
+
+def operation_name(func: Any) -> str:
+    """Return the name of an ``OpOverload``, without namespace, overload and trailing underscore."""
+    return str(func._schema.name).partition("::")[2].removesuffix("_")
 
 
 def bind_arguments(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -166,17 +172,41 @@ def replaced_tensors(func: Any, arguments: dict[str, Any]) -> list[torch.Tensor]
         func: The operation, an ``OpOverload``.
         arguments: By name.
     """
+    names = _replaced_names(func)
+    return list(list_tensors({name: arguments.get(name) for name in names}))
+
+
+def drop_overwritten(func: Any, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of an operation, without those of which nothing is left afterwards.
+
+    Args:
+        func: The operation, an ``OpOverload``, which is over: it may have resized what it wrote to.
+        arguments: By name.
+
+    Returns:
+        ``arguments`` itself if it writes to nothing, or if numbers in that memory are as before.
+    """
+    names = _replaced_names(func)
+    # Some operations that make tensors leave in ``out`` what was there.
+    if not names or func.namespace != "aten" or operation_name(func) not in POINTWISE | {"zero"}:
+        return arguments
+    lost, written = replaced_tensors(func, arguments), written_tensors(func, arguments)
+    if len(lost) != len(written) or not all(map(fills_storage, lost)):
+        return arguments
+    return {name: value for name, value in arguments.items() if name not in names}
+
+
+def _replaced_names(func: Any) -> list[str]:
     if not func._schema.is_mutable:
         return []
     replaces = func._schema.name in ("aten::copy_", "aten::fill_", "aten::zero_")
-    replaced = [
-        arguments.get(argument.name)
+    return [
+        argument.name
         for argument in func._schema.arguments
         if argument.alias_info is not None
         and argument.alias_info.is_write
         and (argument.kwarg_only or replaces)
     ]
-    return list(list_tensors(replaced))
 
 
 @dataclass(frozen=True)
