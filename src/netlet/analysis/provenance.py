@@ -8,7 +8,7 @@ is the input, a parameter, a buffer, computed from these, generated (``arange``,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -88,18 +88,18 @@ class Provenance:
         self._seed = torch.initial_seed()
         self._set(x, Label(active=True))
 
-    def finish(self, output: torch.Tensor | None) -> None:
+    def finish(self, output: torch.Tensor | None, made: Iterable[torch.Tensor] = ()) -> None:
         """Take into account what became registered during the run, and the output.
 
         Lazy layers have their parameters and buffers only now.
+
+        Args:
+            output: The first tensor that the net returned.
+            made: Parameters that the net has made anew for this run, which are none of its own.
         """
-        parameters = {id(tensor) for _, tensor in list_parameters(self.net)}
+        anew = {id(tensor) for tensor in made}
+        self.drop_parameters(p for _, p in list_parameters(self.net) if id(p) not in anew)
         buffers = {id(tensor) for _, tensor in list_buffers(self.net)}
-        self._readings.found = [
-            reading
-            for reading in self.readings
-            if id(reading.source.tensor) not in parameters or reading.source.kind == "packed"
-        ]
         for reading in self.readings:
             if id(reading.source.tensor) in buffers:
                 reading.source.kind = "buffer"
@@ -117,6 +117,10 @@ class Provenance:
             self._readings.add(
                 {Source("number", None, numbers): numbers}, "(net)", "", as_weight=True
             )
+
+    def drop_parameters(self, parameters: Iterable[torch.Tensor]) -> None:
+        """Forget readings of parameters, which count anyway."""
+        self._readings.drop_parameters(parameters)
 
     def _expected_versions(self, tensor: torch.Tensor) -> set[int]:
         seen = {self._versions[id(tensor)]}

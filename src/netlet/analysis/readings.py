@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,3 +120,12 @@ class Readings:
         for source, numbers in sources.items():
             if source.kind != "parameter":
                 self.found.append(Reading(source, numbers, place, operation, as_weight))
+
+    def drop_parameters(self, parameters: Iterable[torch.Tensor]) -> None:
+        """Forget readings of tensors that turned out to be parameters, which count anyway."""
+        known = {id(tensor) for tensor in parameters}
+        self.found = [
+            reading
+            for reading in self.found
+            if id(reading.source.tensor) not in known or reading.source.kind == "packed"
+        ]
