@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.nn.functional import pad
 
 from netlet.graph.aten_names import POINTWISE
 from netlet.graph.graph import Weight
@@ -111,7 +112,9 @@ def find_complex_convolution(
 ) -> tuple[Any, ...] | None:
     """Return the arguments of ``aten::convolution`` for a convolution of complex numbers.
 
-    PyTorch dispatches three real convolutions and some sums instead of it.
+    PyTorch dispatches three real convolutions and some sums instead of it. A single image becomes
+    a batch here, and one that is padded unequally on both sides is padded, as PyTorch does it for
+    real numbers.
 
     Args:
         func: A function of PyTorch.
@@ -119,16 +122,19 @@ def find_complex_convolution(
         kwargs: Its keyword arguments.
 
     Returns:
-        None if the function is no such convolution, or one that pads both sides unequally.
+        None if the function is no such convolution, or if it fails.
     """
     name = getattr(func, "__name__", "")
     if name not in _CONVOLUTIONS or not any(t.is_complex() for t in list_tensors((args, kwargs))):
         return None
     transposed = "transpose" in name
     packet = getattr(torch.ops.aten, name)
-    bound = bind_arguments(packet.input if transposed else packet.default, args, kwargs)
+    overload = "input" if "input" in packet.overloads() else "default"
+    bound = bind_arguments(getattr(packet, overload), args, kwargs)
     x, weight, padding = bound["input"], bound["weight"], bound["padding"]
     rank = weight.dim() - 2
+    if x.dim() == rank + 1:
+        x = x.unsqueeze(0)
     if x.dim() != weight.dim():
         return None
     dilation = bound["dilation"]
@@ -138,9 +144,9 @@ def find_complex_convolution(
             (size - 1) * each[axis % len(each)] if padding == "same" else 0
             for axis, size in enumerate(weight.shape[2:])
         ]
-        if any(both % 2 for both in total):
-            return None
         padding = [both // 2 for both in total]
+        if any(both % 2 for both in total):
+            x = pad(x, [side for both in reversed(total) for side in (0, both % 2)])
     added = bound["output_padding"] if transposed else [0] * rank
     return (
         *(x, weight, bound["bias"], bound["stride"], padding, dilation, transposed, added),
