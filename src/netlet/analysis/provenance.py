@@ -57,12 +57,12 @@ class Provenance:
     """
 
     def __init__(self, net: nn.Module, earlier: Provenance | None = None) -> None:
-        self._readings = Readings(self._label)
+        self._noise: set[Source] = set()
+        self._readings = Readings(self._label, self._noise)
         self.outside = OutsideValues()
         self.net = net
         self._earlier = earlier
         self._images = self._seed = 0
-        self._noise: set[Source] = set()
         self._labels: dict[int, Label] = {}
         self._by_storage: dict[int, Label] = {}
         self._kept: list[Any] = []  # keeps tensors alive, so that no id or address is used again
