@@ -497,7 +497,8 @@ class ComplexLayer(nn.Module):
         self.layer, self.shape = layer, shape
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.layer(x.reshape(len(x), *self.shape).to(torch.cfloat)).abs().flatten(1)
+        x = x.reshape(len(x), *self.shape).to(self.layer.weight.dtype)
+        return self.layer(x).abs().flatten(1)
 
 
 @pytest.mark.parametrize(
@@ -507,6 +508,14 @@ class ComplexLayer(nn.Module):
         (nn.Conv2d, {"out_channels": 6, "kernel_size": 3, "padding": "same"}, (1, 28, 28), 42_336),
         (nn.Conv1d, {"out_channels": 4, "kernel_size": 3, "groups": 2}, (28, 28), 4 * 26 * 14 * 3),
         (nn.ConvTranspose2d, {"out_channels": 4, "kernel_size": 3}, (1, 28, 28), 784 * 4 * 9),
+        (nn.ConvTranspose1d, {"out_channels": 4, "kernel_size": 3}, (28, 28), 28 * 28 * 4 * 3),
+        (nn.ConvTranspose3d, {"out_channels": 2, "kernel_size": 3}, (1, 7, 7, 16), 784 * 2 * 27),
+        (nn.Conv1d, {"out_channels": 4, "kernel_size": 4, "padding": "same"}, (28, 28), 12_544),
+        (
+            nn.Conv2d,
+            {"out_channels": 4, "kernel_size": (4, 3), "padding": "same", "dilation": (1, 2)},
+            *((1, 28, 28), 784 * 4 * 12),
+        ),
         (nn.Linear, {"out_features": 10}, (784,), 7_840),
     ],
 )
@@ -517,6 +526,32 @@ def test_a_product_of_complex_numbers_counts_once(
     value = summary(net)
     assert value.macs == macs
     assert [row.macs for row in value.rows if row.macs] == [macs]
+
+
+def test_complex_convolutions_have_the_shapes_and_fields_of_real_ones() -> None:
+    class OneByOne(nn.Module):
+        def __init__(self, layer: nn.Module) -> None:
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = x.to(self.layer.weight.dtype)
+            return torch.stack([self.layer(image) for image in x]).abs().flatten(1)
+
+    for layer in (
+        functools.partial(nn.Conv2d, 1, 4, 4, padding="same"),
+        functools.partial(nn.ConvTranspose2d, 1, 4, 3, stride=2),
+    ):
+        for shape in (functools.partial(ComplexLayer, shape=(1, 28, 28)), OneByOne):
+            rows = {}
+            for precision in (torch.cfloat, torch.float32):
+                net = shape(layer(dtype=precision))
+                rows[precision] = [
+                    (row.name, row.output, row.macs, row.field, row.jump, row.kernel, row.padding)
+                    for row in summary(net).rows
+                    if row.name == "layer"
+                ]
+            assert rows[torch.cfloat] == rows[torch.float32]
 
 
 class SpareLazy(nn.Module):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Callable
 from types import ModuleType
 
 import pytest
@@ -61,6 +62,7 @@ def test_positions_masks_noise_and_statistics_are_no_weights(name: str) -> None:
     [
         "FoldsItsNormInTrain",
         "FoldsItsNormInEval",
+        "FoldsItsNormIntoBuffers",
         "KeepsAKernelOfParameters",
         "MergesIntoItsWeights",
     ],
@@ -194,3 +196,54 @@ def test_what_belongs_to_each_image_is_counted_for_one() -> None:
 
     assert trace(Net()).hidden == ()
     assert [w.numbers for w in trace(hiding_nets.Thread()).hidden] == [10]
+
+
+class _ReadsAtRandom(honest_nets._Head):
+    """Reads a map at places that it draws."""
+
+    def __init__(self, read: Callable[[torch.Tensor], torch.Tensor], seed: int | None) -> None:
+        super().__init__()
+        self.read, self.seed = read, seed
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.seed is not None:
+            torch.manual_seed(self.seed)
+        return self.head(self.read(F.relu(self.conv(x))).mean((2, 3)))
+
+
+def _attend_to_some(x: torch.Tensor) -> torch.Tensor:
+    tokens = x[:, :, ::4, ::4].flatten(2).transpose(1, 2)
+    keys = tokens[:, torch.randint(0, tokens.shape[1], (20,))]
+    return ((tokens @ keys.mT).softmax(-1) @ keys).mT[..., None]
+
+
+def _displace(x: torch.Tensor) -> torch.Tensor:
+    grid = 2 * torch.rand(len(x), 7, 7, 2) - 1
+    return F.grid_sample(x, grid, align_corners=False)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        nn.FractionalMaxPool2d(2, output_ratio=0.7),
+        lambda x: nn.FractionalMaxPool3d(2, output_ratio=0.7)(x.repeat(1, 2, 1, 1))[:, :8],
+        lambda x: F.pad(x, (1, 1))[..., torch.randperm(30)[:28]],
+        _attend_to_some,
+        _displace,
+    ],
+)
+def test_random_places_are_no_weights_and_have_a_note(
+    read: Callable[[torch.Tensor], torch.Tensor],
+) -> None:
+    traced = trace(_ReadsAtRandom(read, None))
+    assert traced.hidden == ()
+    assert any("draws random numbers in evaluation too" in note for note in traced.notes)
+
+
+def test_places_that_a_seed_fixes_may_choose_weights() -> None:
+    def multiply(x: torch.Tensor) -> torch.Tensor:
+        signs = torch.stack([x.sum() * 0 - 1, x.sum() * 0 + 1])
+        return F.conv2d(x, signs[torch.randint(0, 2, (8, 8, 1, 1))])
+
+    (found,) = trace(_ReadsAtRandom(multiply, 3)).hidden
+    assert found.numbers == 64

@@ -169,7 +169,21 @@ def test_scores_that_are_random_in_evaluation_are_noted(net: type[nn.Module], pl
     assert notes(net) == [f"{draws if place else differs} if self.training"]
 
 
-@pytest.mark.parametrize("net", [slips.NoiseInTraining, slips.DrawsTheSameEachTime])
+@pytest.mark.parametrize("net", [slips.NoiseOfTrainedStrength, slips.NoiseBehindAZeroLayer])
+def test_noise_that_a_parameter_hides_before_training_is_noted(net: type[nn.Module]) -> None:
+    made = net()
+    before = {name: tensor.clone() for name, tensor in made.state_dict().items()}
+    said = (
+        f"note: {net.__name__} draws random numbers in evaluation too, so results vary once a "
+        "parameter that is zero now has been trained; draw them only if self.training"
+    )
+    assert said in check(made, TWENTY_K).notes
+    assert all(torch.equal(before[name], tensor) for name, tensor in made.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "net", [slips.NoiseInTraining, slips.DrawsTheSameEachTime, slips.NoiseOfNoStrength]
+)
 def test_random_numbers_that_change_no_score_in_evaluation_are_not_noted(
     net: type[nn.Module],
 ) -> None:

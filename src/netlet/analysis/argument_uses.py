@@ -45,6 +45,19 @@ def picks(operation: str, argument: str) -> bool:
     return indexing and argument in _PICKING_ARGUMENTS
 
 
+def draws_places(operation: str, argument: str, *, noise: bool) -> bool:
+    """Return whether random numbers in an argument only choose where an operation reads.
+
+    Args:
+        operation: The operation.
+        argument: The name of the argument.
+        noise: Whether the numbers differ from run to run. Others may be a fixed displacement.
+    """
+    if operation in ("grid_sampler_2d", "grid_sampler_3d"):
+        return noise and argument == "grid"
+    return argument == "random_samples"  # of fractional pooling
+
+
 def may_be_no_weight(operation: str, argument: str, buffer: torch.Tensor) -> bool:
     """Return whether a buffer may be a position or a mask, if it is not larger than the values."""
     if operation in _LOOKUPS or operation in WEIGHT_ARGUMENTS:

@@ -23,7 +23,6 @@ from netlet.nets.registered import (
     count_bytes,
     list_attributes,
     list_modules,
-    list_parameters,
     own_buffers,
 )
 
@@ -63,7 +62,6 @@ def cost(
 
 def cost_from_trace(traced: Trace, epochs: int | None = None) -> ModelCost:
     """Return the cost of a net that has been traced."""
-    net = traced.net
     parameters, macs, activations = Counter[str](), Counter[str](), Counter[str]()
     for op in traced.ops:
         layer = f"{op.name} ({op.kind})"
@@ -85,7 +83,7 @@ def cost_from_trace(traced: Trace, epochs: int | None = None) -> ModelCost:
     return ModelCost(
         parameters=traced.parameters,
         macs=traced.macs(),
-        weight_bytes=_count_saved_bytes(net) + unsaved,
+        weight_bytes=_count_saved_bytes(traced) + unsaved,
         activation_bytes=traced.activation_bytes,
         kinds=_collect_kinds(traced),
         spending={
@@ -110,10 +108,10 @@ def cost_from_trace(traced: Trace, epochs: int | None = None) -> ModelCost:
     )
 
 
-def _count_saved_bytes(net: nn.Module) -> int:
+def _count_saved_bytes(traced: Trace) -> int:
     """Return the size of a net's parameters and persistent buffers; shared ones count once."""
-    tensors = [tensor for _, tensor in list_parameters(net)]
-    for _, module in list_modules(net):
+    tensors = traced.list_parameters()
+    for _, module in list_modules(traced.net):
         temporary = list_attributes(module).get("_non_persistent_buffers_set", ())
         tensors += [tensor for name, tensor in own_buffers(module) if name not in temporary]
     return count_bytes({id(tensor): tensor for tensor in tensors}.values())

@@ -27,7 +27,7 @@ _INDIRECT |= {"children", "modules", "named_children", "named_modules"}
 
 
 def find_idle_modules(
-    net: nn.Module,
+    modules: Mapping[str, nn.Module],
     root: ModuleRun,
     unused: Sequence[UnrunModule],
     run_in_training: Callable[[], Execution | None],
@@ -35,12 +35,11 @@ def find_idle_modules(
     """Return the modules that a net does not use; of nested ones only the outermost.
 
     Args:
-        net: It has run.
+        modules: Those of the net by path, as they were registered when it ran.
         root: Its run.
         unused: Modules with parameters of their own that have not been read.
         run_in_training: Returns a run of the net in training mode.
     """
-    modules = dict(list_modules(net))
     unread = {module.path: module.parameters or 0 for module in unused}
     idle = _outermost(modules, _find_used(modules, root, unread))
     found = []

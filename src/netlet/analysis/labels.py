@@ -53,6 +53,18 @@ def label_stored(tensor: torch.Tensor, images: int = 0) -> Label:
     return Label(sources={Source("stored", tensor, numbers): numbers} if numbers else {})
 
 
+def label_registered(tensor: torch.Tensor, kind: str) -> Label:
+    """Return the label of a parameter or a buffer of the net; its ``kind`` says which."""
+    numbers, own = count_stored(tensor), count_numbers([tensor])
+    if kind == "buffer":
+        # Zeros are no weights, as first states of a recurrent layer.
+        return Label(sources={} if is_zero(tensor) else {Source(kind, tensor, numbers): numbers})
+    sources = {Source(kind, tensor, own): own}
+    if numbers > own:
+        sources[Source("packed", tensor, numbers - own)] = numbers - own
+    return Label(sources=sources)
+
+
 def join_labels(labels: Sequence[Label]) -> Label:
     """Return the label of what has been computed from numbers with these labels."""
     sources: dict[Source, int] = {}

@@ -6,36 +6,80 @@ merged kernel until ``train(True)`` drops it. What such a kernel is computed fro
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from netlet.analysis.provenance import Provenance
 from netlet.graph.call import bind_arguments
-from netlet.graph.tensors import address, list_tensors
+from netlet.graph.tensors import address, list_tensors, memory_key
 from netlet.nets.compiled_nets import is_exported
-from netlet.nets.registered import list_modules
+from netlet.nets.registered import list_modules, list_parameters
 
 _PLACE = "(net)"
 
 
-def enter_evaluation(net: nn.Module, provenance: Provenance) -> frozenset[int | None]:
+@dataclass(frozen=True)
+class ModeSwitch:
+    """What a net did when it changed to training mode and back; empty if it has no code for that.
+
+    Attributes:
+        read: The addresses of all tensors that were read.
+        before: The parameters that were registered before, by name.
+        in_training: Those that were registered in training mode, by name.
+        modules: Those that were registered in training mode, with their paths.
+    """
+
+    read: frozenset[int | None] = frozenset()
+    before: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    in_training: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    modules: Sequence[tuple[str, nn.Module]] = ()
+
+    def find_made(self, net: nn.Module) -> dict[str, torch.Tensor]:
+        """Return the registered parameters of a net that it has made anew for evaluation.
+
+        They are as good as any other tensor: what they were computed from counts.
+
+        Args:
+            net: In evaluation mode.
+        """
+        if not self.modules:
+            return {}
+        lasting = [*self.before.values(), *self.in_training.values()]
+        with torch._C.DisableTorchFunction():  # which a parameter of a lazy layer does not allow
+            known = {*map(id, lasting), *map(memory_key, lasting)}
+            return {
+                name: parameter
+                for name, parameter in list_parameters(net)
+                # Its memory may have been another parameter's.
+                if id(parameter) not in known and memory_key(parameter) not in known
+            }
+
+    def list_lasting(self, made: Mapping[str, torch.Tensor]) -> list[tuple[str, torch.Tensor]]:
+        """Return the parameters of either mode with their names, without those of some names."""
+        both = (*self.before.items(), *self.in_training.items())
+        return [(name, tensor) for name, tensor in both if name not in made]
+
+
+def enter_evaluation(net: nn.Module, provenance: Provenance) -> ModeSwitch:
     """Put a net in evaluation mode into training mode and back, if it has code for that.
 
     Args:
         net: In evaluation mode.
         provenance: Of the run that follows; it follows what the net computes here.
-
-    Returns:
-        The addresses of all tensors that were read.
     """
     if is_exported(net) or not any(map(_has_own_switch, (m for _, m in list_modules(net)))):
-        return frozenset()
+        return ModeSwitch()
+    before = dict(list_parameters(net))
     with _SwitchMode(provenance) as mode:
         net.train()
+        in_training, modules = dict(list_parameters(net)), list_modules(net)
         net.eval()
-    return frozenset(mode.read)
+    return ModeSwitch(frozenset(mode.read), before, in_training, modules)
 
 
 def _has_own_switch(module: nn.Module) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Collection, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from netlet.analysis.ops import Op, UnrunModule, name_layer
 from netlet.graph import BATCH, Execution, FunctionCall, ModuleRun
 from netlet.graph.aten_names import VIEWS
 from netlet.graph.tensors import address
-from netlet.nets.registered import count_numbers, list_modules, list_parameters, own_parameters
+from netlet.nets.registered import count_numbers, list_parameters, own_parameters
 from netlet.nets.sources import locate_line
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
@@ -113,17 +113,25 @@ class Rows:
     unused: list[UnrunModule]
 
 
-def list_rows(execution: Execution, larger: Execution | None, effects: list[Effect]) -> Rows:
+def list_rows(
+    execution: Execution,
+    larger: Execution | None,
+    effects: list[Effect],
+    modules: Mapping[str, nn.Module],
+    made: Collection[torch.Tensor] = (),
+) -> Rows:
     """Return the layers and functions of a run.
 
     Args:
         execution: The run.
         larger: A run of the same net on one image more; None if it does not run on that.
         effects: For each value of the run's graph.
+        modules: Those of the net by path, as they were registered when it ran.
+        made: Parameters that do not count, since the net has made them for this run.
     """
-    writer = _Writer(execution, larger, effects)
+    writer = _Writer(execution, larger, effects, made)
     writer.add_run(execution.root, 0)
-    read, unused = writer.find_idle(execution.read)
+    read, unused = writer.find_idle(modules, execution.read)
     return Rows(writer.ops, read, unused)
 
 
@@ -131,13 +139,18 @@ class _Writer:
     """Writes the rows of a run in order."""
 
     def __init__(
-        self, execution: Execution, larger: Execution | None, effects: list[Effect]
+        self,
+        execution: Execution,
+        larger: Execution | None,
+        effects: list[Effect],
+        made: Collection[torch.Tensor],
     ) -> None:
         self.ops: list[Op] = []
         self._net = execution.root.module
         self._effects = effects
         self._macs = count_calls(execution, larger)
         self._counted: set[torch.Tensor] = set()
+        self._made = set(made)
         self._ran: set[nn.Module] = set()
         self._finished = 0  # operations
 
@@ -212,6 +225,7 @@ class _Writer:
             if is_atomic(module)
             else own_parameters(module)
         )
+        parameters = [p for p in parameters if p not in self._made]
         op.repeated = module in self._ran
         op.own_parameters = count_numbers(p for p in parameters if p not in self._counted)
         op.tied = not op.repeated and any(p in self._counted for p in parameters)
@@ -222,10 +236,13 @@ class _Writer:
         op.end_order = self._finished
         self._finished += 1
 
-    def find_idle(self, read: Set[int | None]) -> tuple[list[UnrunModule], list[UnrunModule]]:
+    def find_idle(
+        self, modules: Mapping[str, nn.Module], read: Set[int | None]
+    ) -> tuple[list[UnrunModule], list[UnrunModule]]:
         """Return the modules with parameters that no row has.
 
         Args:
+            modules: All of the net by path.
             read: Addresses of all tensors that were read.
 
         Returns:
@@ -233,8 +250,9 @@ class _Writer:
         """
         used: list[UnrunModule] = []
         unused: list[UnrunModule] = []
-        for path, module in list_modules(self._net):
-            parameters = [p for p in own_parameters(module) if p not in self._counted]
+        for path, module in modules.items():
+            known = self._counted | self._made
+            parameters = [p for p in own_parameters(module) if p not in known]
             if not parameters:
                 continue
             lazy = any(nn.parameter.is_lazy(p) for p in parameters)

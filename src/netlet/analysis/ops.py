@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
 from netlet.analysis.fields import Field
@@ -144,6 +145,10 @@ class Trace(Displayed):
         idle: Modules that the net built and did not run.
         warnings: Those that PyTorch raised, each with the name of the layer that ran.
         describe: Returns what the net consists of, for the rules of a budget.
+        made: Names of parameters that the net makes anew for each evaluation. They count as what
+            they are computed from.
+        in_one_mode: Parameters that may be registered in training or in evaluation mode only, with
+            their names.
     """
 
     net: nn.Module
@@ -162,12 +167,23 @@ class Trace(Displayed):
     idle: tuple[IdleModule, ...] = ()
     warnings: tuple[tuple[str, str], ...] = ()
     describe: Callable[[], Structure] | None = None
+    made: frozenset[str] = frozenset()
+    in_one_mode: Sequence[tuple[str, torch.Tensor]] = ()
 
     @property
     def parameters(self) -> int:
         """The number of weights: the net's parameters, and those that it hides."""
-        registered = count_numbers(tensor for _, tensor in list_parameters(self.net))
-        return registered + sum(weights.numbers for weights in self.hidden)
+        return count_numbers(self.list_parameters()) + sum(w.numbers for w in self.hidden)
+
+    def list_parameters(self) -> list[torch.Tensor]:
+        """Return the net's own parameters, the same ones in training and in evaluation mode."""
+        found = [(name, p) for name, p in list_parameters(self.net) if name not in self.made]
+        known = {(name, count_numbers([p])) for name, p in found}
+        # It may make a layer anew for each training, too.
+        found += [
+            (name, p) for name, p in self.in_one_mode if (name, count_numbers([p])) not in known
+        ]
+        return list({id(p): p for _, p in found}.values())
 
     @property
     def output(self) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ is the input, a parameter, a buffer, computed from these, generated (``arange``,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -20,9 +20,8 @@ from netlet.analysis.labels import (
     Label,
     Source,
     capacity,
-    count_stored,
-    is_zero,
     join_labels,
+    label_registered,
     label_stored,
 )
 from netlet.analysis.outside_values import OutsideValues, in_module
@@ -35,8 +34,8 @@ from netlet.graph.aten_names import (
     VALUE_DEPENDENT,
     VIEWS,
 )
-from netlet.graph.call import bind_arguments, written_tensors
-from netlet.graph.tensors import list_tensors, storage_address
+from netlet.graph.call import bind_arguments, drop_overwritten, operation_name, written_tensors
+from netlet.graph.tensors import has_own_dispatch, list_tensors, storage_address, version
 from netlet.nets.registered import count_numbers, list_buffers, list_parameters
 
 # Whose operations hide nothing; the profiler's read and write no tensors.
@@ -58,12 +57,12 @@ class Provenance:
     """
 
     def __init__(self, net: nn.Module, earlier: Provenance | None = None) -> None:
-        self._readings = Readings(self._label)
+        self._noise: set[Source] = set()
+        self._readings = Readings(self._label, self._noise)
         self.outside = OutsideValues()
         self.net = net
         self._earlier = earlier
         self._images = self._seed = 0
-        self._noise: set[Source] = set()
         self._labels: dict[int, Label] = {}
         self._by_storage: dict[int, Label] = {}
         self._kept: list[Any] = []  # keeps tensors alive, so that no id or address is used again
@@ -89,18 +88,18 @@ class Provenance:
         self._seed = torch.initial_seed()
         self._set(x, Label(active=True))
 
-    def finish(self, output: torch.Tensor | None) -> None:
+    def finish(self, output: torch.Tensor | None, made: Iterable[torch.Tensor] = ()) -> None:
         """Take into account what became registered during the run, and the output.
 
         Lazy layers have their parameters and buffers only now.
+
+        Args:
+            output: The first tensor that the net returned.
+            made: Parameters that the net has made anew for this run, which are none of its own.
         """
-        parameters = {id(tensor) for _, tensor in list_parameters(self.net)}
+        anew = {id(tensor) for tensor in made}
+        self.drop_parameters(p for _, p in list_parameters(self.net) if id(p) not in anew)
         buffers = {id(tensor) for _, tensor in list_buffers(self.net)}
-        self._readings.found = [
-            reading
-            for reading in self.readings
-            if id(reading.source.tensor) not in parameters or reading.source.kind == "packed"
-        ]
         for reading in self.readings:
             if id(reading.source.tensor) in buffers:
                 reading.source.kind = "buffer"
@@ -110,7 +109,7 @@ class Provenance:
         if output is not None:
             label = self._label(output)
             # PyTorch's own operations may do this, too, but not to the output.
-            if _version(output) not in self._expected_versions(output):
+            if version(output) not in self._expected_versions(output):
                 self.outside.reasons["the output is written to where nothing sees it"] = None
             if not label.active:
                 self._readings.add(label.sources, "(net)", "the output", as_weight=True)
@@ -119,13 +118,17 @@ class Provenance:
                 {Source("number", None, numbers): numbers}, "(net)", "", as_weight=True
             )
 
+    def drop_parameters(self, parameters: Iterable[torch.Tensor]) -> None:
+        """Forget readings of parameters, which count anyway."""
+        self._readings.drop_parameters(parameters)
+
     def _expected_versions(self, tensor: torch.Tensor) -> set[int]:
         seen = {self._versions[id(tensor)]}
         # A view gets the count of its base after the operation is over, as a base gets its own.
         if tensor._base is not None and id(tensor._base) in self._versions:
             seen.add(self._versions[id(tensor._base)])
         counting = id(tensor) in self._counting or id(tensor._base) in self._counting
-        return seen | ({version + 1 for version in seen} if counting else set())
+        return seen | ({number + 1 for number in seen} if counting else set())
 
     def prepare(self, func: Any, args: Any, kwargs: Any, place: str) -> None:
         """Look at what an operation is about to read, which may have changed unseen.
@@ -139,7 +142,7 @@ class Provenance:
         with torch._C.DisableTorchFunction():
             for tensor in list_tensors((args, kwargs)):
                 self._notice_other_tensor(tensor)
-                if _name(func) not in VIEWS:  # which read no numbers
+                if operation_name(func) not in VIEWS:  # which read no numbers
                     self._notice_other_numbers(tensor, place)
 
     def _notice_other_tensor(self, tensor: torch.Tensor) -> None:
@@ -172,17 +175,18 @@ class Provenance:
             self._observe(func, args, kwargs, out, place)
 
     def _observe(self, func: Any, args: Any, kwargs: Any, out: Any, place: str) -> None:
-        name = _name(func)
+        name = operation_name(func)
         arguments = bind_arguments(func, args, kwargs)
         inputs = list(list_tensors(arguments))
         written = written_tensors(func, arguments)
         for tensor in written:
             if id(tensor) in self._versions:
-                self._versions[id(tensor)] = _version(tensor)
+                self._versions[id(tensor)] = version(tensor)
         self.outside.note_arguments(func, args, kwargs)
         labels = [self._label(t) for t in inputs]
+        read = arguments
         active = name not in SHAPE_ONLY and any(label.active for label in labels)
-        if func.namespace not in _SEEN or any(_has_own_dispatch(t) for t in inputs):
+        if func.namespace not in _SEEN or any(has_own_dispatch(t) for t in inputs):
             self.outside.reasons[f"cannot see into {func._schema.name}{in_module(place)}"] = None
         if active and name in VALUE_DEPENDENT:
             self.outside.note_value_read(inputs[0], place)
@@ -203,11 +207,14 @@ class Provenance:
         elif not inputs and (made := next(list_tensors(out), None)) is not None:
             label = label_stored(made, self._images)  # read from a file
         else:
+            if (read := drop_overwritten(func, arguments)) is not arguments:
+                inputs = list(list_tensors(read))
+                labels = [self._label(t) for t in inputs]
             label = join_labels(drop_masks_and_noise(name, inputs, labels, self._noise))
         for tensor in list_tensors(out):
             self._set(tensor, self._after_view(name, tensor, inputs, label))
         if func._schema.is_mutable:
-            self._mark_written(written, label)
+            self._mark_written(written, label, keeps=read is arguments)
         for tensor in () if name in VIEWS else (*inputs, *list_tensors(out)):
             if not self._label(tensor).active:
                 self._unseen_writes.remember(tensor)
@@ -264,26 +271,40 @@ class Provenance:
         storage = storage_address(tensor)
         self._kept += [tensor, tensor.untyped_storage() if storage is not None else None]
         self._labels[id(tensor)] = label
-        self._versions[id(tensor)] = _version(tensor)
+        self._versions[id(tensor)] = version(tensor)
         self._storages[id(tensor)] = storage
         if storage is not None:
             self._sharing.setdefault(storage, []).append(tensor)
             if storage not in self._registered_in:
                 self._by_storage.setdefault(storage, label)
 
-    def _mark_written(self, written: Sequence[torch.Tensor], label: Label) -> None:
-        """Join the label into what an operation wrote to, and into all views of it."""
+    def _mark_written(
+        self, written: Sequence[torch.Tensor], label: Label, *, keeps: bool = True
+    ) -> None:
+        """Join the label into what an operation wrote to, and into all views of it.
+
+        Args:
+            written: The tensors.
+            label: Of the numbers that were written.
+            keeps: Whether any number in this memory may be as before.
+        """
         for tensor in written:
-            joined = join_labels([self._label(tensor), label])
-            self._labels[id(tensor)] = joined
             storage = storage_address(tensor)
-            if storage is not None:
-                self._by_storage[storage] = joined
-                for other in self._sharing.get(storage, ()):
-                    self._labels[id(other)] = join_labels([self._labels[id(other)], label])
-                    self._versions[id(other)] = _version(other)
-                    # Outside inference mode, PyTorch counts only after the operation is over.
-                    self._counting.add(id(other))
+            old = [self._label(tensor)] if keeps else []
+            self._labels[id(tensor)] = join_labels([*old, label])
+            if storage is None:
+                continue
+            # A view may have fewer numbers than its storage, which keeps the others.
+            old += [self._by_storage[storage]] if keeps and storage in self._by_storage else []
+            self._by_storage[storage] = join_labels([*old, label])
+            for other in self._sharing.get(storage, ()):
+                # One whose data was exchanged, unseen, has not been written to.
+                keeps_other = keeps or storage_address(other) != storage
+                before = [self._labels[id(other)]] if keeps_other else []
+                self._labels[id(other)] = join_labels([*before, label])
+                self._versions[id(other)] = version(other)
+                # Outside inference mode, PyTorch counts only after the operation is over.
+                self._counting.add(id(other))
 
     def _after_view(
         self, name: str, out: torch.Tensor, inputs: Sequence[torch.Tensor], label: Label
@@ -314,16 +335,7 @@ class Provenance:
         for _, tensor in tensors:
             if nn.parameter.is_lazy(tensor):
                 continue
-            numbers, own = count_stored(tensor), count_numbers([tensor])
-            if kind == "buffer":
-                sources = {Source("buffer", tensor, numbers): numbers}
-                if is_zero(tensor):  # as first states of a recurrent layer are
-                    sources = {}
-            else:
-                sources = {Source("parameter", tensor, own): own}
-                if numbers > own:
-                    sources[Source("packed", tensor, numbers - own)] = numbers - own
-            label = Label(sources=sources)
+            label = label_registered(tensor, kind)
             self._set(tensor, label)
             self._unseen_writes.remember(tensor)
             storage = storage_address(tensor)
@@ -332,19 +344,3 @@ class Provenance:
                 self._registered_in[storage] = self._registered_in.get(storage, 0) + bytes_
                 old = self._by_storage.get(storage, label)
                 self._by_storage[storage] = join_labels([old, label])
-
-
-def _name(func: Any) -> str:
-    return str(func._schema.name).partition("::")[2].removesuffix("_")
-
-
-def _version(tensor: torch.Tensor) -> int:
-    try:
-        return int(tensor._version)
-    except RuntimeError:  # of a tensor in inference mode
-        return 0
-
-
-def _has_own_dispatch(tensor: torch.Tensor) -> bool:
-    own = getattr(type(tensor), "__torch_dispatch__", None)
-    return own is not None and own is not torch._C._disabled_torch_dispatch_impl

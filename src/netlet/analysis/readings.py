@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from netlet.analysis.argument_uses import (
     WEIGHT_ARGUMENTS,
     CombinedBuffers,
     count_share,
+    draws_places,
     is_noise,
     is_statistics_or_scores_mask,
     may_be_no_weight,
@@ -42,12 +43,16 @@ class Readings:
 
     Args:
         label_of: Returns the label of a tensor.
+        noise: Random numbers that differ from run to run.
     """
 
-    def __init__(self, label_of: Callable[[torch.Tensor], Label]) -> None:
+    def __init__(
+        self, label_of: Callable[[torch.Tensor], Label], noise: Collection[Source]
+    ) -> None:
         self.found: list[Reading] = []
         self.images = 0
         self._label_of = label_of
+        self._noise = noise
         self._combined = CombinedBuffers()
 
     def read(self, name: str, arguments: Mapping[str, Any], place: str) -> Label:
@@ -75,7 +80,8 @@ class Readings:
                     elif not slots:
                         carried.update(label.sources)
                 elif picks(name, at) and not tensor.is_floating_point():
-                    carried.update(label.sources)
+                    # Random places choose among values, as for a shuffle.
+                    carried.update({s: n for s, n in label.sources.items() if s not in self._noise})
                     if at in ("mask", "condition"):
                         masks = self._count_combined(label.sources, tensor, share)
                         self.add(masks, place, name, as_weight=False)
@@ -98,9 +104,12 @@ class Readings:
         return {
             source: numbers
             for source, numbers in self._label_of(tensor).sources.items()
-            if not (source.kind == "random" and noise)
+            if not (source.kind == "random" and (noise or self._draws_places(name, at, source)))
             and not (source.kind == "buffer" and statistics)
         }
+
+    def _draws_places(self, name: str, at: str, source: Source) -> bool:
+        return draws_places(name, at, noise=source in self._noise)
 
     def _count_combined(
         self, sources: Mapping[Source, int], tensor: torch.Tensor, share: int
@@ -120,3 +129,12 @@ class Readings:
         for source, numbers in sources.items():
             if source.kind != "parameter":
                 self.found.append(Reading(source, numbers, place, operation, as_weight))
+
+    def drop_parameters(self, parameters: Iterable[torch.Tensor]) -> None:
+        """Forget readings of tensors that turned out to be parameters, which count anyway."""
+        known = {id(tensor) for tensor in parameters}
+        self.found = [
+            reading
+            for reading in self.found
+            if id(reading.source.tensor) not in known or reading.source.kind == "packed"
+        ]

@@ -17,7 +17,7 @@ from netlet.analysis.receptive_field import PerAxis, field_jump
 from netlet.analysis.trace import trace
 from netlet.budgets import OF_WEIGHTS
 from netlet.display import Displayed
-from netlet.nets.registered import count_bytes, count_numbers, list_parameters
+from netlet.nets.registered import count_bytes, count_numbers
 from netlet.text import Table, escape_controls, format_count, format_shape, format_sizes
 
 # Ends the kind of a module of which functions read the parameters. Records have it, and digests of
@@ -168,8 +168,7 @@ def summary(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> Summary:
 
 def summary_from_trace(traced: Trace) -> Summary:
     """Return the summary of a net that has been traced."""
-    net = traced.net
-    parameters = [tensor for _, tensor in list_parameters(net)]
+    parameters = traced.list_parameters()
     rows = [
         _make_row(op)
         for op in sorted(traced.ops, key=lambda op: op.end_order)
@@ -182,7 +181,7 @@ def summary_from_trace(traced: Trace) -> Summary:
         rows.append(Row(idle.name, f"{idle.kind} ({what})", (), idle.parameters, 0))
     rows += [Row(w.name, w.remedy, (), w.numbers, 0) for w in traced.hidden]
     return Summary(
-        net=type(net).__name__,
+        net=type(traced.net).__name__,
         input=traced.shape,
         rows=tuple(rows),
         parameters=traced.parameters,

@@ -25,7 +25,7 @@ from netlet.analysis.hidden_weights import HiddenWeights, find_hidden_weights
 from netlet.analysis.idle_modules import find_idle_modules
 from netlet.analysis.left_out import write_left_out_notes
 from netlet.analysis.memory import forward_backward_bytes, peak_bytes
-from netlet.analysis.mode_switch import enter_evaluation
+from netlet.analysis.mode_switch import ModeSwitch, enter_evaluation
 from netlet.analysis.module_rows import list_rows, name_reader, name_run, shown_name
 from netlet.analysis.net_end import count_outputs, write_end_notes
 from netlet.analysis.ops import Op, Trace
@@ -43,7 +43,7 @@ from netlet.nets.compiled_nets import unwrap
 from netlet.nets.eval_mode import EVALUATION_BATCH, eval_mode
 from netlet.nets.isolation import Isolation
 from netlet.nets.outputs import first_tensor
-from netlet.nets.registered import find_device, list_modules
+from netlet.nets.registered import find_device, list_modules, list_parameters
 from netlet.nets.registry import check_shape
 
 # What the run on a usual batch may cost: numbers in memory, multiply-adds, and the operations of a
@@ -78,7 +78,8 @@ def trace(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> Trace:
         return _trace_in_evaluation(net, shape)
     modules = dict(list_modules(net))
     for op in traced.ops:
-        op.module = None if op.module is None else modules[op.path]
+        # A layer that the twin made for evaluation is none of the net.
+        op.module = None if op.module is None else modules.get(op.path, op.module)
     traced.net = net
     return traced
 
@@ -91,7 +92,7 @@ def _trace_in_evaluation(net: nn.Module, shape: Sequence[int]) -> Trace:
 
 def _trace(net: nn.Module, shape: Sequence[int]) -> Trace:
     code = CodeState()
-    images, observer, execution = _run_on_blank_images(net, shape, code)
+    images, observer, switch, execution = _run_on_blank_images(net, shape, code)
     provenance = observer.provenance
     output = first_tensor(execution.returned)
     if execution.returned is None:
@@ -101,7 +102,8 @@ def _trace(net: nn.Module, shape: Sequence[int]) -> Trace:
             f"{type(net).__name__}: returns a {type(execution.returned).__name__} without a "
             "tensor; it must return logits of shape (N, K)"
         )
-    provenance.finish(output)
+    modules = dict(list_modules(net))
+    made = _finish(provenance, switch, output)
     reader = observer.taken
     if execution.reader is not None:
         reader = name_reader(execution.reader, execution.read_at)
@@ -109,8 +111,14 @@ def _trace(net: nn.Module, shape: Sequence[int]) -> Trace:
     effects = follow_fields(graph, execution.certain)
     noise = _random_images(images, BATCH + 1)
     second = Provenance(net, provenance)
-    larger = _run_on_other_images(second, noise, code)
-    rows = list_rows(execution, larger, effects)
+    larger, again = _run_on_other_images(second, noise, code)
+    # Those that it has in training mode now are its own: it made them when it ran first.
+    provenance.drop_parameters(again.in_training.values())
+    made = {name: p for name, p in made.items() if again.in_training.get(name) is not p}
+    registered = dict(list_parameters(net))
+    anew = [*made.values(), *(registered[name] for name in made if name in registered)]
+    modules |= {path: module for path, module in switch.modules if path not in modules}
+    rows = list_rows(execution, larger, effects, modules, anew)
     few = _random_images(images, _count_usual_images(shape, execution, larger, rows.ops))
     third = Provenance(net, second)
     _run_on_other_images(third, few, code)
@@ -146,7 +154,7 @@ def _trace(net: nn.Module, shape: Sequence[int]) -> Trace:
         ),
         outputs=count_outputs(tuple(output.shape[1:])),
         one_image=find_one_image_output(net, images, output, code),
-        idle=find_idle_modules(net, execution.root, rows.unused, training),
+        idle=find_idle_modules(modules, execution.root, rows.unused, training),
         warnings=tuple((name_run(run), text) for run, text in execution.warnings),
         # Only when a budget asks for it, and anew, since training may change the rates of dropout.
         describe=functools.cache(
@@ -159,6 +167,8 @@ def _trace(net: nn.Module, shape: Sequence[int]) -> Trace:
                 unknown,
             )
         ),
+        made=frozenset(made),
+        in_one_mode=switch.list_lasting(made),
     )
 
 
@@ -171,11 +181,11 @@ def _confirm_end_notes(graph: Graph, training: Callable[[], Execution | None]) -
 
 def _run_on_blank_images(
     net: nn.Module, shape: Sequence[int], code: CodeState
-) -> tuple[torch.Tensor, _ValueObserver, Execution]:
+) -> tuple[torch.Tensor, _ValueObserver, ModeSwitch, Execution]:
     """Run a net, in the first precision in which it does.
 
     Returns:
-        The images, what watched the run, and the run.
+        The images, what watched the run, what the net did before it, and the run.
 
     Raises:
         NetError: The net does not run.
@@ -191,10 +201,12 @@ def _run_on_blank_images(
         with eval_mode(net), torch.random.fork_rng(devices=[]):
             try:
                 with Isolation(strict=True, code=code):
-                    read = enter_evaluation(net, provenance)
+                    switch = enter_evaluation(net, provenance)
+                    if switch.modules:  # some may have been made anew
+                        tracer = Tracer(net, images, [observer])
                     execution = tracer.run()
-                    execution = replace(execution, read=execution.read | read)
-                    return images, observer, execution
+                    execution = replace(execution, read=execution.read | switch.read)
+                    return images, observer, switch, execution
             except NetError:
                 raise
             except Exception as error:
@@ -203,6 +215,16 @@ def _run_on_blank_images(
                     failure.__cause__ = error
     assert failure is not None
     raise failure
+
+
+def _finish(
+    provenance: Provenance, switch: ModeSwitch, output: torch.Tensor | None
+) -> dict[str, torch.Tensor]:
+    """Finish a provenance, and return the parameters that its net has made for the run."""
+    made = switch.find_made(provenance.net)
+    provenance.drop_parameters(switch.in_training.values())
+    provenance.finish(output, made.values())
+    return made
 
 
 def _random_images(images: torch.Tensor, number: int) -> torch.Tensor:
@@ -236,7 +258,7 @@ def _count_usual_images(
 
 def _run_on_other_images(
     provenance: Provenance, images: torch.Tensor, code: CodeState
-) -> Execution | None:
+) -> tuple[Execution | None, ModeSwitch]:
     """Run a net on more images than those that it was traced on.
 
     Args:
@@ -245,23 +267,22 @@ def _run_on_other_images(
         code: The functions that the net must leave as they are.
 
     Returns:
-        The run; None if the net does not run on that.
+        The run; None if the net does not run on that; and what the net did before it.
     """
-    net, execution = provenance.net, None
+    net, execution, switch = provenance.net, None, ModeSwitch()
     with eval_mode(net), torch.random.fork_rng(devices=[]):
         torch.manual_seed(len(images))  # not the one that the net may set itself in all runs
         provenance.start(images)
-        tracer = Tracer(net, images, [_ValueObserver(provenance)])
         try:
             with Isolation(strict=True, code=code):
-                enter_evaluation(net, provenance)
-                execution = tracer.run()
-                provenance.finish(first_tensor(execution.returned))
+                switch = enter_evaluation(net, provenance)
+                execution = Tracer(net, images, [_ValueObserver(provenance)]).run()
+                _finish(provenance, switch, first_tensor(execution.returned))
         except NetError:
             raise
         except Exception:  # some nets run only on the batch that they were traced on
             pass
-    return execution
+    return execution, switch
 
 
 def _find_hidden_weights(

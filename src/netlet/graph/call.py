@@ -7,15 +7,22 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.nn.functional import pad
 
+from netlet.graph.aten_names import POINTWISE
 from netlet.graph.graph import Weight
 from netlet.graph.operations import Opaque, Operation
 from netlet.graph.rare_operations import EdgePadding
-from netlet.graph.tensors import list_tensors
+from netlet.graph.tensors import fills_storage, list_tensors
 
 _CONVOLUTIONS = frozenset(
     f"conv{transposed}{rank}d" for transposed in ("", "_transpose") for rank in (1, 2, 3)
 )
+
+
+def operation_name(func: Any) -> str:
+    """Return the name of an ``OpOverload``, without namespace, overload and trailing underscore."""
+    return str(func._schema.name).partition("::")[2].removesuffix("_")
 
 
 def bind_arguments(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -105,7 +112,9 @@ def find_complex_convolution(
 ) -> tuple[Any, ...] | None:
     """Return the arguments of ``aten::convolution`` for a convolution of complex numbers.
 
-    PyTorch dispatches three real convolutions and some sums instead of it.
+    PyTorch dispatches three real convolutions and some sums instead of it. A single image becomes
+    a batch here, and one that is padded unequally on both sides is padded, as PyTorch does it for
+    real numbers.
 
     Args:
         func: A function of PyTorch.
@@ -113,16 +122,19 @@ def find_complex_convolution(
         kwargs: Its keyword arguments.
 
     Returns:
-        None if the function is no such convolution, or one that pads both sides unequally.
+        None if the function is no such convolution, or if it fails.
     """
     name = getattr(func, "__name__", "")
     if name not in _CONVOLUTIONS or not any(t.is_complex() for t in list_tensors((args, kwargs))):
         return None
     transposed = "transpose" in name
     packet = getattr(torch.ops.aten, name)
-    bound = bind_arguments(packet.input if transposed else packet.default, args, kwargs)
+    overload = "input" if "input" in packet.overloads() else "default"
+    bound = bind_arguments(getattr(packet, overload), args, kwargs)
     x, weight, padding = bound["input"], bound["weight"], bound["padding"]
     rank = weight.dim() - 2
+    if x.dim() == rank + 1:
+        x = x.unsqueeze(0)
     if x.dim() != weight.dim():
         return None
     dilation = bound["dilation"]
@@ -132,9 +144,9 @@ def find_complex_convolution(
             (size - 1) * each[axis % len(each)] if padding == "same" else 0
             for axis, size in enumerate(weight.shape[2:])
         ]
-        if any(both % 2 for both in total):
-            return None
         padding = [both // 2 for both in total]
+        if any(both % 2 for both in total):
+            x = pad(x, [side for both in reversed(total) for side in (0, both % 2)])
     added = bound["output_padding"] if transposed else [0] * rank
     return (
         *(x, weight, bound["bias"], bound["stride"], padding, dilation, transposed, added),
@@ -166,17 +178,41 @@ def replaced_tensors(func: Any, arguments: dict[str, Any]) -> list[torch.Tensor]
         func: The operation, an ``OpOverload``.
         arguments: By name.
     """
+    names = _replaced_names(func)
+    return list(list_tensors({name: arguments.get(name) for name in names}))
+
+
+def drop_overwritten(func: Any, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of an operation, without those of which nothing is left afterwards.
+
+    Args:
+        func: The operation, an ``OpOverload``, which is over: it may have resized what it wrote to.
+        arguments: By name.
+
+    Returns:
+        ``arguments`` itself if it writes to nothing, or if numbers in that memory are as before.
+    """
+    names = _replaced_names(func)
+    # Some operations that make tensors leave in ``out`` what was there.
+    if not names or func.namespace != "aten" or operation_name(func) not in POINTWISE | {"zero"}:
+        return arguments
+    lost, written = replaced_tensors(func, arguments), written_tensors(func, arguments)
+    if len(lost) != len(written) or not all(map(fills_storage, lost)):
+        return arguments
+    return {name: value for name, value in arguments.items() if name not in names}
+
+
+def _replaced_names(func: Any) -> list[str]:
     if not func._schema.is_mutable:
         return []
     replaces = func._schema.name in ("aten::copy_", "aten::fill_", "aten::zero_")
-    replaced = [
-        arguments.get(argument.name)
+    return [
+        argument.name
         for argument in func._schema.arguments
         if argument.alias_info is not None
         and argument.alias_info.is_write
         and (argument.kwarg_only or replaces)
     ]
-    return list(list_tensors(replaced))
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,24 @@ def address(tensor: torch.Tensor) -> int | None:
         return None
 
 
+def fills_storage(tensor: torch.Tensor) -> bool:
+    """Return whether a tensor's numbers are all that its storage holds, each at its own place.
+
+    False for a quantized tensor, whose scales are elsewhere, and if this is not known.
+    """
+    if storage_address(tensor) is None or tensor.is_quantized:
+        return False
+    numbers = 1
+    # A class may override these methods.
+    size, stride = torch._C.TensorBase.size(tensor), torch._C.TensorBase.stride(tensor)
+    for step, length in sorted(zip(stride, size, strict=True)):
+        if length != 1:
+            if step != numbers:
+                return False
+            numbers *= length
+    return numbers * tensor.element_size() == tensor.untyped_storage().nbytes()
+
+
 def is_same(one: torch.Tensor, other: torch.Tensor) -> bool:
     """Return whether two tensors are the same numbers in the same memory."""
     return (
@@ -59,3 +77,17 @@ def is_same(one: torch.Tensor, other: torch.Tensor) -> bool:
 def has_mask(indices: Any) -> bool:
     """Return whether one of some indices selects elements by truth values."""
     return any(index.dtype in (torch.bool, torch.uint8) for index in list_tensors(indices))
+
+
+def version(tensor: torch.Tensor) -> int:
+    """Return how often a tensor was written to, as far as PyTorch counts it."""
+    try:
+        return int(tensor._version)
+    except RuntimeError:  # of a tensor in inference mode
+        return 0
+
+
+def has_own_dispatch(tensor: torch.Tensor) -> bool:
+    """Return whether the class of a tensor runs operations by code of its own."""
+    own = getattr(type(tensor), "__torch_dispatch__", None)
+    return own is not None and own is not torch._C._disabled_torch_dispatch_impl

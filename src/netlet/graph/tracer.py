@@ -269,8 +269,10 @@ class _FunctionMode(WithoutDropout):
         if convolution is not None:
             with self._unrecorded():
                 out = func(*args, **kwargs)
-            self._recorder.record(torch.ops.aten.convolution.default, convolution, {}, out)
-            return out
+                single = out.dim() < convolution[0].dim()
+                batch = out.unsqueeze(0) if single else out
+            self._recorder.record(torch.ops.aten.convolution.default, convolution, {}, batch)
+            return batch.squeeze(0) if single else out
         padding = find_circular_padding(func, args, kwargs)
         if padding is None or not self._recorder.is_value(padding[0]):
             return super().__torch_function__(func, types, args, kwargs)
