@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import torch
 
+from netlet.graph.aten_names import RANDOM
+from netlet.graph.tensors import storage_address
 from netlet.nets.registered import count_numbers
 
 
@@ -61,6 +63,29 @@ def join_labels(labels: Sequence[Label]) -> Label:
             # Two parts of a tensor may have come together.
             sources[source] = min(source.numbers, numbers + sources.get(source, 0))
     return Label(any(label.active for label in labels), sources)
+
+
+def list_replaced(
+    name: str, written: Sequence[torch.Tensor], inputs: Sequence[torch.Tensor]
+) -> list[torch.Tensor]:
+    """Return the tensors all of whose memory an operation writes to without reading it.
+
+    Args:
+        name: The operation.
+        written: The tensors that it writes to.
+        inputs: All tensors among its arguments, these included.
+    """
+    if not written or name not in {"copy", "fill", "zero", *RANDOM}:
+        return []
+    storages = [storage_address(one) for one in inputs]
+    return [
+        one
+        for one in written
+        if one.layout is torch.strided
+        and storages.count(storage_address(one)) == 1  # it is not copied from itself
+        and one.is_contiguous()
+        and one.numel() * one.element_size() == one.untyped_storage().nbytes()
+    ]
 
 
 def capacity(tensor: torch.Tensor) -> int:

@@ -24,6 +24,7 @@ from netlet.analysis.labels import (
     is_zero,
     join_labels,
     label_stored,
+    list_replaced,
 )
 from netlet.analysis.outside_values import OutsideValues, in_module
 from netlet.analysis.readings import Reading, Readings
@@ -35,8 +36,13 @@ from netlet.graph.aten_names import (
     VALUE_DEPENDENT,
     VIEWS,
 )
-from netlet.graph.call import bind_arguments, written_tensors
-from netlet.graph.tensors import list_tensors, storage_address
+from netlet.graph.call import bind_arguments, operation_name, written_tensors
+from netlet.graph.tensors import (
+    has_own_dispatch,
+    list_tensors,
+    read_version,
+    storage_address,
+)
 from netlet.nets.registered import count_numbers, list_buffers, list_parameters
 
 # Whose operations hide nothing; the profiler's read and write no tensors.
@@ -110,7 +116,7 @@ class Provenance:
         if output is not None:
             label = self._label(output)
             # PyTorch's own operations may do this, too, but not to the output.
-            if _version(output) not in self._expected_versions(output):
+            if read_version(output) not in self._expected_versions(output):
                 self.outside.reasons["the output is written to where nothing sees it"] = None
             if not label.active:
                 self._readings.add(label.sources, "(net)", "the output", as_weight=True)
@@ -139,7 +145,7 @@ class Provenance:
         with torch._C.DisableTorchFunction():
             for tensor in list_tensors((args, kwargs)):
                 self._notice_other_tensor(tensor)
-                if _name(func) not in VIEWS:  # which read no numbers
+                if operation_name(func) not in VIEWS:  # which read no numbers
                     self._notice_other_numbers(tensor, place)
 
     def _notice_other_tensor(self, tensor: torch.Tensor) -> None:
@@ -172,17 +178,19 @@ class Provenance:
             self._observe(func, args, kwargs, out, place)
 
     def _observe(self, func: Any, args: Any, kwargs: Any, out: Any, place: str) -> None:
-        name = _name(func)
+        name = operation_name(func)
         arguments = bind_arguments(func, args, kwargs)
         inputs = list(list_tensors(arguments))
         written = written_tensors(func, arguments)
         for tensor in written:
             if id(tensor) in self._versions:
-                self._versions[id(tensor)] = _version(tensor)
+                self._versions[id(tensor)] = read_version(tensor)
         self.outside.note_arguments(func, args, kwargs)
+        for tensor in list_replaced(name, written, inputs):
+            self._forget(tensor)
         labels = [self._label(t) for t in inputs]
         active = name not in SHAPE_ONLY and any(label.active for label in labels)
-        if func.namespace not in _SEEN or any(_has_own_dispatch(t) for t in inputs):
+        if func.namespace not in _SEEN or any(has_own_dispatch(t) for t in inputs):
             self.outside.reasons[f"cannot see into {func._schema.name}{in_module(place)}"] = None
         if active and name in VALUE_DEPENDENT:
             self.outside.note_value_read(inputs[0], place)
@@ -264,12 +272,19 @@ class Provenance:
         storage = storage_address(tensor)
         self._kept += [tensor, tensor.untyped_storage() if storage is not None else None]
         self._labels[id(tensor)] = label
-        self._versions[id(tensor)] = _version(tensor)
+        self._versions[id(tensor)] = read_version(tensor)
         self._storages[id(tensor)] = storage
         if storage is not None:
             self._sharing.setdefault(storage, []).append(tensor)
             if storage not in self._registered_in:
                 self._by_storage.setdefault(storage, label)
+
+    def _forget(self, tensor: torch.Tensor) -> None:
+        """Forget what a tensor has been computed from, as an operation replaces all of it."""
+        storage = storage_address(tensor)
+        if storage is not None and storage not in self._registered_in:
+            self._by_storage[storage] = Label()
+            self._labels |= {id(one): Label() for one in self._sharing.get(storage, ())}
 
     def _mark_written(self, written: Sequence[torch.Tensor], label: Label) -> None:
         """Join the label into what an operation wrote to, and into all views of it."""
@@ -281,7 +296,7 @@ class Provenance:
                 self._by_storage[storage] = joined
                 for other in self._sharing.get(storage, ()):
                     self._labels[id(other)] = join_labels([self._labels[id(other)], label])
-                    self._versions[id(other)] = _version(other)
+                    self._versions[id(other)] = read_version(other)
                     # Outside inference mode, PyTorch counts only after the operation is over.
                     self._counting.add(id(other))
 
@@ -332,19 +347,3 @@ class Provenance:
                 self._registered_in[storage] = self._registered_in.get(storage, 0) + bytes_
                 old = self._by_storage.get(storage, label)
                 self._by_storage[storage] = join_labels([old, label])
-
-
-def _name(func: Any) -> str:
-    return str(func._schema.name).partition("::")[2].removesuffix("_")
-
-
-def _version(tensor: torch.Tensor) -> int:
-    try:
-        return int(tensor._version)
-    except RuntimeError:  # of a tensor in inference mode
-        return 0
-
-
-def _has_own_dispatch(tensor: torch.Tensor) -> bool:
-    own = getattr(type(tensor), "__torch_dispatch__", None)
-    return own is not None and own is not torch._C._disabled_torch_dispatch_impl

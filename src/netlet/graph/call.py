@@ -224,3 +224,8 @@ class Call:
             like: What has the same cost and depends on the same elements, if that is known.
         """
         return Opaque(self.name.strip("_"), why, like)
+
+
+def operation_name(func: Any) -> str:
+    """Return ``copy`` for ``aten::copy_``."""
+    return str(func._schema.name).partition("::")[2].removesuffix("_")

@@ -59,3 +59,17 @@ def is_same(one: torch.Tensor, other: torch.Tensor) -> bool:
 def has_mask(indices: Any) -> bool:
     """Return whether one of some indices selects elements by truth values."""
     return any(index.dtype in (torch.bool, torch.uint8) for index in list_tensors(indices))
+
+
+def has_own_dispatch(tensor: torch.Tensor) -> bool:
+    """Return whether a subclass of tensors intercepts the operations on this one."""
+    own = getattr(type(tensor), "__torch_dispatch__", None)
+    return own is not None and own is not torch._C._disabled_torch_dispatch_impl
+
+
+def read_version(tensor: torch.Tensor) -> int:
+    """Return how often a tensor has been written to, as PyTorch counts it."""
+    try:
+        return int(tensor._version)
+    except RuntimeError:  # of a tensor in inference mode
+        return 0
