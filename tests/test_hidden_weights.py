@@ -247,3 +247,43 @@ def test_places_that_a_seed_fixes_may_choose_weights() -> None:
 
     (found,) = trace(_ReadsAtRandom(multiply, 3)).hidden
     assert found.numbers == 64
+
+
+class LateTeacher(nn.Module):
+    """Makes a layer in its first run, with weights that are written over the random ones."""
+
+    def __init__(self, *, by_itself: bool = False) -> None:
+        super().__init__()
+        self.fc = nn.Linear(784, 10)
+        self._kept: list[nn.Linear] = []
+        self._by_itself = by_itself
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the logits of images ``N 1 28 28``."""
+        if not self._kept:
+            self._kept.append(nn.Linear(10, 10))
+            for tensor in self._kept[0].state_dict().values():
+                tensor.copy_(tensor if self._by_itself else torch.full_like(tensor, 0.5).exp())
+        scores: torch.Tensor = self._kept[0](self.fc(x.flatten(1)))
+        return scores
+
+
+def test_random_weights_that_are_written_over_are_no_weights() -> None:
+    assert trace(LateTeacher()).hidden == ()
+    by_itself = trace(LateTeacher(by_itself=True)).hidden  # the random ones stay
+    assert sum(weights.numbers for weights in by_itself) == 110
+
+
+def test_weights_that_replace_random_ones_count_once() -> None:
+    read = [torch.randn(10, 10), torch.randn(10)]
+
+    class Reading(LateTeacher):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if not self._kept:
+                self._kept.append(nn.Linear(10, 10))
+                for own, given in zip(self._kept[0].state_dict().values(), read, strict=True):
+                    own.copy_(given)
+            scores: torch.Tensor = self._kept[0](self.fc(x.flatten(1)))
+            return scores
+
+    assert sum(weights.numbers for weights in trace(Reading()).hidden) == 110

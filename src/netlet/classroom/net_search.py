@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from netlet.experiments.sandbox import NetAnalysis, SameProcess
 from netlet.nets import build, load_weights
 from netlet.nets.addresses import ALL_NEED_ARGUMENTS
 from netlet.nets.code_imports import UNREADABLE
+from netlet.nets.imported_definitions import list_imported
 from netlet.nets.net_names import list_inner_nets
 from netlet.nets.sources import read_source
 from netlet.nets.unaffected_nets import drop_remedy
@@ -137,21 +138,19 @@ class _Search:
             file = file_of(next(iter(found)))
             why = _explain_parts([wholes[one] for one in wholes if file_of(one) == file])
             failed = {one: failed[one] for one in failed if file_of(one) != file}
-        parts = list_parts(found)
-        found = {address: found[address] for address in found if address not in parts}
-        different = leave_out_same(found, self.folder, self.shape, self.classes)
+        found = self._leave_out_parts(found)
+        different, fitting, chosen = self._choose(found)
         names = [os.path.relpath(address, self.folder) for address in different]
-        address, *more = found
+        address = next(iter(different))
         others = describe_others(
             {**failed, **self.read.hidden},
-            self.read.untried,
+            {**self.read.untried, **self.read.families.list_unnamed(address)},
             address,
-            [*more, *self.problems],
+            [*(one for one in found if one != address), *self.problems],
             self.folder,
         )
         if len(names) > 1:
             remarks = "".join(map(_in_brackets, (why, others, self._say_left_out())))
-            fitting = self._list_fitting(list(different))
             only = f", and {self.weights} fits only {fitting[0]}" if len(fitting) == 1 else ""
             example = fitting[0] if only else names[0]
             raise NetError(
@@ -160,6 +159,8 @@ class _Search:
             )
         ((address, copies),) = different.items()
         notes = [f"{names[0]} is graded alone: {why}"] if why else []
+        if chosen:
+            notes.append(f"{names[0]} is graded; {chosen}")
         if others:
             notes.append(f"{names[0]} is graded; {others}")
         if left_out := self._say_left_out():
@@ -168,6 +169,35 @@ class _Search:
             same = ", ".join(os.path.relpath(copy, self.folder) for copy in copies)
             notes.append(f"{names[0]} is graded; {same} has the same code")
         return FoundNet(address, found[address], "; ".join(notes))
+
+    def _leave_out_parts(self, found: Mapping[str, NetAnalysis]) -> dict[str, NetAnalysis]:
+        """Leave out the nets of which others are made."""
+        families = self.read.families
+        parts = list_parts(found, families.list_variants(found)) | families.list_superseded(found)
+        return {address: found[address] for address in found if address not in parts}
+
+    def _choose(
+        self, found: Mapping[str, NetAnalysis]
+    ) -> tuple[dict[str, list[str]], list[str], str]:
+        """Choose among nets of the same class.
+
+        Returns:
+            The nets that differ with their copies, the paths of those that the weights fit, and
+            which nets are left out.
+        """
+        different = leave_out_same(found, self.folder, self.shape, self.classes)
+        if len(different) < 2:
+            return different, [], ""
+        fitting = self._list_fitting(different)
+        kept = self.read.families.choose([*different], fitting)
+        shown = {address: os.path.relpath(address, self.folder) for address in different}
+        left_out = [shown[one] for one in different if one not in kept]
+        note = ""
+        if left_out:
+            fits = [shown[one] for one in kept if one in fitting]
+            reason = f"{self.weights} fits {', '.join(fits)}" if fits else "of the same class"
+            note = f"{', '.join(left_out)} is not ({reason}); if it is the net, {_NAME_IT}"
+        return {one: different[one] for one in kept}, [shown[one] for one in fitting], note
 
     def _limit(self, candidates: Sequence[str]) -> list[str]:
         """Return those of some nets that are tried, and keep the others as left out."""
@@ -205,13 +235,13 @@ class _Search:
             return SameProcess().analyze(address, self.shape, self.classes)
 
     def _list_fitting(self, addresses: Iterable[str]) -> list[str]:
-        """Return the nets that the weights fit, by the paths in the submission."""
+        """Return the nets that the weights fit."""
         found = []
         for address in addresses if self.weights else ():
             with working_folder(self.folder, address), contextlib.suppress(Exception):
                 net = build(find_experiment(address).net.builder, 0, self.shape, self.classes)
                 load_weights(net, self.folder / str(self.weights), convert=True, leave_out=True)
-                found.append(os.path.relpath(address, self.folder))
+                found.append(address)
         return found
 
     def _list_parts(self) -> list[str]:
@@ -223,10 +253,9 @@ class _Search:
         parts: list[str] = []
         for file in dict.fromkeys([*map(file_of, self.failed), *map(str, self.read.unclear)]):
             with contextlib.suppress(*UNREADABLE):
-                names = list_inner_nets(
-                    read_source(Path(file)).tree,
-                    [one.rpartition(":")[2] for one in self.failed if file_of(one) == file],
-                )
+                source = read_source(Path(file))
+                unusable = [one.rpartition(":")[2] for one in self.failed if file_of(one) == file]
+                names = list_inner_nets(source.tree, unusable, list_imported(source))
                 parts += [f"{file}:{name}" for name in names]
         tried |= {*self.left_out}
         return self._limit([one for one in leave_out_copies(parts) if one not in tried])

@@ -1,10 +1,11 @@
-"""Which notes of a grade its teacher should look at: what may hide data or makes scores vary."""
+"""Which notes of a grade its teacher should look at: what may hide data, vary or be meant."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from netlet.classroom.source_size import ENOUGH_FOR_ANSWERS
+from netlet.nets.checkpoints import FIT_TOO
 
 # Of the notes on a net whose score for an image is not the same in each grading.
 _VARIES = (
@@ -23,6 +24,7 @@ def find_notes_to_inspect(notes: Sequence[str]) -> list[str]:
         notes: All notes of a grade.
     """
     found = [note for note in notes if ENOUGH_FOR_ANSWERS in note]
+    found += [note.partition("; ")[0] for note in notes if FIT_TOO in note]
     for kind in _VARIES:
         alike = [note for note in notes if kind in note]
         if alike:

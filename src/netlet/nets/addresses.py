@@ -6,6 +6,7 @@ import ast
 import contextlib
 import itertools
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from netlet.errors import NetError, first_line
@@ -20,20 +21,26 @@ from netlet.nets.definitions import (
     note_definitions,
     select_net,
 )
+from netlet.nets.imported_definitions import list_imported
 from netlet.nets.module_classes import find_required_arguments
+from netlet.nets.net_calls import list_returned
 from netlet.nets.net_code import FILES, is_file_address
 from netlet.nets.net_names import list_nets
-from netlet.nets.script import list_definitions
+from netlet.nets.script import list_definitions, list_statements
+from netlet.nets.script_functions import ScriptFunctions
 from netlet.nets.sources import read_source
+from netlet.nets.training_code import TrainingCode
 from netlet.nets.unreached_nets import BELOW_MAIN, list_below_main
+from netlet.nets.used_functions import FunctionNode
 from netlet.nets.written_modules import name_modules
 from netlet.text import quote_shell
 
 # Of a file that defines nothing that can be built by its name alone.
 ALL_NEED_ARGUMENTS = (
-    "all that it defines has required arguments; give defaults to those of the net, or add a "
+    "has required arguments; give defaults to those of the net, or add a "
     "function without arguments that builds the net"
 )
+_NO_NET = "no class or function of it is or returns a net; add one that does"
 _FOLDERS_SEARCHED = 20  # for the code in a folder that is taken for a net
 
 
@@ -81,10 +88,29 @@ def complete_address(name: str) -> str:
         )
     listed = f"it has {len(nets)} nets: {describe_nets(source, nets)}" if nets else ""
     listed = listed or describe_content(source)
-    usable = nets or [one for one in defined if not find_required_arguments(source.tree, one)]
+    usable = nets or _list_usable(source.tree, defined)
     if not usable:
-        raise NetError(f"{name}: {ALL_NEED_ARGUMENTS}; {listed}")
+        needing = [one for one in defined if find_required_arguments(source.tree, one)]
+        which = "all that it defines" if len(needing) == len(defined) else "what may be a net"
+        problem = f"{which} {ALL_NEED_ARGUMENTS}" if needing else _NO_NET
+        raise NetError(f"{name}: {problem}; {listed}")
     raise NetError(f"{name}: name the net in this file, for example {name}:{usable[0]}; {listed}")
+
+
+def _list_usable(tree: ast.Module, names: Iterable[str]) -> list[str]:
+    """Return the definitions that may be nets: without required arguments, and not a ``main()``.
+
+    A function that trains or returns nothing is none.
+    """
+    statements = [*list_statements(tree)]
+    training = TrainingCode(ScriptFunctions(statements), statements)
+    functions = {one.name: one for one in tree.body if isinstance(one, FunctionNode)}
+    others = {
+        name
+        for name, one in functions.items()
+        if not one.decorator_list and (training.trains(one) or not list_returned(one))
+    }
+    return [n for n in names if n not in others and not find_required_arguments(tree, n)]
 
 
 def full_address(name: str) -> str:
@@ -163,7 +189,7 @@ def list_addresses(file: str) -> list[str]:
 
 def _list_nets(source: Source) -> list[str]:
     """Return the nets of a file; without any, those that it imports from files its cells write."""
-    found, modules = list_nets(source.tree), name_modules(source.written)
+    found, modules = list_nets(source.tree, list_imported(source)), name_modules(source.written)
     for node in () if found else source.body:
         if isinstance(node, ast.ImportFrom) and not node.level and node.module in modules:
             with contextlib.suppress(*UNREADABLE):

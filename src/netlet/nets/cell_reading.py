@@ -28,6 +28,12 @@ from netlet.nets.script import is_main_guard
 
 # Lines that begin a cell of a script, as VS Code, Spyder, Databricks and exports of notebooks do.
 _MARK = re.compile(r"#\s*(?:%%|<codecell>|COMMAND -{5}|In\[(?P<count>\d*) ?\])")
+# What git merge and git pull leave of two versions, which is neither Python nor JSON.
+_CONFLICT = re.compile(r"^<<<<<<< .*^=======\r?$.*^>>>>>>> ", re.MULTILINE | re.DOTALL)
+_IN_CONFLICT = (
+    "an unresolved merge conflict of Git; keep one version, and delete the lines <<<<<<<, ======= "
+    "and >>>>>>>"
+)
 
 
 def parse_source(path: Path, content: bytes) -> Source:
@@ -49,6 +55,7 @@ def parse_source(path: Path, content: bytes) -> Source:
     try:
         tree = ast.parse(content, filename=str(path))
     except SyntaxError:
+        _refuse_conflict(path, content)
         decoded = _split(_decode(content))
         if len(_find_cells(decoded)) == 1 and not has_commands("\n".join(decoded)):
             raise
@@ -82,10 +89,27 @@ def _refuse_wide(path: Path, content: bytes) -> None:
         raise NetError(f"{path}: is saved as UTF-16; save it as UTF-8")
 
 
+def _refuse_conflict(path: Path, content: bytes) -> None:
+    """Check that what is not valid Python or JSON has no marks of a merge conflict.
+
+    Raises:
+        NetError: It has.
+    """
+    text = content.decode("utf-8", "replace")
+    if start := _CONFLICT.search(text):
+        line = text.count("\n", 0, start.start()) + 1
+        raise NetError(f"{path}: line {line} begins {_IN_CONFLICT}")
+
+
 def _parse_notebook(path: Path, content: bytes) -> Source:
     body: list[ast.stmt] = []
     cells, written, owners = list[Cell](), dict[str, str](), dict[int, Cell]()
-    for raw in parse_notebook(content, path):
+    try:
+        texts = [*parse_notebook(content, path)]
+    except NetError:
+        _refuse_conflict(path, content)
+        raise
+    for raw in texts:
         python = to_python(raw.text)
         if python.file is not None:
             _write(written, python.file)
@@ -141,6 +165,9 @@ def _parse(text: str, filename: str) -> tuple[list[ast.stmt], str]:
             warnings.simplefilter("ignore")  # of escapes in strings, for example
             return ast.parse(text, filename=filename).body, ""
     except SyntaxError as error:
+        if start := _CONFLICT.search(text):
+            line = text.count("\n", 0, start.start()) + 1
+            return [], f"line {line} begins {_IN_CONFLICT}"
         return [], f"line {error.lineno}: {error.msg}"
     except (ValueError, RecursionError, MemoryError) as error:
         return [], first_line(error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ _STATE_KEYS = (
 # Lightning, averaged weights.
 _WRAPPERS = ("module.", "model.", "net.", "network.", "backbone.", "_orig_mod.", "ema.")
 _COMPILED = "_orig_mod."
+FIT_TOO = "fit the net, too"  # of other weights in a checkpoint
 _DEPTH = 3  # of what is looked into
 
 
@@ -33,9 +34,9 @@ def find_state(loaded: Any, path: Path) -> dict[str, torch.Tensor]:
     Raises:
         NetError: There is none, or there are several and no name tells which is meant.
     """
-    state = next(_states_by_key(loaded, _DEPTH), None)
-    if state is not None:
-        return state
+    found = next(_states_by_key(loaded, (), _DEPTH), None)
+    if found is not None:
+        return found[1]
     others = _other_states(loaded)
     if len(others) == 1:
         return next(iter(others.values()))
@@ -50,12 +51,73 @@ def find_state(loaded: Any, path: Path) -> dict[str, torch.Tensor]:
     )
 
 
-def _states_by_key(loaded: Any, depth: int) -> Iterator[dict[str, torch.Tensor]]:
+def describe_other_states(loaded: Any, name: str) -> str:
+    """Return which weights a checkpoint holds beside those that :func:`find_state` returns.
+
+    Averages of the weights, for example: they fit the same net, and their values differ.
+
+    Args:
+        loaded: What ``torch.save`` stored.
+        name: The name of the file.
+
+    Returns:
+        A sentence; empty if there are none.
+    """
+    keys, state = next(_states_by_key(loaded, (), _DEPTH), ((), {}))
+    if not keys:
+        return ""
+    others = [
+        where
+        for where, other in _all_states(loaded, (), _DEPTH)
+        if where != keys and _differs_in_values_only(state, align_names(other, state))
+    ]
+    if not others:
+        return ""
+    listed = ", ".join(map(_show_keys, others))
+    place = "".join(f"[{key!r}]" for key in others[0])
+    return (
+        f"{name}: the weights under {_show_keys(keys)} are used, but those under {listed} "
+        f"{FIT_TOO}; if they are meant, save them alone, like torch.save(checkpoint{place}, "
+        "'weights.pt')"
+    )
+
+
+def _show_keys(keys: Sequence[object]) -> str:
+    return repr(".".join(map(str, keys)))
+
+
+def _differs_in_values_only(
+    state: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]
+) -> bool:
+    """Return whether the tensors of a state have the same shapes in another one, not all equal."""
+    if any(key not in other or other[key].shape != one.shape for key, one in state.items()):
+        return False
+    try:
+        return not all(torch.equal(other[key], one) for key, one in state.items())
+    except (RuntimeError, NotImplementedError):  # of rare types
+        return True
+
+
+def _states_by_key(
+    loaded: Any, keys: tuple[object, ...], depth: int
+) -> Iterator[tuple[tuple[object, ...], dict[str, torch.Tensor]]]:
+    """Yield the states under the usual keys, each with its keys."""
     if _is_state(loaded):
-        yield dict(loaded)
+        yield keys, dict(loaded)
     elif isinstance(loaded, Mapping) and depth:
         for key in _STATE_KEYS:
-            yield from _states_by_key(loaded.get(key), depth - 1)
+            yield from _states_by_key(loaded.get(key), (*keys, key), depth - 1)
+
+
+def _all_states(
+    loaded: Any, keys: tuple[object, ...], depth: int
+) -> Iterator[tuple[tuple[object, ...], dict[str, torch.Tensor]]]:
+    """Yield the states under all keys, each with its keys."""
+    if _is_state(loaded):
+        yield keys, dict(loaded)
+    elif isinstance(loaded, Mapping) and depth:
+        for key, value in loaded.items():
+            yield from _all_states(value, (*keys, key), depth - 1)
 
 
 def _other_states(loaded: Any) -> dict[str, dict[str, torch.Tensor]]:

@@ -97,6 +97,10 @@ class Imports:
                 waiting += self._imported_by(file, ast.parse(read_code(file)))
         return sorted(self._found)
 
+    def list_direct(self, path: Path, statement: ast.Import | ast.ImportFrom) -> list[Path]:
+        """Return the files that one statement of a file imports."""
+        return [*filter(self._is_part, self._imported_by(path, statement))]
+
     def _is_part(self, file: Path) -> bool:
         if file in self._left_out:
             return False

@@ -83,6 +83,10 @@ class TrainingCode:
             one in self._fitting for one in self._list_used(calls, statement)
         )
 
+    def trains(self, function: Function) -> bool:
+        """Return whether a function trains or loads data, also by functions that it uses."""
+        return function in self._training
+
     def works(self, function: Function) -> bool:
         """Return whether a function trains, evaluates, writes files or draws."""
         return function in self._working

@@ -20,7 +20,8 @@ from netlet.nets.module_classes import (
     takes_net,
     takes_several_inputs,
 )
-from netlet.nets.net_names import find_call, list_nets, outer_statements, returns_net
+from netlet.nets.net_calls import find_call, outer_statements, returns_net
+from netlet.nets.net_names import list_nets
 from netlet.nets.patched_classes import list_added
 from netlet.nets.script import is_main_guard, last_name, list_definitions
 from netlet.nets.used_functions import FunctionNode

@@ -120,6 +120,7 @@ def _load_user_net(address: str) -> NetEntry:
         if not isinstance(net, nn.Module):
             kind = type(net).__name__
             remedy = f"; write class {kind}(nn.Module)" if isinstance(target, type) else ""
+            remedy = "; let it return the net, or name another function" if net is None else remedy
             raise NetError(f"{shown}: expected a torch.nn.Module, got a {kind}{remedy}")
         remember_building(net, building)
         return net

@@ -14,7 +14,7 @@ from torch import nn
 
 from netlet.errors import NetError, check_argument
 from netlet.files import open_regular, write_atomic
-from netlet.nets.checkpoints import align_names, find_state
+from netlet.nets.checkpoints import align_names, describe_other_states, find_state
 from netlet.nets.first_weights import remember_loading
 from netlet.nets.observers import take_sizes
 from netlet.nets.tensor_bytes import tensor_bytes
@@ -103,7 +103,8 @@ def load_weights(
             differ, for the error message.
 
     Returns:
-        In a sentence, what was converted or left out; empty if nothing was.
+        In a sentence, what was converted or left out, or which other weights of the file fit, such
+        as averages; empty if nothing was.
 
     Raises:
         NetError: The file cannot be read, contains something else, would run code, has values that
@@ -112,14 +113,15 @@ def load_weights(
     """
     path = Path(path)
     wanted = net.state_dict()
-    found = align_names(read_state_dict(path), wanted)
+    tensors, others = _read_tensors(path)
+    found = align_names(tensors, wanted)
     wanted = take_sizes(net, wanted, found)
     for key, value in wanted.items():
         if key.endswith("num_batches_tracked"):  # missing in old files
             found.setdefault(key, value)
     found, extra = _leave_out(found, wanted, path) if leave_out else (found, "")
     found, note = _convert(found, wanted, path) if convert else (found, "")
-    note = "; ".join(filter(None, [note, extra]))
+    note = "; ".join(filter(None, [note, extra, others]))
     if problems := _find_mismatches(found, wanted):
         if all(problem.startswith("wrong type: ") for problem in problems):
             raise NetError(
@@ -315,14 +317,21 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
     Raises:
         NetError: The file cannot be read, contains something else, or would run code.
     """
+    return _read_tensors(path)[0]
+
+
+def _read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], str]:
+    """Return the tensors in a weights file, and a sentence on those that fit the same net."""
     check_weights_file(path)
+    others = ""
     if path.suffix == ".safetensors":
         tensors = read_safetensors(path, NetError)
     else:
-        tensors = find_state(read_torch_file(path, NetError), path)
+        loaded = read_torch_file(path, NetError)
+        tensors, others = find_state(loaded, path), describe_other_states(loaded, path.name)
     for name, tensor in tensors.items():
         check_tensor(tensor, path, name, NetError)
-    return tensors
+    return tensors, others
 
 
 def _name_dtype(tensor: torch.Tensor) -> str:

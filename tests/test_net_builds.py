@@ -1,0 +1,234 @@
+"""Which net a submission means that builds a class with other arguments than its defaults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from class_of_students import grade, notebook, torch_bytes, write_submission
+from torch import nn
+
+from netlet.budgets import Budget
+from netlet.classroom import Grade, GradingSettings
+from netlet.errors import NetError
+from netlet.nets import complete_address
+
+BUDGET = Budget(params_below=20_000)
+NET = """
+import torch
+from torch import nn
+class Net(nn.Module):
+    def __init__(self, width=2, num_classes=10):
+        super().__init__()
+        self.a = nn.Linear(784, width)
+        self.b = nn.Linear(width, num_classes)
+    def forward(self, x):
+        return self.b(self.a(x.flatten(1)))
+"""
+MAIN = "if __name__ == '__main__':\n    "
+IMPORT = "from net import Net\n"
+SEQUENTIAL = """
+from torch import nn
+def make(width=2):
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, width), nn.Linear(width, 10))
+"""
+
+
+def count(width: int) -> int:
+    return 785 * width + 11 * width + 10 - width
+
+
+def grade_code(tmp_path: Path, files: dict[str, str | bytes]) -> Grade:
+    write_submission(tmp_path, "ann", files)
+    return grade(tmp_path / "ann", GradingSettings(budget=BUDGET))
+
+
+@pytest.mark.parametrize(
+    ("files", "net"),
+    [
+        ({"net.py": NET + "model = Net(width=4)\n"}, "net.py:model"),
+        ({"net.py": NET + "model: nn.Module = Net(4).to('cpu')\n"}, "net.py:model"),
+        ({"net.py": NET + "def build():\n    return Net(width=4)\n"}, "net.py:build"),
+        ({"net.py": NET + "def build(w=4):\n    m = Net(w)\n    return m\n"}, "net.py:build"),
+        ({"net.py": NET + "def build(w=2):\n    return Net(w)\nm = build(4)\n"}, "net.py:m"),
+        ({"net.py": NET + "def build(w):\n    return Net(w)\nm = build(4)\n"}, "net.py:m"),
+        ({"net.py": NET + "model = Net(4)\nema = Net(width=4)\n"}, "net.py:model"),
+        ({"net.py": NET + "model = Net(8)\nmodel = Net(4)\n"}, "net.py:model"),
+        ({"net.py": NET, "train.py": IMPORT + "model = Net(width=4)\n"}, "train.py:model"),
+        ({"net.py": NET, "train.py": "import net\nmodel = net.Net(4)\n"}, "train.py:model"),
+        (
+            {"net.py": NET, "train.py": "from net import Net as N\ndef f():\n    return N(4)\n"},
+            "train.py:f",
+        ),
+        ({"a.ipynb": notebook(NET + "model = Net(width=4)")}, "a.ipynb:model"),
+        ({"net.py": SEQUENTIAL + "model = make(4)\n"}, "net.py:model"),
+    ],
+)
+def test_the_net_that_is_built_with_other_arguments_is_meant(
+    tmp_path: Path, files: dict[str, str], net: str
+) -> None:
+    found = grade_code(tmp_path, dict(files))
+    assert (found.net, found.parameters) == (net, count(4))
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"net.py": NET + "model = Net(width=2)\n"},
+        {"net.py": NET + "model = Net(num_classes=10)\n"},
+        {"net.py": NET + "WIDTH = 2\nmodel = Net(WIDTH, 10)\n"},
+        {"net.py": NET + "model = Net(4)\nmodel = Net()\n"},
+        {"net.py": NET + MAIN + "Net(width=4)(torch.zeros(1, 1, 28, 28))\n"},
+        {"net.py": NET + "def main():\n    model = Net(2)\n"},
+        {"net.py": NET, "test_net.py": IMPORT + "model = Net(width=4)\n"},
+        {"net.py": NET, "tests/small.py": IMPORT + "def small():\n    return Net(width=4)\n"},
+        {"net.py": NET + "def test_shape():\n    net = Net(width=4)\n"},
+        {
+            "net.py": NET
+            + "class Head(Net):\n    def twin(self):\n        return Net(4)\nHead()\nNet()"
+        },
+    ],
+)
+def test_a_net_with_its_defaults_is_graded_as_before(tmp_path: Path, files: dict[str, str]) -> None:
+    found = grade_code(tmp_path, dict(files))
+    assert found.parameters == count(2)
+    assert "not tried" not in found.definitions
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (
+            "def main():\n    model = Net(width=4)\n",
+            "Net(width=4) was not tried (it is inside main())",
+        ),
+        (MAIN + "model = Net(width=4)\n", "Net(width=4) was not tried (it is below if __name__"),
+        (
+            "def main(args):\n    m = Net(args.w)\n",
+            "Net(width=args.w) was not tried (it is inside m",
+        ),
+        ("for w in (4, 8):\n    print(Net(w))\n", "Net(width=w) was not tried (neither a variable"),
+        (
+            "def train():\n    m = Net(4)\n    m(0).backward()\n    return m\n",
+            "Net(width=4) was not tried (it is inside train())",
+        ),
+    ],
+)
+def test_a_net_that_is_built_where_it_cannot_be_named_is_said(
+    tmp_path: Path, code: str, said: str
+) -> None:
+    found = grade_code(tmp_path, {"net.py": NET + code})
+    assert found.parameters == count(2)
+    assert f"net.py:Net is graded; net.py:{said}" in found.definitions
+    assert "add a function without arguments that returns it" in found.definitions
+
+
+def weights(width: int) -> bytes:
+    net = nn.ModuleDict({"a": nn.Linear(784, width), "b": nn.Linear(width, 10)})
+    return torch_bytes(net.state_dict())
+
+
+@pytest.mark.parametrize("width", [2, 4])
+@pytest.mark.parametrize("split", [False, True])
+def test_of_a_class_and_what_is_built_of_it_the_weights_choose(
+    tmp_path: Path, width: int, split: bool
+) -> None:
+    files = {"net.py": NET + "small = Net(width=4)\n", "train.py": IMPORT + "model = Net()\n"}
+    if not split:
+        files = {"net.py": "".join(files.values()).replace(IMPORT, "")}
+    found = grade_code(tmp_path, {**files, "w.pt": weights(width)})
+    chosen, other = ("small", "Net") if width == 4 else ("Net", "small")
+    assert (found.net, found.parameters) == (f"net.py:{chosen}", count(width))
+    assert f"net.py:{other} is not (w.pt fits net.py:{chosen}); if it is the" in found.definitions
+
+
+def test_without_weights_a_class_that_is_built_counts_more_than_what_is_built_of_it(
+    tmp_path: Path,
+) -> None:
+    code = NET + "small = Net(width=4)\nmodel = Net()\n"
+    found = grade_code(tmp_path, {"net.py": code})
+    assert (found.net, found.parameters) == ("net.py:Net", count(2))
+    assert "net.py:small is not (of the same class)" in found.definitions
+
+
+def test_two_builds_of_a_class_have_to_be_told_apart(tmp_path: Path) -> None:
+    write_submission(tmp_path, "ann", {"net.py": NET + "a = Net(width=4)\nb = Net(width=8)\n"})
+    with pytest.raises(NetError, match=r"2 nets return 10 classes: net\.py:a, net\.py:b; name one"):
+        grade(tmp_path / "ann", GradingSettings(budget=BUDGET))
+
+
+FINAL = (
+    "from net import Net\nclass Final(Net):\n    def __init__(self):\n        super().__init__(4)\n"
+)
+ABSTRACT = NET.replace("self.a(x.flatten(1))", "self.features(x)") + (
+    "    def features(self, x):\n        raise NotImplementedError\n"
+)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"net.py": NET, "final.py": FINAL, "train.py": "from final import Final\nm = Final()\n"},
+        {"net.py": NET, "final.py": FINAL + MAIN + "net = Final()\n"},
+        {"net.py": NET, "final.py": FINAL, "w.pt": weights(4)},
+        {
+            "net.py": NET,
+            "final.py": FINAL.replace("import Net", "import Net as B").replace("(Net)", "(B)"),
+            "w.pt": weights(4),
+        },
+        {"net.py": NET + FINAL.replace(IMPORT, "") + "m = Final()\n"},
+        {
+            "net.py": ABSTRACT,
+            "final.py": FINAL + "    def features(self, x):\n        return self.a(x.flatten(1))\n",
+        },
+        {
+            "pkg/__init__.py": "from .net import Net\n",
+            "pkg/net.py": NET,
+            "final.py": FINAL.replace("from net", "from pkg") + "m = Final()\n",
+        },
+    ],
+)
+def test_a_class_that_inherits_forward_from_another_file_is_a_net(
+    tmp_path: Path, files: dict[str, str | bytes]
+) -> None:
+    found = grade_code(tmp_path, files)
+    assert found.net in ("final.py:Final", "net.py:Final")
+    assert found.parameters == count(4)
+
+
+def test_a_base_class_that_alone_is_built_is_the_net(tmp_path: Path) -> None:
+    found = grade_code(tmp_path, {"net.py": NET + "model = Net()\n", "final.py": FINAL})
+    assert (found.net, found.parameters) == ("net.py:Net", count(2))
+
+
+def test_a_function_that_is_no_net_is_not_proposed(tmp_path: Path) -> None:
+    code = SEQUENTIAL.replace("width=2", "width") + "def main():\n    model = make(16)\n"
+    (tmp_path / "net.py").write_text(code)
+    with pytest.raises(NetError, match=r"what may be a net has required arguments; give defaults"):
+        complete_address(str(tmp_path / "net.py"))
+    (tmp_path / "net.py").write_text("def main():\n    print(1)\n")
+    with pytest.raises(NetError, match=r"no class or function of it is or returns a net; add one"):
+        complete_address(str(tmp_path / "net.py"))
+
+
+def test_weights_of_a_checkpoint_that_fit_too_are_said(tmp_path: Path) -> None:
+    state = nn.ModuleDict({"a": nn.Linear(784, 2), "b": nn.Linear(2, 10)}).state_dict()
+    average = {f"module.{name}": tensor + 1 for name, tensor in state.items()}
+    average["n_averaged"] = torch.tensor(3)
+    said = "w.pt: the weights under 'model' are used, but those under 'model_ema' fit the net, too;"
+    for other, count_of_notes in ((average, 1), (dict(state), 0)):
+        content = torch_bytes({"model": state, "model_ema": other, "optimizer": {"lr": 1}})
+        found = grade_code(tmp_path, {"net.py": NET, "w.pt": content})
+        assert sum(said in note for note in found.notes) == count_of_notes
+
+
+@pytest.mark.parametrize("name", ["net.py", "a.ipynb"])
+def test_a_merge_conflict_is_named(tmp_path: Path, name: str) -> None:
+    conflict = "<<<<<<< HEAD\nWIDTH = 4\n=======\nWIDTH = 8\n>>>>>>> other\n"
+    code = NET + conflict if name == "net.py" else "{\n" + conflict
+    (tmp_path / name).write_text(code)
+    with pytest.raises(
+        NetError, match=r"line \d+ begins an unresolved merge conflict of Git; keep"
+    ):
+        complete_address(str(tmp_path / name))
