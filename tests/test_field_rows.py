@@ -8,6 +8,7 @@ import pytest
 import torch
 from fixtures.field_nets import Apply
 from torch import nn
+from torch.nn import functional as F
 
 from netlet.analysis import receptive_field
 from netlet.analysis.receptive_field import FieldRow
@@ -139,3 +140,55 @@ def test_padding_after_a_norm_over_the_map_depends_on_nothing_more() -> None:
     rows = _rows_after(nn.Sequential(*layers), nn.ZeroPad2d(2), nn.PixelUnshuffle(2))
     assert {row.r_in for row in rows} == {row.r_out for row in rows} == {(30, 30)}
     assert rows[-1].j_out == (32, 32)
+
+
+def _flat(x: torch.Tensor) -> torch.Tensor:
+    return x.flatten(1)
+
+
+def _average(x: torch.Tensor) -> torch.Tensor:
+    return x.mean((2, 3))
+
+
+class _Joined(nn.Module):
+    """A dense layer over features of maps of 28x28, 14x14 (twice) and 7x7."""
+
+    def __init__(self, join: Callable[..., torch.Tensor]) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 4, 3, 2, 1)
+        self.b2, self.c = nn.Conv2d(1, 4, 7, 2, 3), nn.Conv2d(4, 4, 3, 2, 1)
+        self.join, self.head = join, nn.LazyLinear(10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        a, b2 = self.a(x), self.b2(x)
+        b = self.b(a)
+        return self.head(self.join(a, b, b2, self.c(b)))
+
+
+JOINED: list[tuple[Callable[..., torch.Tensor], tuple[int, int] | None]] = [
+    (lambda a, b, b2, c: torch.cat([_flat(b), _flat(b2)], 1), (14, 14)),
+    (lambda a, b, b2, c: torch.cat([b.flatten(2), b2.flatten(2)], 1).relu().flatten(1), (14, 14)),
+    (lambda a, b, b2, c: torch.stack([_flat(b), _flat(b2)], 2).flatten(1), (14, 14)),
+    (lambda a, b, b2, c: torch.cat([torch.cat([_flat(b), _flat(b2)], 1)] * 2, 1), (14, 14)),
+    (lambda a, b, b2, c: torch.cat([_average(a), _average(b), _average(c)], 1), (1, 1)),
+    (lambda a, b, b2, c: torch.cat([_average(torch.cat([b, b2], 1)), _average(c)], 1), (1, 1)),
+    (lambda a, b, b2, c: torch.cat([_average(a), b.amax((2, 3)), c[:, :, 0, 0]], 1), (1, 1)),
+    (lambda a, b, b2, c: torch.cat([_flat(c), _average(c)], 1), None),
+    (lambda a, b, b2, c: torch.cat([_flat(b), _flat(c)], 1), None),
+    (lambda a, b, b2, c: torch.cat([_flat(b), _flat(b.mean(3))], 1), None),
+    (
+        lambda a, b, b2, c: torch.cat([_flat(F.adaptive_max_pool2d(a, k)) for k in (4, 2, 1)], 1),
+        None,
+    ),
+    (lambda a, b, b2, c: torch.cat([b.flatten(2), c.flatten(2)], 2).transpose(1, 2), (1, 1)),
+]
+
+
+@pytest.mark.parametrize(("join", "size"), JOINED)
+def test_a_dense_layer_over_joined_features_covers_maps_of_one_size(
+    join: Callable[..., torch.Tensor], size: tuple[int, int] | None
+) -> None:
+    rows = [row for row in receptive_field(_Joined(join)).rows if row.name == "head"]
+    assert [(row.n_in, row.k, row.n_out) for row in rows] == (
+        [(size, size, (1, 1))] if size else []
+    )

@@ -61,7 +61,8 @@ class ReceptiveField(Displayed):
     Norms, dropout and activations have no row, since they act on single positions, nor have layers
     that resize a map without windows of one size, such as ``nn.Upsample`` and ``nn.PixelShuffle``:
     the row after them starts from the map that they return. A global pooling is a window as large
-    as the map, a dense layer one as large as the map that its input is flattened from.
+    as the map, a dense layer one as large as the map that its input is flattened from. If that is
+    joined from maps of different sizes, the dense layer has no row.
 
     Attributes:
         size: The receptive field of the net's output for each axis, or None if unknown.

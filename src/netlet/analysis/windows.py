@@ -121,17 +121,21 @@ def cover_map(field: Field, dims: Sequence[int], shape: Sizes, *, keepdim: bool)
 def cover_vector(field: Field, dim: int, after: Field, in_map: Field) -> Window | None:
     """Return the window of a dense layer, which covers its whole input.
 
+    None if the field of its input is unknown, or if that is taken from maps of different sizes.
+
     Args:
-        field: The field of its input; the window is None if it is unknown.
+        field: The field of its input.
         dim: The dimension of its features.
         after: The field of its output.
-        in_map: The positions of its input in the map that it is taken from; None if it is not
-            taken from a single map.
+        in_map: Position and map size of each element of its input, along each axis of the image;
+            None if it is not taken from known maps.
     """
     if field is None or after is None:
         return None
     if in_map is None:
         n = tuple(_count_positions(*axes, dim) for axes in zip(field, after, strict=True))
+    elif any((axis.last != axis.last.take([0], dim)).any() for axis in in_map):
+        return None
     else:
         n = tuple(axis.count_intervals(dim) for axis in in_map)
     ones = (1,) * len(n)
