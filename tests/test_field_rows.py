@@ -192,3 +192,31 @@ def test_a_dense_layer_over_joined_features_covers_maps_of_one_size(
     assert [(row.n_in, row.k, row.n_out) for row in rows] == (
         [(size, size, (1, 1))] if size else []
     )
+
+
+@pytest.mark.parametrize("mode", ["reflect", "replicate", "circular"])
+def test_a_row_has_the_padding_of_its_layer_in_any_mode(mode: str) -> None:
+    def rows(mode: str) -> tuple[FieldRow, ...]:
+        layers = (
+            nn.Conv2d(1, 2, (3, 5), 2, (1, 2), padding_mode=mode),
+            nn.Conv2d(2, 2, 3, padding="same", dilation=2, padding_mode=mode),
+            nn.Flatten(1, 2),
+            nn.Conv1d(28, 4, 5, padding=2, padding_mode=mode),
+        )
+        return receptive_field(nn.Sequential(*layers)).rows
+
+    assert rows(mode) == rows("zeros")
+    assert [row.p for row in rows(mode)] == [(1, 2), (2, 2), (2,)]
+
+
+def test_a_row_has_the_padded_map_where_padding_is_another_layer_or_uneven() -> None:
+    layers = (
+        nn.ReflectionPad2d(1),
+        nn.Conv2d(1, 1, 3),
+        nn.Conv2d(1, 1, 4, padding="same", padding_mode="reflect"),
+    )
+    rows = receptive_field(nn.Sequential(*layers)).rows
+    assert [(row.n_in, row.p, row.n_out) for row in rows] == [
+        ((30, 30), (0, 0), (28, 28)),
+        ((31, 31), (0, 0), (28, 28)),
+    ]

@@ -28,7 +28,8 @@ class FieldRow(Displayed):
     Attributes:
         name: The layer's name.
         kind: The class or function.
-        n_in: Input size.
+        n_in: Input size; with the padding if a layer pads both sides of an axis differently, as
+            ``padding="same"`` does for an even kernel. ``p`` is then what is not in it.
         k: Kernel size.
         s: Stride.
         p: Padding.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -92,6 +92,23 @@ def _slide(sliding: Sliding, axis: Axis, n_out: Sizes) -> Axis:
         p, d = sliding.padding[at], sliding.dilation[at]
         axis = axis.slide_window(axis.first.ndim - rank + at, k, s, p, d, n_out[at])
     return axis
+
+
+def include_padding(window: Window, sizes: Sequence[int]) -> Window:
+    """Return the window of a layer that pads its map itself and then slides without padding.
+
+    So do layers with another ``padding_mode`` than ``"zeros"``. The window stays as it is if both
+    sides of an axis have different padding, for which it has no number.
+
+    Args:
+        window: The window on the padded map.
+        sizes: The padding as for ``F.pad``: two numbers for each axis, the last one first.
+    """
+    before, after = tuple(sizes[::2][::-1]), tuple(sizes[1::2][::-1])
+    if before != after or len(before) != len(window.n_in) or any(window.padding):
+        return window
+    n_in = tuple(n - 2 * p for n, p in zip(window.n_in, before, strict=True))
+    return replace(window, n_in=n_in, padding=before)
 
 
 def cover_map(field: Field, dims: Sequence[int], shape: Sizes, *, keepdim: bool) -> Window | None:
