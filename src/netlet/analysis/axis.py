@@ -41,12 +41,15 @@ class Axis:
         dim: The tensor's dimension along which the field slides; both tables have all of its
             entries. None if it does not slide, or not along a single dimension.
         jump: The distance in input positions between neighboring elements; None if there is none.
+        level: Whether the elements along ``dim`` lie at that distance, but the field does not slide
+            with them: after a norm over the map, each depends on all of it.
     """
 
     first: Table
     last: Table
     dim: int | None
     jump: Fraction | None
+    level: bool = False
 
     @property
     def length(self) -> int:
@@ -81,7 +84,22 @@ class Axis:
             first=self.first.min(axis=chosen, keepdims=True),
             last=self.last.max(axis=chosen, keepdims=True),
             dim=None if self.dim in chosen else self.dim,
+            level=self.level and self.dim not in chosen,
         )
+
+    def mix_in_place(self, dims: Sequence[int]) -> Axis:
+        """Return the axis after mixing along some dimensions elements that keep their places."""
+        mixed = self.collapse(dims)
+        if self.dim is None or self.dim not in dims:
+            return mixed
+        return mixed.spread_along(self.dim, self.length, self.jump)
+
+    def spread_along(self, dim: int, length: int, jump: Fraction | None) -> Axis:
+        """Return the axis with elements at a distance along a dimension that share their field."""
+        shape = list(self.first.shape)
+        shape[dim] = length
+        spread = self.change(lambda table: np.broadcast_to(table, shape))
+        return replace(spread, dim=dim, jump=jump, level=True)
 
     def slide_window(
         self, dim: int, kernel: int, stride: int, padding: int, dilation: int, length: int
@@ -108,7 +126,7 @@ class Axis:
         """Return the axis with padding along a dimension: where it slides, the grid goes on."""
         if not before and not after:
             return self
-        if dim != self.dim:
+        if dim != self.dim or self.level:
             widths = [(before, after) if d == dim else (0, 0) for d in range(self.first.ndim)]
             return replace(
                 self,
@@ -170,14 +188,21 @@ class Axis:
         """Return the axis with the dimension along which it slides, and its jump."""
         varying = [dim for dim, n in enumerate(self.first.shape) if n > 1]
         of_image = [dim for dim in varying if dim >= 2]
-        found = of_image if len(of_image) == 1 else varying
-        if len(found) != 1:
+        return self.slide_along(of_image if len(of_image) == 1 else varying)
+
+    def slide_along(self, dims: Sequence[int]) -> Axis:
+        """Return the axis sliding along that of some dimensions along which its tables vary.
+
+        It has the jump that they have along it. It slides along none if they vary along several.
+        """
+        varying = [dim for dim in dims if self.first.shape[dim] > 1]
+        if len(varying) != 1:
             return replace(self, dim=None)
-        return replace(self, dim=found[0]).measure_jump()
+        return replace(self, dim=varying[0], level=False).measure_jump()
 
     def measure_jump(self) -> Axis:
         """Return the axis with the jump that its tables have along its dimension."""
-        if self.dim is None or self.length == 1:
+        if self.dim is None or self.length == 1 or self.level:
             return self
         first, last = (np.moveaxis(table, self.dim, 0) for table in (self.first, self.last))
         for period in range(1, min(self.length // 2, _LONGEST_PERIOD) + 1):

@@ -195,7 +195,7 @@ def _attention(operation: Attention, reach: Reach) -> Effect:
 def _batch_norm(operation: BatchNorm, reach: Reach) -> Effect:
     # Without running statistics it uses the whole map.
     others = [dim for dim in range(reach.rank) if dim != 1]
-    return Effect(fields.collapse(reach.field, others) if operation.by_batch else reach.field)
+    return Effect(fields.mix_in_place(reach.field, others) if operation.by_batch else reach.field)
 
 
 @passes(OtherNorm)
@@ -203,13 +203,18 @@ def _other_norm(operation: OtherNorm, reach: Reach) -> Effect:
     read = [fields.broadcast_field(field, reach.shapes[0]) for field in reach.fields]
     joined = fields.join_fields(read)
     if operation.dims:
-        return Effect(fields.collapse(joined, operation.dims))
-    mixed = fields.collapse(joined, range(2, reach.rank))
+        return Effect(fields.mix_in_place(joined, operation.dims))
+    mixed = fields.mix_in_place(joined, range(2, reach.rank))
     return Effect(fields.mix_channels(mixed, operation.groups, reach.shapes[0][1]))
 
 
-@passes(Softmax, Sorting)
-def _whole_dimension(operation: Softmax | Sorting, reach: Reach) -> Effect:
+@passes(Softmax)
+def _softmax(operation: Softmax, reach: Reach) -> Effect:
+    return Effect(fields.mix_in_place(reach.field, [operation.dim]))
+
+
+@passes(Sorting)
+def _sorting(operation: Sorting, reach: Reach) -> Effect:
     return Effect(fields.collapse(reach.field, [operation.dim]))
 
 

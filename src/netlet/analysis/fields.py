@@ -8,9 +8,8 @@ from fractions import Fraction
 from functools import reduce
 
 import numpy as np
-from numpy.typing import NDArray
 
-from netlet.analysis.axis import NOWHERE, Axis, Mask, Table
+from netlet.analysis.axis import Axis, Mask, Table
 
 Field = tuple[Axis, ...] | None  # None if unknown
 Shape = Sequence[int]
@@ -41,6 +40,11 @@ def fits(field: Field, shape: Shape) -> bool:
 def collapse(field: Field, dims: Sequence[int] | None = None) -> Field:
     """Return the field after mixing the elements along ``dims``, by default along all."""
     return field and tuple(axis.collapse(dims) for axis in field)
+
+
+def mix_in_place(field: Field, dims: Sequence[int]) -> Field:
+    """Return the field after mixing elements along ``dims`` that keep their places, by a norm."""
+    return field and tuple(axis.mix_in_place(dims) for axis in field)
 
 
 def permute(field: Field, order: Sequence[int]) -> Field:
@@ -145,20 +149,22 @@ def _combine(axes: Sequence[Axis], first: Table, last: Table, along: int | None 
         last: The last positions.
         along: The dimension along which the tensors were joined, if they were.
     """
-    sliding = [axis for axis in axes if axis.dim is not None]
-    jumps = {axis.jump for axis in sliding or axes}
+    placed = [axis for axis in axes if axis.dim is not None]
+    sliding = [axis for axis in placed if not axis.level]
+    placed = sliding or placed
+    jumps = {axis.jump for axis in placed or axes}
     jump = jumps.pop() if len(jumps) == 1 else None
-    if not sliding:
+    if not placed:
         one = axes[0]
         same = all(
             np.array_equal(axis.first, one.first) and np.array_equal(axis.last, one.last)
             for axis in axes
         )
         return Axis(first, last, None, jump if along is None or same else None)
-    dims = {axis.dim for axis in sliding}
+    dims = {axis.dim for axis in placed}
     if len(dims) > 1:
         return Axis(first, last, None, None).narrow().find_dim()
-    joined = Axis(first, last, dims.pop(), jump)
+    joined = Axis(first, last, dims.pop(), jump, level=not sliding)
     return joined.measure_jump() if jump is None or joined.dim == along else joined
 
 
@@ -222,85 +228,6 @@ def _pad_axis(axis: Axis, dim: int, before: int, after: int, n: int) -> Axis:
         shape[dim] = n
         axis = axis.change(lambda table: np.broadcast_to(table, shape))
     return axis.slide_window(dim, 1, 1, before, 1, n + before + after)
-
-
-def reshape_field(field: Field, old: Shape, new: Shape) -> Field:
-    """Return the field after a view of the same elements in another shape."""
-    return field and tuple(_reshape_axis(axis, old, new) for axis in field)
-
-
-def _reshape_axis(axis: Axis, old: Shape, new: Shape) -> Axis:
-    full, target = [1] * len(old), [1] * len(new)
-    dim: int | None = None
-    split = False
-    for olds, news in _matching_groups(old, new):
-        if all(axis.first.shape[d] == 1 for d in olds):
-            continue
-        for d in olds:
-            full[d] = old[d]
-        for d in news:
-            target[d] = new[d]
-        split |= len(news) > 1
-        if olds == [axis.dim] and len(news) == 1:
-            dim = news[0]
-    reshaped = replace(
-        axis.change(lambda table: np.broadcast_to(table, full).reshape(target)), dim=dim
-    ).narrow()
-    return reshaped.find_dim() if split else reshaped
-
-
-def rearrange(fields: Sequence[Field], shapes: Sequence[Shape], source: NDArray[np.int64]) -> Field:
-    """Return the field of a tensor whose elements are those of others, or constants.
-
-    Args:
-        fields: The fields of the others.
-        shapes: Their shapes.
-        source: For each element, its place among those of all others, one after the other; -1 for
-            a constant.
-    """
-    known = [field for field in fields if field is not None]
-    if not known or len(known) < len(fields):
-        return None
-    rearranged = []
-    for axes in zip(*known, strict=True):
-        tables = []
-        for side, nowhere in (("first", NOWHERE), ("last", -NOWHERE)):
-            parts = [
-                np.broadcast_to(getattr(axis, side), shape).reshape(-1)
-                for axis, shape in zip(axes, shapes, strict=True)
-            ]
-            tables.append(np.concatenate([*parts, [nowhere]])[source])
-        jump = axes[0].jump if len(axes) == 1 else None
-        rearranged.append(Axis(tables[0], tables[1], None, jump).narrow().find_dim())
-    return tuple(rearranged)
-
-
-def _matching_groups(old: Shape, new: Shape) -> list[tuple[list[int], list[int]]]:
-    """Return groups of dimensions, from the left, with equally many elements before and after.
-
-    Dimensions of size one are left out.
-    """
-    olds = [dim for dim, n in enumerate(old) if n != 1]
-    news = [dim for dim, n in enumerate(new) if n != 1]
-    groups: list[tuple[list[int], list[int]]] = []
-    i = j = 0
-    while i < len(olds) and j < len(news):
-        a, b = [olds[i]], [news[j]]
-        left, right = old[olds[i]], new[news[j]]
-        i, j = i + 1, j + 1
-        while left != right:
-            if left < right and i < len(olds):
-                left *= old[olds[i]]
-                a.append(olds[i])
-                i += 1
-            elif left > right and j < len(news):
-                right *= new[news[j]]
-                b.append(news[j])
-                j += 1
-            else:
-                return groups
-        groups.append((a, b))
-    return groups
 
 
 def field_size(field: Field) -> tuple[int, ...] | None:

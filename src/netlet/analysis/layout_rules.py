@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from netlet.analysis import fields
 from netlet.analysis.reach import Effect, Reach, passes
+from netlet.analysis.reshaping import rearrange, reshape_field
 from netlet.graph.operations import Concatenation, Padding, Permutation, Reshape, Slice
 from netlet.graph.rare_operations import EdgePadding, Rearrangement, Stack
 
@@ -23,7 +24,7 @@ def _stack(operation: Stack, reach: Reach) -> Effect:
 
 @passes(Reshape)
 def _reshape(operation: Reshape, reach: Reach) -> Effect:
-    return Effect(fields.reshape_field(reach.field, reach.shapes[0], reach.output))
+    return Effect(reshape_field(reach.field, reach.shapes[0], reach.output))
 
 
 @passes(Permutation)
@@ -33,7 +34,7 @@ def _permutation(operation: Permutation, reach: Reach) -> Effect:
 
 @passes(Rearrangement)
 def _rearrangement(operation: Rearrangement, reach: Reach) -> Effect:
-    return Effect(fields.rearrange(reach.fields, reach.shapes, operation.source))
+    return Effect(rearrange(reach.fields, reach.shapes, operation.source))
 
 
 @passes(Slice)

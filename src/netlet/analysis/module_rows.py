@@ -13,8 +13,10 @@ from netlet.analysis.field_rules import Effect
 from netlet.analysis.fields import Field
 from netlet.analysis.image_counts import count_calls
 from netlet.analysis.ops import Op, UnrunModule, name_layer
+from netlet.analysis.windows import include_padding
 from netlet.graph import BATCH, Execution, FunctionCall, ModuleRun
 from netlet.graph.aten_names import VIEWS
+from netlet.graph.rare_operations import EdgePadding
 from netlet.graph.tensors import address
 from netlet.nets.registered import count_numbers, list_parameters, own_parameters
 from netlet.nets.sources import locate_line
@@ -159,12 +161,14 @@ class _Writer:
         module = run.module
         op = Op(run.path, run.kind, depth, module)
         self.ops.append(op)
+        last: FunctionCall | None = None
         for step in run.calls() if is_atomic(module) else run.steps:
             if isinstance(step, ModuleRun):
                 op.leaf = False
                 self.add_run(step, depth + 1)
             else:
-                self._add_call(op, step)
+                self._add_call(op, step, last if is_atomic(module) else None)
+                last = step
         self._count_parameters(op, module)
         if run.output is not None:
             op.of_weights = _is_of_weights(run)
@@ -173,8 +177,14 @@ class _Writer:
         self._finish(op)
         return op
 
-    def _add_call(self, caller: Op, call: FunctionCall) -> None:
-        """Add a function to the module that called it, or as a row of its own."""
+    def _add_call(self, caller: Op, call: FunctionCall, last: FunctionCall | None) -> None:
+        """Add a function to the module that called it, or as a row of its own.
+
+        Args:
+            caller: The module.
+            call: The function.
+            last: The function that the same layer of torch called before; None if there is none.
+        """
         assert caller.module is not None
         macs = self._macs[call]
         if call.constant and macs == 0:
@@ -187,6 +197,8 @@ class _Writer:
         window = None
         if call.operation is not None and call.value is not None:
             window = self._effects[call.value].window
+            if window and last and isinstance(last.operation, EdgePadding):
+                window = include_padding(window, last.operation.sizes)
         if self._is_one_row(caller.module):
             if macs is None and not is_atomic(caller.module):
                 caller.uncounted.append(name)

@@ -28,7 +28,8 @@ class FieldRow(Displayed):
     Attributes:
         name: The layer's name.
         kind: The class or function.
-        n_in: Input size.
+        n_in: Input size; with the padding if a layer pads both sides of an axis differently, as
+            ``padding="same"`` does for an even kernel. ``p`` is then what is not in it.
         k: Kernel size.
         s: Stride.
         p: Padding.
@@ -61,7 +62,8 @@ class ReceptiveField(Displayed):
     Norms, dropout and activations have no row, since they act on single positions, nor have layers
     that resize a map without windows of one size, such as ``nn.Upsample`` and ``nn.PixelShuffle``:
     the row after them starts from the map that they return. A global pooling is a window as large
-    as the map, a dense layer one as large as the map that its input is flattened from.
+    as the map, a dense layer one as large as the map that its input is flattened from. If that is
+    joined from maps of different sizes, the dense layer has no row.
 
     Attributes:
         size: The receptive field of the net's output for each axis, or None if unknown.

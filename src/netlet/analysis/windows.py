@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -94,6 +94,23 @@ def _slide(sliding: Sliding, axis: Axis, n_out: Sizes) -> Axis:
     return axis
 
 
+def include_padding(window: Window, sizes: Sequence[int]) -> Window:
+    """Return the window of a layer that pads its map itself and then slides without padding.
+
+    So do layers with another ``padding_mode`` than ``"zeros"``. The window stays as it is if both
+    sides of an axis have different padding, for which it has no number.
+
+    Args:
+        window: The window on the padded map.
+        sizes: The padding as for ``F.pad``: two numbers for each axis, the last one first.
+    """
+    before, after = tuple(sizes[::2][::-1]), tuple(sizes[1::2][::-1])
+    if before != after or len(before) != len(window.n_in) or any(window.padding):
+        return window
+    n_in = tuple(n - 2 * p for n, p in zip(window.n_in, before, strict=True))
+    return replace(window, n_in=n_in, padding=before)
+
+
 def cover_map(field: Field, dims: Sequence[int], shape: Sizes, *, keepdim: bool) -> Window | None:
     """Return the window of a reduction over all axes of the image, or None for other reductions.
 
@@ -121,17 +138,21 @@ def cover_map(field: Field, dims: Sequence[int], shape: Sizes, *, keepdim: bool)
 def cover_vector(field: Field, dim: int, after: Field, in_map: Field) -> Window | None:
     """Return the window of a dense layer, which covers its whole input.
 
+    None if the field of its input is unknown, or if that is taken from maps of different sizes.
+
     Args:
-        field: The field of its input; the window is None if it is unknown.
+        field: The field of its input.
         dim: The dimension of its features.
         after: The field of its output.
-        in_map: The positions of its input in the map that it is taken from; None if it is not
-            taken from a single map.
+        in_map: Position and map size of each element of its input, along each axis of the image;
+            None if it is not taken from known maps.
     """
     if field is None or after is None:
         return None
     if in_map is None:
         n = tuple(_count_positions(*axes, dim) for axes in zip(field, after, strict=True))
+    elif any((axis.last != axis.last.take([0], dim)).any() for axis in in_map):
+        return None
     else:
         n = tuple(axis.count_intervals(dim) for axis in in_map)
     ones = (1,) * len(n)
