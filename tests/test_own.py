@@ -630,6 +630,22 @@ def test_evaluate_uses_the_split_that_the_run_held_out(netlet: Netlet, tmp_path:
     )
 
 
+def test_a_run_is_scored_on_the_changed_val_images_of_its_folder(
+    netlet: Netlet, tmp_path: Path
+) -> None:
+    root = tmp_path / "kinds"
+    for split, images in (("train", 8), ("val", 6)):
+        write_folder(root / split, images=images)
+    words = ("--dataset", "kinds", "--set", "epochs=1", "--set", "batch_size=12", "--json")
+    _, out, _ = netlet("train", "swift", *words)
+    assert json.loads(out)["data"]["images"] == {"train": 24, "val": 18}
+    assert json.loads(out)["mistakes"]
+    for path in [*(root / "val").rglob("*.png")][::2]:
+        path.unlink()
+    code, out, err = netlet("evaluate", "runs/swift-kinds_-seed0", "--dataset", "kinds", "--json")
+    assert (code, json.loads(out)["score"]["total"]) == (0, 9), err
+
+
 @pytest.mark.slow
 def test_evaluate_matches_classes_by_name(netlet: Netlet, tmp_path: Path) -> None:
     write_folder(tmp_path / "kinds", classes=4, images=30, size=(24, 24))

@@ -166,12 +166,18 @@ def load_images_of_run(
                 f"{name} has changed since this run: its val split would contain images that were "
                 "trained on; restore the old images, or put new ones into a folder of their own"
             )
-        images = own or images
-        labels = images.held_out.labels
-        if any(int(labels[mistake.image]) != mistake.label for mistake in run.mistakes):
-            raise DataError(
-                f"this run held other images out of {name}, since its mistakes have other labels "
-                "than the images that are held out now; some of those may have been trained on: "
-                "pass --split test"
-            )
+        if own is not None:
+            _refuse_other_labels(run, own)
+            images = own
     return images.with_classes(names)
+
+
+def _refuse_other_labels(run: Run, images: Dataset) -> None:
+    """Refuse the images of a run whose version of netlet would hold others out."""
+    labels = images.held_out.labels
+    if any(int(labels[mistake.image]) != mistake.label for mistake in run.mistakes):
+        raise DataError(
+            f"this run held other images out of {images.name}, since its mistakes have other "
+            "labels than the images that are held out now; some of those may have been trained "
+            "on: pass --split test"
+        )
