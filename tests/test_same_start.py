@@ -68,7 +68,7 @@ def test_a_net_with_the_same_weights_for_each_seed_is_told(nets: Path, few: Data
         config = configure(f"own.py:{name}", few)
         (text,) = said(config, [4, 5, 6])
         assert text.startswith(f"own.py:{name}: its initial weights are the same for each seed")
-        assert "; name a class, or a function that builds the net" in text
+        assert "; if they should differ, name a class or a function that draws" in text
         assert said(config, [4]) == []
     for name in ("make", "Net"):
         assert said(configure(f"own.py:{name}", few), [4, 5]) == []

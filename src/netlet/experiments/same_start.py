@@ -36,8 +36,8 @@ def warn_of_same_start(config: RunConfig, seeds: Sequence[int]) -> None:
     if first == second:
         warnings.warn(
             f"{config.net}: its initial weights are the same for each seed, so seeds do not show "
-            "how much depends on them; name a class, or a function that builds the net without a "
-            "seed or weights of its own",
+            "how much depends on them; if they should differ, name a class or a function that "
+            "draws them anew",
             NetletWarning,
             stacklevel=3,
         )
