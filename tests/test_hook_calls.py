@@ -11,6 +11,7 @@ from torch import nn
 from netlet.nets import build, find_code, find_net
 
 HEAD = """import functools
+import logging
 import torch
 from torch import nn
 seen = {}
@@ -37,6 +38,13 @@ def keep_as(name):
     def hook(module, inputs, output):
         seen[name] = output
     return hook
+def note(name, output):
+    seen[name] = output.mean()
+class SaveOutput:
+    def __init__(self):
+        self.outputs = []
+    def __call__(self, module, inputs, output):
+        self.outputs.append(output)
 class Watch:
     def __init__(self, layer):
         layer.register_forward_hook(self.save)
@@ -79,6 +87,8 @@ def count_hooks(net: nn.Module) -> int:
         ),
         ("for p in net.parameters():\n    p.register_hook(lambda g: g.clamp(-1, 1))", 2),
         ("net[1].weight.register_hook(lambda g: g * 0)", 1),
+        ("net[1].register_forward_hook(lambda m, i, o: torch.clamp(o, 0, 1))", 1),
+        ("net[1].register_forward_hook(lambda m, i, o: halve(m, i, o))", 1),
         ("net[1].register_full_backward_hook(lambda m, i, o: (i[0] * 2,))", 1),
         ("h = net[1].register_forward_hook(halve)\nh.remove()", 0),
         ("hs = [m.register_forward_hook(add) for m in net]\nfor h in hs[1:]:\n    h.remove()", 1),
@@ -114,6 +124,10 @@ def test_a_hook_of_a_net_runs(tmp_path: Path) -> None:
         "net[1].register_forward_hook(lambda m, i, o: seen.update(x=o))",
         "look = lambda m, i, o: print(o.shape)\nnet[1].register_forward_hook(look)",
         "watch = Watch(net[1])",
+        "save = SaveOutput()\nfor m in net:\n    m.register_forward_hook(save)",
+        "net[1].register_forward_hook(lambda m, i, o: note('x', o))",
+        "net[1].register_forward_hook(lambda m, i, o: logging.info(o.shape))",
+        "writer = open('a.txt', 'w')\nnet[1].register_forward_hook(lambda m, i, o: writer.write(o))",
         "h = net[1].register_forward_hook(keep)\nnet(torch.zeros(1, 4))\nh.remove()",
         "torch.ones(2, requires_grad=True).register_hook(lambda g: g * 2)",
     ],

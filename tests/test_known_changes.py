@@ -115,12 +115,9 @@ def test_a_vector_becomes_the_weights_of_a_net(tmp_path: Path) -> None:
         "state = net.state_dict()\nfor name in state:\n    state[name].fill_(7)",
         "state = {k: v for k, v in net.state_dict().items()}\nstate['1.bias'].fill_(7)",
         "state = dict(net.state_dict())\nstate['1.bias'].copy_(torch.full((6,), 7))",
-        "bias = net[1].bias.detach()\nbias.fill_(7)",
-        "bias = net[1].bias.detach().numpy()\nbias[:] = 7",
-        "net[1].bias.data.view(-1).fill_(7)",
     ],
 )
-def test_what_shares_memory_with_a_net_changes_its_weights(tmp_path: Path, change: str) -> None:
+def test_the_values_of_a_state_dict_are_the_weights_of_a_net(tmp_path: Path, change: str) -> None:
     assert torch.equal(load(tmp_path, change).get_parameter("1.bias"), torch.full((6,), 7.0))
 
 
@@ -132,6 +129,9 @@ def test_what_shares_memory_with_a_net_changes_its_weights(tmp_path: Path, chang
         "state = net.state_dict()\nstate['size'] = open('RAN', 'w')\ntorch.save(state, 'net.pt')",
         "state = {k: v.clone() for k, v in net.state_dict().items()}\nstate['1.bias'].fill_(7)",
         "images = torch.rand(2, 8)\nimages.view(-1).mul_(2)",
+        # A picture of the weights: the script trains before it.
+        "w = net[1].weight.data.numpy()\nw -= open('RAN', 'w') or w.min()",
+        "flat = net[1].weight.detach().flatten()\nflat[:] = open('RAN', 'w') or 0",
         "net.eval()\nnet.train()",
         "identity(net)\nprepare(net)\northogonal(net)",
         "def set_to(v, net):\n    utils.vector_to_parameters(v, net.parameters())\n"

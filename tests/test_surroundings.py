@@ -126,9 +126,12 @@ def test_a_variable_with_a_computed_value_is_refused_if_a_net_needs_it(
     tmp_path: Path, value: str
 ) -> None:
     cells = HEAD, f"width = 7\n%env NETLET_W={value}", f"W = {READ}"
-    address = f"{write_notebook(tmp_path / 'a.ipynb', *cells, NET.format(width='W'))}:Net"
+    path = write_notebook(tmp_path / "a.ipynb", *cells, NET.format(width="W"))
+    address = f"{path}:Net"
     with pytest.raises(NetError, match=r"cell 2, .*variable NETLET_W .* write os\.environ"):
         find_net(address)
+    path.write_text(path.read_text().replace("%env NETLET_W=", "%env NETLET_PATH="))
+    assert find_net(address)  # which reads another one
     assert find_net(f"{write_notebook(tmp_path / 'a.ipynb', *cells, NET.format(width=3))}:Net")
 
 
@@ -140,3 +143,9 @@ def test_a_command_for_the_environment_is_none_of_a_net_that_does_not_read_it(
         path = write_notebook(tmp_path / "a.ipynb", HEAD, command, NET.format(width=3))
         codes.append(find_code(f"{path}:Net"))
     assert codes[0] == codes[1]
+
+
+def test_an_exported_script_without_marks_of_cells_sets_the_environment(tmp_path: Path) -> None:
+    command = "get_ipython().run_line_magic('env', 'NETLET_W=7')\n"
+    (tmp_path / "a.py").write_text(HEAD + command + f"W = {READ}" + NET.format(width="W"))
+    assert read_width(build(find_net(f"{tmp_path / 'a.py'}:Net").builder, 0)) == 7

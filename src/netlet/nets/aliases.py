@@ -21,9 +21,6 @@ _NAMESPACES = {"__dict__", "_modules", "_parameters", "_buffers"}
 _PARTS = {"parameters", "named_parameters", "modules", "named_modules", "children", "buffers"}
 _PARTS |= {"named_children", "named_buffers", "get_submodule", "get_parameter", "items", "values"}
 _PARTS |= {"add_argument_group", "add_mutually_exclusive_group", "state_dict"}
-# Of a tensor: they share its memory.
-_PARTS |= {"detach", "numpy", "view", "view_as", "flatten", "reshape", "t", "transpose", "permute"}
-_PARTS |= {"squeeze", "unsqueeze", "diagonal", "narrow", "select", "unbind", "chunk", "expand"}
 
 
 def pass_nothing_on(call: ast.Call) -> Iterable[ast.expr]:

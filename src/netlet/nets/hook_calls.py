@@ -7,7 +7,7 @@ something, which takes the place of the output or the gradient, or writes into w
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from netlet.nets.script import MUTATING_METHODS, find_root, last_name, list_parameters
 
@@ -18,8 +18,9 @@ _HOOKS |= {"register_full_backward_hook", "register_full_backward_pre_hook"}
 _HOOKS |= {"register_backward_hook", "register_post_accumulate_grad_hook"}
 _HOOKS |= {"register_state_dict_pre_hook", "register_state_dict_post_hook"}
 _HOOKS |= {"register_load_state_dict_pre_hook", "register_load_state_dict_post_hook"}
-# What a lambda calls that only looks: its value is None.
+# What a hook calls that only looks: its value is None.
 _LOOK = {"print", "setattr"} | MUTATING_METHODS - {"pop", "popitem", "popleft", "setdefault"}
+_OF_TORCH = {"torch", "nn", "F", "functional"}  # whose functions compute something
 _TENSORS = {"data", "grad", "weight", "bias"}
 
 
@@ -43,10 +44,10 @@ def registers_hook(
 def _may_act(
     hook: ast.expr, functions: Mapping[str, Function], methods: Mapping[str, Sequence[Function]]
 ) -> bool:
-    """Return whether a hook may change something; one that is not of the script may."""
+    """Return whether a hook changes something; one whose text is not known only looks."""
     match hook:
-        case ast.Lambda(body=body):
-            return not _only_looks(body)
+        case ast.Lambda(args=parameters, body=body):
+            return _computes(body, set(list_parameters(parameters)), functions)
         case ast.Name(id=name) if name in functions:
             return _acts(functions[name])
         case ast.Attribute(attr=name) if name in methods:
@@ -57,8 +58,23 @@ def _may_act(
             name = last_name(called)
             makers = [functions[name]] if name in functions else methods.get(name, ())
             made = [one for maker in makers for one in _list_returned(maker)]
-            return not made or any(_may_act(one, _list_inner(makers), {}) for one in made)
-    return True
+            return any(_may_act(one, _list_inner(makers), {}) for one in made)
+    return False
+
+
+def _computes(
+    value: ast.expr, parameters: Collection[str], functions: Mapping[str, Function]
+) -> bool:
+    """Return whether what a lambda returns is computed from what it gets.
+
+    ``lambda m, i, o: logger.info(o.shape)`` only looks.
+    """
+    if not isinstance(value, ast.Call):
+        return not _only_looks(value)
+    name, root = last_name(value.func), find_root(value.func)
+    if isinstance(value.func, ast.Name) and name in functions:
+        return _acts(functions[name])
+    return root in {*parameters, *_OF_TORCH} and not _only_looks(value)
 
 
 def _only_looks(value: ast.expr) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 import __future__
 
 import ast
+import functools
 import itertools
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
@@ -57,8 +58,7 @@ def _run(statements: Sequence[tuple[ast.stmt, Cell]], source: Source) -> ModuleT
     path = source.path
     name = f"{SELECTED}{path.stem}"
     module = ModuleType(name)
-    if source.has_cells:
-        vars(module).update(_notebook_names())
+    vars(module).update(_notebook_names([node for node, _ in statements], source))
     register_code(source)
     # The module is registered as when Python runs the file: dataclasses need this.
     sys.modules[name] = module
@@ -107,9 +107,20 @@ def _future_flags(statements: Sequence[tuple[ast.stmt, Cell]]) -> int:
     return flags
 
 
-def _notebook_names() -> dict[str, Callable[..., Any]]:
-    """Return what IPython defines and a net may call: these show nothing and run no command."""
-    return {"display": _show_nothing, "get_ipython": _Shell}
+def _notebook_names(
+    statements: Sequence[ast.stmt], source: Source
+) -> dict[str, Callable[..., Any]]:
+    """Return what IPython defines and a net may call: these show nothing and run no command.
+
+    Exported scripts call ``get_ipython``, too, also those in which no mark separates the cells.
+    """
+    nodes = [*itertools.chain.from_iterable(map(ast.walk, statements))]
+    texts = {str(node.value) for node in nodes if isinstance(node, ast.Constant)}
+    names: dict[str, Callable[..., Any]] = {"get_ipython": functools.partial(_Shell, texts)}
+    if source.has_cells:
+        return names | {"display": _show_nothing}
+    called = any(isinstance(node, ast.Name) and node.id in names for node in nodes)
+    return names if called else {}
 
 
 def _show_nothing(*values: object, **options: object) -> None:
@@ -117,7 +128,14 @@ def _show_nothing(*values: object, **options: object) -> None:
 
 
 class _Shell:
-    """What ``get_ipython()`` returns: it runs no commands of the shell, and one of IPython."""
+    """What ``get_ipython()`` returns: it runs no commands of the shell, and one of IPython.
+
+    Args:
+        texts: The texts in the statements that are run.
+    """
+
+    def __init__(self, texts: Collection[str]) -> None:
+        self._texts = texts
 
     def getoutput(self, command: str) -> NoReturn:
         """Refuse ``files = !ls``.
@@ -134,7 +152,7 @@ class _Shell:
         """Set a variable of the environment; refuse ``value = %magic``.
 
         Raises:
-            NetError: It is another command, or the value is computed.
+            NetError: It is another command, or one with a computed value that is read.
         """
         variable = parse_env(line) if name in ("env", "set_env") else None
         if variable is None:
@@ -142,12 +160,13 @@ class _Shell:
                 f"the net needs the result of '%{name}', and netlet runs no commands of notebooks; "
                 "write the value into the cell"
             )
-        if any(mark in line for mark in "${"):
+        if not any(mark in line for mark in "${"):
+            os.environ[variable[0]] = variable[1]
+        elif variable[0] in self._texts:
             raise NetError(
                 f"the net needs the variable {variable[0]} of the environment, and netlet does not "
                 f"compute '%{name} {line}'; write os.environ[{variable[0]!r}] = ..."
             )
-        os.environ[variable[0]] = variable[1]
 
     def system(self, command: str) -> None:
         """Run nothing: exports of notebooks have this for ``!pip install``."""
