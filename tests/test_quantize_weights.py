@@ -8,9 +8,12 @@ from functools import partial
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
-from netlet.export.inference_graph import Convolution
+from netlet.export import int8_reference, reference
+from netlet.export.inference_graph import Convolution, InferenceGraph
+from netlet.export.quantize import quantize_graph
 from netlet.export.quantize_weights import (
     ConvolutionIntegers,
     QuantParams,
@@ -155,3 +158,45 @@ def test_slopes_of_saturated_channels_alone_are_limited(make: Callable[[int], Co
     assert limit_slopes(layer, READ, output, -others, others) is layer
     one_sided = dataclasses.replace(layer, clamp=(0.0, float("inf")))
     assert limit_slopes(one_sided, READ, output, 0 * others, others) is one_sided
+
+
+def digits_on_black(n: int = 60) -> torch.Tensor:
+    """Return images ``N 1 8 8`` that are black but for their middle."""
+    images = np.zeros((n, 1, 8, 8), np.uint8)
+    images[:, :, 3:5, 3:5] = np.random.default_rng(0).integers(0, 256, (n, 1, 2, 2))
+    return torch.from_numpy(images)
+
+
+def steep_graph(bias: float, reads_others: bool = True) -> InferenceGraph:
+    """Return a ReLU6 with a steep channel, of which ``bias`` is the value at black pixels."""
+    draw = np.random.default_rng(1)
+    weight = np.abs(draw.normal(0, 0.01, (8, 1, 3, 3))).astype(np.float32)
+    weight[0] *= 600
+    biases = np.zeros(8, np.float32)
+    biases[0] = bias
+    first = Convolution("first", (0,), (8, 6, 6), weight, biases, clamp=(0.0, 6.0))
+    weight = draw.normal(0, 1, (10, 8, 6, 6)).astype(np.float32)
+    if not reads_others:
+        weight[:, 1:] *= 1e-3
+    logits = Convolution("logits", (1,), (10, 1, 1), weight, np.zeros(10, np.float32))
+    return InferenceGraph((1, 8, 8), (first, logits))
+
+
+def find_error(graph: InferenceGraph) -> float:
+    """Return the error of the logits in int8, in their standard deviations."""
+    images = digits_on_black()
+    found = int8_reference.numpy_predictor(quantize_graph(graph, images))(images)
+    expected = reference.compute_logits(graph, images)
+    return float((found - expected).square().mean().sqrt() / expected.std(0).mean())
+
+
+def test_slopes_are_limited_where_values_are_far_beyond_the_bounds() -> None:
+    assert find_error(steep_graph(-60.0)) < 0.2
+
+
+def test_slopes_are_kept_where_many_values_are_at_a_bound() -> None:
+    assert find_error(steep_graph(0.0)) < 0.5
+
+
+def test_slopes_are_kept_where_the_logits_depend_on_the_steep_channel_alone() -> None:
+    assert find_error(steep_graph(-60.0, reads_others=False)) < 0.1

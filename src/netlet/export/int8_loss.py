@@ -16,7 +16,7 @@ from netlet.export.calibration import Channels, limit_constant_inputs, measure_c
 from netlet.export.inference_graph import Convolution, InferenceGraph, Layer
 from netlet.export.int8_rounding import Rounding
 from netlet.export.quantize_maps import only_chooses
-from netlet.export.quantize_weights import QMAX, QuantParams
+from netlet.export.quantize_weights import QuantParams
 
 _IMAGES = 100
 _MOST = 0.5  # of the error, from which one layer is said to be the cause
@@ -56,9 +56,8 @@ class _Suspect:
         """Return that sum if only these channels of the output are rounded; None: all."""
         found = reference.compute_maps_from(self.graph, self.maps, self.index)
         if self.params:
-            exact, params = found[self.index + 1], self.params
-            steps = torch.round(exact / params.scale) + params.zero_point
-            rounded = (steps.clamp(0, QMAX) - params.zero_point) * params.scale
+            exact = found[self.index + 1]
+            rounded = self.params.round(exact)
             if channels is not None:
                 rounded = torch.where(torch.from_numpy(channels)[:, None, None], rounded, exact)
             before = [*self.maps[: self.index + 1], rounded]
@@ -147,8 +146,8 @@ def _find_cause_of_weights(layer: Layer, limited: Layer, rounded: Layer) -> str:
     steepness = float((before / np.where(after > 0, after, np.inf)).max())
     if steepness > _STEEP:
         return (
-            "its channels share one scale, for which one that is saturated nearly everywhere is "
-            f"{steepness:,.0f} times too steep"
+            "its channels share one scale, and one channel is "
+            f"{steepness:,.0f} times too steep for it"
         )
     if _find_ratio(limited) < _UNEVEN:
         return ""

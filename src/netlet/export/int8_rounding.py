@@ -10,8 +10,8 @@ import numpy as np
 
 from netlet.export.inference_graph import Convolution, InferenceGraph
 from netlet.export.onnx_model import import_onnx
-from netlet.export.quantize import QuantizedGraph, QuantizedLayer
-from netlet.export.quantize_weights import PRODUCT_SHIFT, QuantParams
+from netlet.export.quantize import QuantizedGraph, find_real_weights
+from netlet.export.quantize_weights import QuantParams
 
 if TYPE_CHECKING:
     import onnx
@@ -42,21 +42,10 @@ def find_c_rounding(quantized: QuantizedGraph) -> Rounding:
         output = quantized.params[index + 1]
         if isinstance(layer, Convolution):
             read = quantized.params[layer.inputs[0]]
-            layers[index] = _to_real_weights(layer, integers, read, output)
+            layers[index] = find_real_weights(layer, integers, read, output)
         params.append(None if integers.int32_output else output)
     graph = dataclasses.replace(quantized.graph, layers=tuple(layers))
     return Rounding(graph, tuple(params))
-
-
-def _to_real_weights(
-    layer: Convolution, integers: QuantizedLayer, read: QuantParams, output: QuantParams
-) -> Convolution:
-    assert integers.weight is not None
-    assert integers.multipliers is not None
-    shift = integers.multipliers.shift + (0 if integers.int32_output else PRODUCT_SHIFT)
-    scale = integers.multipliers.values * (2.0**-shift * output.scale / read.scale)
-    weight = integers.weight * scale[:, None, None, None]
-    return dataclasses.replace(layer, weight=weight.astype(layer.weight.dtype))
 
 
 def find_onnx_rounding(graph: InferenceGraph, model: onnx.ModelProto) -> Rounding:

@@ -22,7 +22,12 @@ from numpy.typing import NDArray
 
 from netlet.errors import ExportError
 from netlet.export import reference
-from netlet.export.calibration import find_ranges, limit_constant_inputs, measure_channels
+from netlet.export.calibration import (
+    Channels,
+    find_ranges,
+    limit_constant_inputs,
+    measure_channels,
+)
 from netlet.export.inference_graph import (
     UNBOUNDED,
     Activation,
@@ -51,6 +56,7 @@ from netlet.export.quantize_maps import (
     quantize_taps,
 )
 from netlet.export.quantize_weights import (
+    PRODUCT_SHIFT,
     QMAX,
     Multipliers,
     QuantParams,
@@ -68,6 +74,7 @@ from netlet.export.quantize_weights import (
 _MULTIPLIER_BITS = 30
 # Fewer for a mean: a division follows, and a sum has up to 255 times as many terms as the window.
 _MEAN_MULTIPLIER_BITS = 16
+_COMPARED_IMAGES = 100  # at most, to compare two ways to round a layer
 
 
 @dataclass(frozen=True)
@@ -126,14 +133,59 @@ def quantize_graph(graph: InferenceGraph, images: torch.Tensor) -> QuantizedGrap
         inputs = [params[read] for read in layer.inputs]
         output = inputs[0] if only_chooses(layer) else _params_of_range(*ranges[number])
         if isinstance(layer, Convolution):
-            values = channels[number]
-            layer = limit_slopes(layer, inputs[0], output, values.low, values.high)
+            layer = _limit_slopes(graph, number, inputs[0], output, channels[number], images)
         changed.append(layer)
         quantized, output = _quantize_layer(layer, inputs, output, number == last)
         params.append(output)
         layers.append(quantized)
     graph = dataclasses.replace(graph, layers=tuple(changed))
     return QuantizedGraph(graph, tuple(params), tuple(layers))
+
+
+def find_real_weights(
+    layer: Convolution, integers: QuantizedLayer, read: QuantParams, output: QuantParams
+) -> Convolution:
+    """Return a convolution with the weights that it computes with in int8, as real numbers."""
+    assert integers.weight is not None
+    assert integers.multipliers is not None
+    shift = integers.multipliers.shift + (0 if integers.int32_output else PRODUCT_SHIFT)
+    scale = integers.multipliers.values * (2.0**-shift * output.scale / read.scale)
+    weight = integers.weight * scale[:, None, None, None]
+    return dataclasses.replace(layer, weight=weight.astype(layer.weight.dtype))
+
+
+def _limit_slopes(
+    graph: InferenceGraph,
+    number: int,
+    read: QuantParams,
+    output: QuantParams,
+    channels: Channels,
+    images: torch.Tensor,
+) -> Convolution:
+    """Return a convolution after :func:`limit_slopes` if that makes int8 better, or as it is.
+
+    It has to be closer to the net in its own output, and in the logits if it alone is rounded: the
+    output does not show which of its channels matter, and logits can be close by chance.
+    """
+    layer = graph.layers[number - 1]
+    assert isinstance(layer, Convolution)
+    limited = limit_slopes(layer, read, output, channels.low, channels.high)
+    if limited is layer:
+        return layer
+    maps = reference.compute_maps(graph, images[:: math.ceil(len(images) / _COMPARED_IMAGES)])
+    before = maps[:number]
+    before[layer.inputs[0]] = read.round(before[layer.inputs[0]])
+    errors = []
+    for each in (layer, limited):
+        integers, params = _quantize_convolution(each, read, output, last=False)
+        rounded = find_real_weights(each, integers, read, params)
+        part = dataclasses.replace(graph, layers=(*graph.layers[: number - 1], rounded))
+        found = params.round(reference.compute_maps_from(part, before, number - 1)[-1])
+        logits = reference.compute_maps_from(graph, [*maps[:number], found], number)[-1]
+        pairs = ((found, maps[number]), (logits, maps[-1]))
+        errors.append([float((one - exact).double().square().sum()) for one, exact in pairs])
+    better = all(new < old for old, new in zip(*errors, strict=True))
+    return limited if better else layer
 
 
 def _quantize_layer(

@@ -19,12 +19,16 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from netlet.errors import ExportError
 from netlet.export.inference_graph import Convolution, Floats
+
+if TYPE_CHECKING:
+    import torch
 
 QMAX = 255  # the largest integer of a feature map
 WEIGHT_MAX = 127
@@ -57,6 +61,11 @@ class QuantParams:
         scaled = value / self.scale + self.zero_point
         return math.floor(min(max(scaled, 0.0), QMAX) + 0.5)
 
+    def round(self, values: torch.Tensor) -> torch.Tensor:
+        """Return real numbers as the nearest ones that an integer stands for."""
+        steps = (values / self.scale).round() + self.zero_point
+        return (steps.clamp(0, QMAX) - self.zero_point) * self.scale
+
 
 @dataclass(frozen=True)
 class Multipliers:
@@ -84,13 +93,14 @@ def has_narrow_sums(layer: Convolution) -> bool:
 def limit_slopes(
     layer: Convolution, read: QuantParams, output: QuantParams, low: Floats, high: Floats
 ) -> Convolution:
-    """Return a clamped convolution in which no saturated channel costs the others most bits.
+    """Return a clamped convolution in which no channel with both bounds costs the others most bits.
 
     One scale for all channels has to be coarse enough for the steepest (:func:`widen_output`).
-    Where a ReLU6 or Hardtanh follows, such a channel need not have larger values than the others:
-    they are one of the two bounds nearly everywhere, and the others would be left hardly any
-    levels. It is made less steep, around the middle between the bounds: only values between them
-    and close to them change. A channel that does not change at all stays as it is.
+    Where a ReLU6 or Hardtanh follows, such a channel need not have larger values than the others,
+    which would be left hardly any levels. If its values reach both bounds, it is made less steep,
+    around the middle between them: values between the bounds and close to them change. This costs
+    little if most values are far beyond the bounds, but much if many are not, such as those of a
+    constant background. A channel that does not change at all stays as it is.
 
     Args:
         layer: The convolution.
