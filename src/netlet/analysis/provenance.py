@@ -8,7 +8,7 @@ is the input, a parameter, a buffer, computed from these, generated (``arange``,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import Any
 
 import torch
@@ -82,6 +82,11 @@ class Provenance:
     def readings(self) -> list[Reading]:
         """The sources that operations used together with values computed from the input."""
         return self._readings.found
+
+    @property
+    def read(self) -> Set[int]:
+        """The ids of all tensors that operations used, or numbers of them, with such values."""
+        return self._readings.used
 
     def start(self, x: torch.Tensor) -> None:
         """Register the input."""
