@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 import torch
-from fixtures import hiding_nets, honest_nets
+from fixtures import hiding_nets, honest_nets, sampling_nets
 from helpers import FIXTURES, Netlet, few_fast
 from torch import nn
 from torch.nn import functional as F
@@ -247,6 +247,19 @@ def test_places_that_a_seed_fixes_may_choose_weights() -> None:
 
     (found,) = trace(_ReadsAtRandom(multiply, 3)).hidden
     assert found.numbers == 64
+
+
+@pytest.mark.parametrize("kind", sampling_nets.HIDING)
+def test_what_random_numbers_are_drawn_by_may_be_weights(kind: type[nn.Module]) -> None:
+    assert sum(weights.numbers for weights in trace(kind()).hidden) >= 90
+
+
+@pytest.mark.parametrize("kind", sampling_nets.HONEST)
+def test_rates_and_deviations_of_noise_are_no_weights(kind: type[nn.Module]) -> None:
+    net = kind()
+    traced = trace(net)
+    assert traced.hidden == ()
+    assert traced.parameters == sum(p.numel() for p in net.parameters())
 
 
 class LateTeacher(nn.Module):

@@ -53,6 +53,14 @@ def label_stored(tensor: torch.Tensor, images: int = 0) -> Label:
     return Label(sources={Source("stored", tensor, numbers): numbers} if numbers else {})
 
 
+def label_drawn(tensor: torch.Tensor | None, images: int) -> Label:
+    """Return the label of random numbers, of which some may be for each of the images."""
+    numbers = 0 if tensor is None else count_numbers([tensor])
+    if tensor is not None and images in tensor.shape:
+        numbers //= images
+    return Label(sources={Source("random", tensor, numbers): numbers} if numbers > 1 else {})
+
+
 def label_registered(tensor: torch.Tensor, kind: str) -> Label:
     """Return the label of a parameter or a buffer of the net; its ``kind`` says which."""
     numbers, own = count_stored(tensor), count_numbers([tensor])
@@ -97,6 +105,12 @@ def count_stored(tensor: torch.Tensor) -> int:
         if -half <= low and high < (2 * half if low >= 0 else half):
             return min(most, numbers * bytes_)
     return most
+
+
+def is_one_number(tensor: torch.Tensor) -> bool:
+    """Return whether a tensor holds one number, which may be read at no cost."""
+    readable = tensor.device.type == "cpu" and tensor.layout is torch.strided
+    return readable and count_numbers([tensor]) == 1
 
 
 def is_zero(tensor: torch.Tensor) -> bool:

@@ -6,7 +6,7 @@ merged kernel until ``train(True)`` drops it. What such a kernel is computed fro
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from netlet.analysis.provenance import Provenance
 from netlet.graph.call import bind_arguments
-from netlet.graph.tensors import address, list_tensors, memory_key
+from netlet.graph.tensors import address, lies_in, list_tensors, memory_key
 from netlet.nets.compiled_nets import is_exported
 from netlet.nets.registered import list_modules, list_parameters
 
@@ -55,14 +55,56 @@ class ModeSwitch:
             return {
                 name: parameter
                 for name, parameter in list_parameters(net)
-                # Its memory may have been another parameter's.
-                if id(parameter) not in known and memory_key(parameter) not in known
+                if id(parameter) not in known
+                # Its memory may have been another parameter's, of which it need not be a view.
+                and (memory_key(parameter) not in known or self._is_view(name, parameter))
             }
 
-    def list_lasting(self, made: Mapping[str, torch.Tensor]) -> list[tuple[str, torch.Tensor]]:
-        """Return the parameters of either mode with their names, without those of some names."""
+    def _is_view(self, name: str, parameter: torch.Tensor) -> bool:
+        """Return whether a parameter only has numbers of one that counts by another name."""
         both = (*self.before.items(), *self.in_training.items())
-        return [(name, tensor) for name, tensor in both if name not in made]
+        return any(other != name and lies_in(parameter, tensor) for other, tensor in both)
+
+    def find_own(
+        self, net: nn.Module, made: Mapping[str, torch.Tensor], read: Set[int]
+    ) -> list[torch.Tensor]:
+        """Return the parameters of training that count as the net's own.
+
+        Not one that evaluation uses together with another one that has its name then: only one of
+        them is trained, and one counts by that name.
+
+        Args:
+            net: In evaluation mode.
+            made: The parameters that it has made for that.
+            read: The ids of the tensors that it uses.
+        """
+        now = {name: p for name, p in list_parameters(net) if name not in made and id(p) in read}
+        return [p for name, p in self.in_training.items() if now.get(name, p) is p]
+
+    def find_replaced(
+        self, made: Mapping[str, torch.Tensor], read: Set[int]
+    ) -> dict[str, torch.Tensor]:
+        """Return the parameters of training that evaluation uses to make one of the same name.
+
+        Args:
+            made: The parameters that the net has made for evaluation.
+            read: The ids of the tensors whose numbers it uses then.
+        """
+        found = self.in_training.items()
+        return {name: p for name, p in found if name in made and id(p) in read}
+
+    def list_lasting(
+        self, made: Mapping[str, torch.Tensor], read: Set[int]
+    ) -> list[tuple[str, torch.Tensor]]:
+        """Return the parameters of either mode with their names, without those made for a run.
+
+        Args:
+            made: The parameters that the net has made for evaluation.
+            read: The ids of the tensors whose numbers it uses then.
+        """
+        both = (*self.before.items(), *self.in_training.items())
+        lasting = [(name, tensor) for name, tensor in both if name not in made]
+        return lasting + list(self.find_replaced(made, read).items())
 
 
 def enter_evaluation(net: nn.Module, provenance: Provenance) -> ModeSwitch:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from torch import nn
@@ -120,7 +121,7 @@ def list_rows(
     larger: Execution | None,
     effects: list[Effect],
     modules: Mapping[str, nn.Module],
-    made: Collection[torch.Tensor] = (),
+    made: Mapping[torch.Tensor, torch.Tensor | None] = MappingProxyType({}),
 ) -> Rows:
     """Return the layers and functions of a run.
 
@@ -129,7 +130,8 @@ def list_rows(
         larger: A run of the same net on one image more; None if it does not run on that.
         effects: For each value of the run's graph.
         modules: Those of the net by path, as they were registered when it ran.
-        made: Parameters that do not count, since the net has made them for this run.
+        made: Parameters that do not count, since the net has made them for this run, each with the
+            one that counts in its place, if any.
     """
     writer = _Writer(execution, larger, effects, made)
     writer.add_run(execution.root, 0)
@@ -145,14 +147,14 @@ class _Writer:
         execution: Execution,
         larger: Execution | None,
         effects: list[Effect],
-        made: Collection[torch.Tensor],
+        made: Mapping[torch.Tensor, torch.Tensor | None],
     ) -> None:
         self.ops: list[Op] = []
         self._net = execution.root.module
         self._effects = effects
         self._macs = count_calls(execution, larger)
         self._counted: set[torch.Tensor] = set()
-        self._made = set(made)
+        self._made = made
         self._ran: set[nn.Module] = set()
         self._finished = 0  # operations
 
@@ -237,12 +239,16 @@ class _Writer:
             if is_atomic(module)
             else own_parameters(module)
         )
-        parameters = [p for p in parameters if p not in self._made]
+        parameters = self._drop_made(parameters)
         op.repeated = module in self._ran
         op.own_parameters = count_numbers(p for p in parameters if p not in self._counted)
         op.tied = not op.repeated and any(p in self._counted for p in parameters)
         self._counted.update(parameters)
         self._ran.add(module)
+
+    def _drop_made(self, parameters: Iterable[torch.Tensor]) -> list[torch.Tensor]:
+        counting = (self._made.get(p, p) for p in parameters)
+        return [p for p in counting if p is not None]
 
     def _finish(self, op: Op) -> None:
         op.end_order = self._finished
@@ -263,8 +269,8 @@ class _Writer:
         used: list[UnrunModule] = []
         unused: list[UnrunModule] = []
         for path, module in modules.items():
-            known = self._counted | self._made
-            parameters = [p for p in own_parameters(module) if p not in known]
+            parameters = self._drop_made(own_parameters(module))
+            parameters = [p for p in parameters if p not in self._counted]
             if not parameters:
                 continue
             lazy = any(nn.parameter.is_lazy(p) for p in parameters)

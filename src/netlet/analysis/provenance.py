@@ -8,7 +8,7 @@ is the input, a parameter, a buffer, computed from these, generated (``arange``,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import Any
 
 import torch
@@ -20,21 +20,23 @@ from netlet.analysis.labels import (
     Label,
     Source,
     capacity,
+    is_one_number,
     join_labels,
+    label_drawn,
     label_registered,
     label_stored,
 )
 from netlet.analysis.outside_values import OutsideValues, in_module
 from netlet.analysis.readings import Reading, Readings
 from netlet.analysis.unseen_writes import UnseenWrites, digest
-from netlet.graph.aten_names import (
-    GENERATED,
-    RANDOM,
-    SHAPE_ONLY,
-    VALUE_DEPENDENT,
-    VIEWS,
+from netlet.graph.aten_names import GENERATED, RANDOM, SHAPE_ONLY, VALUE_DEPENDENT, VIEWS
+from netlet.graph.call import (
+    bind_arguments,
+    drop_overwritten,
+    operation_name,
+    sampling_tensors,
+    written_tensors,
 )
-from netlet.graph.call import bind_arguments, drop_overwritten, operation_name, written_tensors
 from netlet.graph.tensors import has_own_dispatch, list_tensors, storage_address, version
 from netlet.nets.registered import count_numbers, list_buffers, list_parameters
 
@@ -80,6 +82,11 @@ class Provenance:
     def readings(self) -> list[Reading]:
         """The sources that operations used together with values computed from the input."""
         return self._readings.found
+
+    @property
+    def read(self) -> Set[int]:
+        """The ids of all tensors that operations used, or numbers of them, with such values."""
+        return self._readings.used
 
     def start(self, x: torch.Tensor) -> None:
         """Register the input."""
@@ -193,15 +200,12 @@ class Provenance:
         if active:
             label = self._readings.read(name, arguments, place)
         elif name in RANDOM:
-            made = next(list_tensors(out), None)
-            count = 0 if made is None else count_numbers([made])
-            if made is not None and self._images in made.shape:
-                count //= self._images  # some are for each image
-            source = Source("random", made, count)
-            label = Label(sources={source: count} if count > 1 else {})
+            drawn = label_drawn(next(list_tensors(out), None), self._images)
             # Numbers that forward has set a seed for are the same in each run.
             if arguments.get("generator") is None and torch.initial_seed() == self._seed:
-                self._noise.add(source)
+                self._noise.update(drawn.sources)
+            # A deviation of 0 leaves what is given as the mean.
+            label = join_labels([drawn, *map(self._label, sampling_tensors(func, arguments))])
         elif name in SHAPE_ONLY | GENERATED:
             label = Label()
         elif not inputs and (made := next(list_tensors(out), None)) is not None:
@@ -245,12 +249,7 @@ class Provenance:
             self._unseen_writes.remember(tensor, storage=True)
             return Label()
         label = label_stored(tensor, self._images)
-        if (
-            count_numbers([tensor]) == 1
-            and label.sources
-            and tensor.device.type == "cpu"
-            and tensor.layout == torch.strided
-        ):
+        if label.sources and is_one_number(tensor):
             self.outside.note_number(tensor)
             label = Label()
         if storage is not None:

@@ -44,12 +44,17 @@ class Readings:
     Args:
         label_of: Returns the label of a tensor.
         noise: Random numbers that differ from run to run.
+
+    Attributes:
+        found: Those that are no parameters.
+        used: The ids of the tensors of all, parameters too.
     """
 
     def __init__(
         self, label_of: Callable[[torch.Tensor], Label], noise: Collection[Source]
     ) -> None:
         self.found: list[Reading] = []
+        self.used: set[int] = set()
         self.images = 0
         self._label_of = label_of
         self._noise = noise
@@ -127,6 +132,7 @@ class Readings:
     ) -> None:
         """Note sources that an operation reads; parameters count anyway."""
         for source, numbers in sources.items():
+            self.used.add(id(source.tensor))
             if source.kind != "parameter":
                 self.found.append(Reading(source, numbers, place, operation, as_weight))
 

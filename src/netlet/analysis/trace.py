@@ -112,11 +112,14 @@ def _trace(net: nn.Module, shape: Sequence[int]) -> Trace:
     noise = _random_images(images, BATCH + 1)
     second = Provenance(net, provenance)
     larger, again = _run_on_other_images(second, noise, code)
-    # Those that it has in training mode now are its own: it made them when it ran first.
-    provenance.drop_parameters(again.in_training.values())
+    # Those that it has in training mode only now are its own: it made them when it ran first.
+    had = switch.in_training
+    provenance.drop_parameters(p for name, p in again.in_training.items() if name not in had)
     made = {name: p for name, p in made.items() if again.in_training.get(name) is not p}
     registered = dict(list_parameters(net))
-    anew = [*made.values(), *(registered[name] for name in made if name in registered)]
+    replaced = switch.find_replaced(made, provenance.read)
+    anew = {p: replaced.get(name) for name, p in made.items()}
+    anew |= {registered[name]: replaced.get(name) for name in made if name in registered}
     modules |= {path: module for path, module in switch.modules if path not in modules}
     rows = list_rows(execution, larger, effects, modules, anew)
     few = _random_images(images, _count_usual_images(shape, execution, larger, rows.ops))
@@ -168,7 +171,7 @@ def _trace(net: nn.Module, shape: Sequence[int]) -> Trace:
             )
         ),
         made=frozenset(made),
-        in_one_mode=switch.list_lasting(made),
+        in_one_mode=switch.list_lasting(made, provenance.read),
     )
 
 
@@ -222,7 +225,7 @@ def _finish(
 ) -> dict[str, torch.Tensor]:
     """Finish a provenance, and return the parameters that its net has made for the run."""
     made = switch.find_made(provenance.net)
-    provenance.drop_parameters(switch.in_training.values())
+    provenance.drop_parameters(switch.find_own(provenance.net, made, provenance.read))
     provenance.finish(output, made.values())
     return made
 

@@ -19,6 +19,9 @@ _CONVOLUTIONS = frozenset(
     f"conv{transposed}{rank}d" for transposed in ("", "_transpose") for rank in (1, 2, 3)
 )
 
+# Those of ``RANDOM`` that draw each number as a tensor says.
+_SAMPLING = frozenset(["bernoulli", "multinomial", "native_dropout", "normal", "poisson"])
+
 
 def operation_name(func: Any) -> str:
     """Return the name of an ``OpOverload``, without namespace, overload and trailing underscore."""
@@ -169,6 +172,27 @@ def written_tensors(func: Any, arguments: dict[str, Any]) -> list[torch.Tensor]:
         if argument.alias_info is not None and argument.alias_info.is_write
     ]
     return list(list_tensors(written))
+
+
+def sampling_tensors(func: Any, arguments: dict[str, Any]) -> list[torch.Tensor]:
+    """Return the tensors whose numbers say how an operation of ``RANDOM`` draws each of its own.
+
+    Such as means and probabilities. Most of these operations read only the shape of a tensor.
+
+    Args:
+        func: The operation, an ``OpOverload``.
+        arguments: By name.
+    """
+    schema = func._schema
+    by_number = isinstance(arguments.get("p"), float) and schema.name == "aten::bernoulli"
+    if operation_name(func) not in _SAMPLING or by_number:
+        return []
+    read = {
+        argument.name: arguments.get(argument.name)
+        for argument in schema.arguments
+        if argument.alias_info is None or not argument.alias_info.is_write
+    }
+    return list(list_tensors(read))
 
 
 def replaced_tensors(func: Any, arguments: dict[str, Any]) -> list[torch.Tensor]:

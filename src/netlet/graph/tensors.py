@@ -74,6 +74,18 @@ def is_same(one: torch.Tensor, other: torch.Tensor) -> bool:
     )
 
 
+def lies_in(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Return whether a tensor has no numbers but those of another, in the same memory."""
+    if not (one.layout is other.layout is torch.strided and one.dtype == other.dtype):
+        return False
+    if not other.is_contiguous() or storage_address(one) is None or not one.numel():
+        return False
+    steps = zip(one.shape, one.stride(), strict=True)
+    first = one.storage_offset() - other.storage_offset()
+    last = first + sum((size - 1) * step for size, step in steps)
+    return storage_address(one) == storage_address(other) and 0 <= first <= last < other.numel()
+
+
 def has_mask(indices: Any) -> bool:
     """Return whether one of some indices selects elements by truth values."""
     return any(index.dtype in (torch.bool, torch.uint8) for index in list_tensors(indices))
