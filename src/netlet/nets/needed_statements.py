@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from netlet.nets.effects import ScriptEffects
-from netlet.nets.known_changes import NEEDS_MODE
+from netlet.nets.known_changes import NEEDS_MODE, UNDONE
 from netlet.nets.random_numbers import RANDOM, list_drawing
 from netlet.nets.script import (
     is_always_kept,
@@ -30,9 +30,10 @@ _Function = ast.FunctionDef | ast.AsyncFunctionDef
 _Definition = _Function | ast.ClassDef
 _Import = ast.Import | ast.ImportFrom
 _Loop = ast.For | ast.AsyncFor | ast.While
-# Functions and methods that read attributes of packages, and those that depend on a net's mode.
+# Functions and methods that read attributes of packages, those that depend on a net's mode, and
+# those whose work others undo.
 _READ = {"parse_args": "argv", "parse_known_args": "argv"}
-_READ |= {"getenv": "environ", "environ": "environ"} | {name: name for name in NEEDS_MODE}
+_READ |= {"getenv": "environ", "environ": "environ"} | {name: name for name in NEEDS_MODE | UNDONE}
 # What may run functions, as ``k[1]`` runs an own ``__getitem__``.
 _Calling = ast.Call | ast.Subscript | ast.Attribute | ast.BinOp | ast.For | ast.With
 
