@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers import write_notebook
 from torch import nn
 
 from netlet.nets import build, find_code, find_net
@@ -149,3 +150,69 @@ def test_what_these_functions_do_elsewhere_is_no_part_of_a_net(
     load(tmp_path, f"{before}{other}{statements}\n")
     assert find_code(f"{tmp_path / 'mine.py'}:net") == code
     assert not Path("RAN").exists()
+
+
+TRAIN = "    open('RAN', 'w')\n    loss.backward()\n"
+LOOP = f"for name, m in net.named_modules():\n    {PRUNE}{TRAIN}"
+TUNE = f"def tune(net):\n    {PRUNE}{TRAIN}tune(net)\n"
+LATE = f"def test(net):\n    net.eval()\n    return open('RAN', 'w')\ngood = test(net)\nif good:\n    {PRUNE}"
+NORM = "utils.weight_norm(net[1])"
+OWN = "class Own(prune.BasePruningMethod):\n    PRUNING_TYPE = 'unstructured'\n"
+REMOVE = 'prune.remove(net[1], "weight")'
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        f'{LOOP}for name, m in net.named_modules():\n    prune.remove(m, "weight")',
+        f'{LOOP}for _, part in net.named_modules():\n    prune.remove(part, "weight")',
+        f"{LOOP}def finish(m):\n    prune.remove(m[1], 'weight')\nfinish(net)",
+        f"{TUNE}{REMOVE}",
+        f"{TUNE}remove(module=net[1], name='weight')",
+        f"{LATE}{REMOVE}",
+        f"{OWN}for _ in range(2):\n    Own.apply(net[1], 'weight')\n{TRAIN}{REMOVE}",
+        f"for _ in range(2):\n    {NORM}\n{TRAIN}utils.remove_weight_norm(net[1])",
+        f"for _ in range(2):\n    parametrizations.orthogonal(net[1])\n{TRAIN}"
+        "parametrize.remove_parametrizations(net[1], 'weight')",
+    ],
+)
+def test_what_a_training_has_put_into_a_net_is_not_removed_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statements: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert describe(load(tmp_path, statements)) == describe(run(""))
+    assert not Path("RAN").exists()
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        f"{PRUNE}{LOOP}{REMOVE}",
+        "class Part(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        "        self.f = utils.weight_norm(nn.Linear(4, 4))\nnet = nn.Sequential(Part())\n"
+        f"for _ in range(2):\n    {NORM}\n{TRAIN}utils.remove_weight_norm(net[0].f)",
+        "from own_nets import net\nutils.remove_weight_norm(net[1])",
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_what_was_put_into_a_net_before_its_training_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statements: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own_nets.py").write_text(f"{HEAD}{NORM}\n")
+    assert (
+        not {"1.weight_mask", "1.weight_g", "0.f.weight_g"}
+        & load(tmp_path, statements).state_dict().keys()
+    )
+    assert not Path("RAN").exists()
+
+
+def test_an_earlier_definition_is_not_kept_for_what_is_removed_from_it(tmp_path: Path) -> None:
+    text = "net = nn.Sequential(nn.Flatten(), nn.Linear(8, 6))"
+    cells = [HEAD, text, f"{PRUNE}{REMOVE}"]
+    code = find_code(f"{write_notebook(tmp_path / 'a.ipynb', *cells)}:net")
+    again = write_notebook(tmp_path / "b.ipynb", *cells, f"open('{tmp_path}/RAN', 'w')", *cells[1:])
+    again_code = find_code(f"{again}:net[3]")
+    assert code
+    assert again_code
+    assert again_code.digest == code.digest

@@ -263,3 +263,38 @@ def test_the_statements_of_a_large_file_are_selected_once(tmp_path: Path) -> Non
     loops = "".join(f"for WIDTH in (4, 5):\n    print(f{i}(WIDTH))\n" for i in range(300))
     text = f"def f0(x):\n    return x\n{chain}{loops}WIDTH = 10\n{NET}"
     assert load(tmp_path, text) == 10
+
+
+@pytest.mark.parametrize(
+    ("training", "change"),
+    [
+        ("for m in (1, 2):\n    {}", "for m in net:\n    m.bias = None\n"),
+        (
+            "for _, m in [(1, 2)]:\n    {}",
+            "for m in [net]:\n    for _, m in m.named_children():\n        m.bias = None\n",
+        ),
+        (
+            "with open('log.txt', 'w') as f:\n    {}",
+            "with open('mine.py') as f:\n    net.text = f.read()\n    net[0].bias = None\n",
+        ),
+    ],
+)
+def test_a_training_with_the_variables_of_a_later_loop_is_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, training: str, change: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    training = training.format("open('TRAINED', 'w')\n    loss.backward()\n")
+    text = f"from torch import nn\nnet = nn.Sequential(nn.Linear(784, 8))\n{training}{change}"
+    (tmp_path / "mine.py").write_text(text)
+    net = build(find_net(f"{tmp_path / 'mine.py'}:net").builder, 0)
+    assert list(net.state_dict()) == ["0.weight"]
+    assert not Path("TRAINED").exists()
+
+
+def test_a_loop_may_read_its_variable_as_it_was_before(tmp_path: Path) -> None:
+    assert load(tmp_path, f"W = [3, 10]\nfor W in W:\n    WIDTH = W\n{NET}") == 10
+    loop = "for W in (4, 5):\n    sizes.append(lambda: W)\n"
+    assert load(tmp_path, f"sizes = []\n{loop}W = 9\nWIDTH = sizes[0]()\n{NET}") == 9
+    assert load(tmp_path, f"W = 6\nfor W in ():\n    pass\nWIDTH = W\n{NET}") == 6
+    loop = "for W in ():\n    sizes.append(1)\nelse:\n    sizes.append(W)\n"
+    assert load(tmp_path, f"sizes, W = [], 7\n{loop}WIDTH = sizes[0]\n{NET}") == 7

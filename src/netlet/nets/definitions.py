@@ -227,12 +227,13 @@ def _select(
     end = _end_of_use(source.body, name, start, following)
     before = list(source.body[:end])
     others = {id(source.body[i]) for i in own if i != start}
-    changed = ScriptEffects(source.body[:start]).changed  # earlier definitions
+    effects = ScriptEffects(source.body[:start])  # on earlier definitions
+    noted = [{of for of, _ in one} for one in effects.noted]
     read = set[str]().union(*map(names_used, before))
     others |= {
         id(node)
-        for node, names in zip(before, changed, strict=False)
-        if name in names and getattr(node, "name", "") not in read
+        for node, *names in zip(before, effects.changed, noted, strict=False)
+        if any(name in some for some in names) and getattr(node, "name", "") not in read
     }
     kept = [statement for statement in before if id(statement) not in others]
     selected = _with_later_names(source, name, kept, end)

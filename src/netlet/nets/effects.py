@@ -15,7 +15,7 @@ from typing import TypeGuard
 
 from netlet.nets.aliases import Aliases, find_aliases, find_place, find_roots
 from netlet.nets.ipython_syntax import sets_environment
-from netlet.nets.known_changes import NEEDS_MODE, KnownChanges, read_net_of_mode
+from netlet.nets.known_changes import NEEDS_MODE, UNDONE, KnownChanges, read_net_of_mode
 from netlet.nets.patched_classes import list_patched
 from netlet.nets.random_numbers import DRAW, RANDOM, SEED, list_generators, list_imported
 from netlet.nets.script import (
@@ -84,8 +84,8 @@ class ScriptEffects:
     Attributes:
         changed: For each statement the names whose objects it may change.
         noted: For each statement names with the attributes and keys that matter only to who reads
-            these: settings of packages, the mode of a net, and what is known of the data or after
-            the training.
+            these: settings of packages, the mode of a net, what is known of the data or after the
+            training, and what undoes something, which may be part of a training.
         registered: For each definition what its decorators or ``__init_subclass__`` change, such
             as a dict of all nets, which matters only to who reads that.
 
@@ -99,7 +99,7 @@ class ScriptEffects:
         functions = self._functions.list_all()
         self._imported = list_imported(body)
         self._modules = list_imported(n for n in body if isinstance(n, ast.Import)).keys()
-        self._known = KnownChanges(self._imported, self._functions.classes.values())
+        self._known = KnownChanges(self._imported, self._functions.classes.values(), body)
         self._generators = list_generators(body)
         self._training = TrainingCode(self._functions, statements)
         self._effects = {one: _Effects() for one in functions}
@@ -200,7 +200,7 @@ class ScriptEffects:
         if trains or (calls and self._training.uses_work(node)):  # notes a result in a setting
             changed = {one for one in changed if one[0] not in self._imported}
         known = {one for one in changed if one[1]}
-        noted = {one for one in changed if self._has_settings(one[0])}
+        noted = {one for one in changed if one[1] in UNDONE or self._has_settings(one[0])}
         if self._follows_training(node, {name for name, _ in changed}):
             return set(), known
         if self._training.uses_data(node):
@@ -277,7 +277,9 @@ class ScriptEffects:
             found.add(("os", "environ"))
         listed = self._known.list_changed(call, is_of_package=of_module)
         for one in listed if name != _SETS_WEIGHTS or not is_inside else ():
-            found |= self._change(one, aliases) | self._change(ast.Starred(one), aliases)
+            places = self._change(one, aliases) | self._change(ast.Starred(one), aliases)
+            undone = self._known.list_undone(call)
+            found |= {(root, by) for root, _ in places for by in undone} if undone else places
         for function, given in self._functions.list_meant(call, aliases):
             effects = self._effects[function]
             if not self._training.works(function):

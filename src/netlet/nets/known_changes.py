@@ -35,6 +35,20 @@ _OF_TORCH = {
 }
 _CHANGE_SECOND = {"vector_to_parameters", "transfer_parametrizations_and_params"}
 _PARAMETERS = {name: parameter for parameter, names in _OF_TORCH.items() for name in names}
+_PRUNERS = {"BasePruningMethod", "PruningContainer", "Identity", "CustomFromMask"}
+_PRUNERS |= {"RandomUnstructured", "L1Unstructured", "RandomStructured", "LnStructured"}
+# What functions of PyTorch undo. They fail where it has not been done. Without names that most nets
+# use otherwise: nn.Identity, and identity = x.
+_PRUNING = {"l1_unstructured", "ln_structured", "random_structured", "random_unstructured"}
+_PRUNING |= {"custom_from_mask", "global_unstructured", *_PRUNERS} - {"Identity"}
+_PARAMETRIZING = {"register_parametrization", "orthogonal", "spectral_norm", "weight_norm"}
+_UNDONE = {
+    "remove": _PRUNING,
+    "remove_spectral_norm": {"spectral_norm"},
+    "remove_weight_norm": {"weight_norm"},
+    "remove_parametrizations": {*_PARAMETRIZING, "transfer_parametrizations_and_params"},
+}
+UNDONE = set[str]().union(*_UNDONE.values())
 # Names that others use, too: these count only if they are imported from PyTorch.
 _COMMON = {"identity", "remove", "orthogonal"}
 # At which place functions of PyTorch take "inplace", and what they change then.
@@ -42,8 +56,6 @@ _IN_PLACE = {"fuse_modules": 2, "fuse_modules_qat": 2, "prepare": 1, "prepare_qa
 # What needs a net in evaluation mode or in training mode: it fails otherwise.
 NEEDS_MODE = {"fuse_modules", "fuse_modules_qat", "prepare_qat", "fuse_conv_bn_eval"}
 NEEDS_MODE |= {"fuse_linear_bn_eval", "optimize_for_inference"}
-_PRUNERS = {"BasePruningMethod", "PruningContainer", "Identity", "CustomFromMask"}
-_PRUNERS |= {"RandomUnstructured", "L1Unstructured", "RandomStructured", "LnStructured"}
 
 
 class KnownChanges:
@@ -52,10 +64,18 @@ class KnownChanges:
     Args:
         imported: The names that the script imports, with their packages.
         classes: The classes of the script.
+        statements: All its statements.
     """
 
-    def __init__(self, imported: Mapping[str, str], classes: Iterable[ast.ClassDef]) -> None:
+    def __init__(
+        self,
+        imported: Mapping[str, str],
+        classes: Iterable[ast.ClassDef],
+        statements: Iterable[ast.stmt],
+    ) -> None:
         self._imported = imported
+        nodes = (one for statement in statements for one in ast.walk(statement))
+        self._named = {last_name(n) for n in nodes if isinstance(n, ast.Name | ast.Attribute)}
         own = (one for one in classes if any(last_name(base) in _PRUNERS for base in one.bases))
         self._pruners = {one.name for one in own}
 
@@ -83,6 +103,14 @@ class KnownChanges:
         if name in _CHANGE_FIRST or (is_of_package and (in_place or _is_in_place(call))):
             return call.args[:1] or _pick(call, 0, "model")
         return []
+
+    def list_undone(self, call: ast.Call) -> set[str]:
+        """Return the functions and classes of PyTorch whose work a call undoes.
+
+        They are empty if the script names none of them: then the net comes with what is undone.
+        """
+        undone = _UNDONE.get(last_name(call.func), set())
+        return undone if undone & self._named else set()
 
     def _is_imported(self, function: ast.expr) -> bool:
         return self._imported.get(find_root(function)) == "torch"

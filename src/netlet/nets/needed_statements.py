@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from netlet.nets.effects import ScriptEffects
-from netlet.nets.known_changes import NEEDS_MODE
+from netlet.nets.known_changes import NEEDS_MODE, UNDONE
 from netlet.nets.random_numbers import RANDOM, list_drawing
 from netlet.nets.script import (
     is_always_kept,
@@ -30,9 +30,10 @@ _Function = ast.FunctionDef | ast.AsyncFunctionDef
 _Definition = _Function | ast.ClassDef
 _Import = ast.Import | ast.ImportFrom
 _Loop = ast.For | ast.AsyncFor | ast.While
-# Functions and methods that read attributes of packages, and those that depend on a net's mode.
+# Functions and methods that read attributes of packages, those that depend on a net's mode, and
+# those whose work others undo.
 _READ = {"parse_args": "argv", "parse_known_args": "argv"}
-_READ |= {"getenv": "environ", "environ": "environ"} | {name: name for name in NEEDS_MODE}
+_READ |= {"getenv": "environ", "environ": "environ"} | {name: name for name in NEEDS_MODE | UNDONE}
 # What may run functions, as ``k[1]`` runs an own ``__getitem__``.
 _Calling = ast.Call | ast.Subscript | ast.Attribute | ast.BinOp | ast.For | ast.With
 
@@ -98,11 +99,11 @@ def _read_statements(tree: ast.Module) -> _Statements:
         effects=ScriptEffects(body),
         drawing=list_drawing(body),
         binds=[set(names_bound(statement)) for statement in body],
-        uses=[names_used(statement) for statement in body],
+        uses=[_names_read(statement) for statement in body],
         sets=[_names_set(statement) for statement in body],
         augmented=[_names_augmented(statement) for statement in body],
         later=[names_used_later(statement) for statement in body],
-        at_once=[names_used_at_once(statement) for statement in body],
+        at_once=[names_used_at_once(n) & _names_read(n) for n in body],
     )
 
 
@@ -217,6 +218,23 @@ def _names_set(node: ast.stmt) -> set[str]:
     elif isinstance(node, ast.AnnAssign) and node.value is not None:
         targets = [node.target]
     return {name for one in targets for name in names_bound(one)} - names_used_at_once(node)
+
+
+def _names_read(node: ast.stmt) -> set[str]:
+    """Return the names that a statement reads as others have bound them, now or later.
+
+    These are not the variables of a loop, or what ``with`` binds, in the block below it.
+    """
+    if not isinstance(node, ast.For | ast.AsyncFor | ast.With | ast.AsyncWith):
+        return names_used(node)
+    inside = set[str]().union(*map(_names_read, node.body))
+    header = copy.copy(node)
+    header.body = []
+    if isinstance(header, ast.With | ast.AsyncWith):
+        bound = {name for one in header.items for name in names_bound(one)}
+    else:
+        bound = set(names_bound(header.target))
+    return (inside - bound) | names_used(header) | names_used_later(node)
 
 
 def _names_used_inside(node: ast.stmt) -> set[str]:
