@@ -101,12 +101,6 @@ def test_a_net_has_the_mode_that_a_function_needs(tmp_path: Path, change: str) -
     assert describe(load(tmp_path, change)) == describe(run(change))
 
 
-def test_a_vector_becomes_the_weights_of_a_net(tmp_path: Path) -> None:
-    change = "v = utils.parameters_to_vector(net.parameters())\n"
-    net = load(tmp_path, f"{change}utils.vector_to_parameters(v * 0, net.parameters())\n")
-    assert not any(value.any() for value in net.parameters())
-
-
 @pytest.mark.parametrize(
     "change",
     [
@@ -135,8 +129,7 @@ def test_the_values_of_a_state_dict_are_the_weights_of_a_net(tmp_path: Path, cha
         "flat = net[1].weight.detach().flatten()\nflat[:] = open('RAN', 'w') or 0",
         "net.eval()\nnet.train()",
         "identity(net)\nprepare(net)\northogonal(net)",
-        "def set_to(v, net):\n    utils.vector_to_parameters(v, net.parameters())\n"
-        "set_to(open('RAN', 'w'), net)",
+        "for t in range(3):\n    utils.vector_to_parameters(open('RAN', 'w'), net.parameters())",
     ],
 )
 def test_what_these_functions_do_elsewhere_is_no_part_of_a_net(

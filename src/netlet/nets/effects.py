@@ -37,7 +37,6 @@ _Loop = ast.For | ast.AsyncFor | ast.While
 _Change = tuple[str, str]
 # What changes weights only is no part of how a net is made, unless the script does it itself.
 _OF_WEIGHTS = {"apply", "load_state_dict"}
-_SETS_WEIGHTS = "vector_to_parameters"
 _OTHER_PRECISIONS = {"float64", "double", "float16", "half", "bfloat16"}
 # Packages with settings, such as torch.backends.cudnn.benchmark, that most nets do not read.
 _WITH_SETTINGS = {"wandb", "mlflow", "comet_ml", "neptune", "clearml"}
@@ -276,7 +275,7 @@ class ScriptEffects:
         if sets_environment(call):
             found.add(("os", "environ"))
         listed = self._known.list_changed(call, is_of_package=of_module)
-        for one in listed if name != _SETS_WEIGHTS or not is_inside else ():
+        for one in listed:
             places = self._change(one, aliases) | self._change(ast.Starred(one), aliases)
             undone = self._known.list_undone(call)
             found |= {(root, by) for root, _ in places for by in undone} if undone else places

@@ -4,6 +4,7 @@ Their code is not read, so they are listed. Of PyTorch, these are all that chang
 tensors and are part of ``torch.nn.utils`` and of its modules ``prune``, ``parametrize`` and
 ``parametrizations``, of ``torch.ao.quantization`` or of ``torch.nn``. Functions with
 ``inplace=True`` and those of a module whose names end with an underscore need no entry.
+``vector_to_parameters`` has none: scripts call it to evaluate a trained net at other weights.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ _OF_TORCH = {
         *("enable_observer", "disable_observer", "enable_fake_quant", "disable_fake_quant"),
         "load_observer_state_dict",
     },
-    "parameters": {"global_unstructured", "vector_to_parameters"},
+    "parameters": {"global_unstructured"},
     "to_module": {"transfer_parametrizations_and_params"},
 }
-_CHANGE_SECOND = {"vector_to_parameters", "transfer_parametrizations_and_params"}
+_CHANGE_SECOND = {"transfer_parametrizations_and_params"}
 _PARAMETERS = {name: parameter for parameter, names in _OF_TORCH.items() for name in names}
 _PRUNERS = {"BasePruningMethod", "PruningContainer", "Identity", "CustomFromMask"}
 _PRUNERS |= {"RandomUnstructured", "L1Unstructured", "RandomStructured", "LnStructured"}
