@@ -150,6 +150,12 @@ def test_tokens_of_patches_have_no_jump() -> None:
     assert [(row.k, row.j_in, row.r_out) for row in rows] == [((4, 4), None, (4, 4))]
 
 
+def _gated_by_row_and_column(x: torch.Tensor) -> torch.Tensor:
+    means = torch.cat([x.mean(3, keepdim=True), x.mean(2, keepdim=True).transpose(2, 3)], 2)
+    rows, columns = means.sigmoid().split(x.shape[2:], 2)
+    return x * rows * columns.transpose(2, 3)
+
+
 @pytest.mark.parametrize(
     "norm",
     [
@@ -163,6 +169,7 @@ def test_tokens_of_patches_have_no_jump() -> None:
         nn.Sequential(nn.InstanceNorm2d(8), Apply(lambda x: torch.cat([x, x.relu()], 1))),
         nn.Sequential(nn.GroupNorm(2, 8), Apply(_shuffled), nn.ChannelShuffle(2)),
         nn.Sequential(nn.GroupNorm(2, 8), Apply(lambda x: x.flip(2))),
+        nn.Sequential(nn.GroupNorm(2, 8), Apply(_gated_by_row_and_column)),
     ],
 )
 def test_jumps_go_on_after_a_norm_over_the_map(norm: nn.Module) -> None:
