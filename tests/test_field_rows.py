@@ -232,6 +232,34 @@ JOINED: list[tuple[Callable[..., torch.Tensor], tuple[int, int] | None]] = [
     (lambda a, b, b2, c: torch.cat([b.flatten(2), c.flatten(2)], 2).transpose(1, 2), (1, 1)),
 ]
 
+# Parts of one map, which has 14x14 positions.
+JOINED += [
+    (lambda a, b, b2, c: torch.cat([_flat(part) for part in b.chunk(2, 2)], 1), (14, 14)),
+    (lambda a, b, b2, c: torch.cat([_flat(part.relu()) for part in b.split(5, 3)], 1), (14, 14)),
+    (lambda a, b, b2, c: torch.cat([_flat(b[:, :, ::2]), _flat(b[:, :, 1::2])], 1), (14, 14)),
+    (lambda a, b, b2, c: torch.cat([_flat(b[:, :, i]) for i in range(14)], 1), (14, 14)),
+    (lambda a, b, b2, c: torch.cat([_flat(b[:, i]) for i in range(4)], 1), (14, 14)),
+    (lambda a, b, b2, c: torch.cat([_flat(b), _flat(b[:, :, 3:-3, 3:-3])], 1), (14, 14)),
+    (lambda a, b, b2, c: torch.cat([_flat(b), _flat(b[:, 0])], 1), (14, 14)),
+    (
+        lambda a, b, b2, c: torch.cat([b[:, :, i, j] for i in (0, -1) for j in (0, -1)], 1),
+        (2, 2),
+    ),
+    (
+        lambda a, b, b2, c: torch.cat([_flat(F.max_pool2d(part, 2)) for part in a.chunk(2, 2)], 1),
+        (14, 14),
+    ),
+    (lambda a, b, b2, c: torch.cat([_average(part) for part in b.chunk(7, 2)], 1), (7, 1)),
+    (lambda a, b, b2, c: torch.cat([_flat(b.mean(3)), _flat(b.amax(3))], 1), (14, 1)),
+    (
+        lambda a, b, b2, c: torch.cat(
+            [_flat(b.flatten(2).transpose(1, 2) @ torch.ones(4, n)) for n in (2, 3)], 1
+        ),
+        (14, 14),
+    ),
+    (lambda a, b, b2, c: torch.cat([_flat(part) for part in b.chunk(2, 1)], 1), (14, 14)),
+]
+
 
 @pytest.mark.parametrize(("join", "size"), JOINED)
 def test_a_dense_layer_over_joined_features_covers_maps_of_one_size(
