@@ -100,12 +100,60 @@ def test_views_that_split_and_merge_axes_keep_the_grid(
     assert found[-1].j_in in ((8, 8), (4, 4))
 
 
+def _mixed_in_grids(x: torch.Tensor) -> torch.Tensor:
+    n, c, h, w = x.shape
+    tokens = x.view(n, c, 2, h // 2, 2, w // 2).permute(0, 3, 5, 2, 4, 1).reshape(-1, 4, c)
+    tokens = F.scaled_dot_product_attention(tokens, tokens, tokens)
+    tokens = tokens.view(n, h // 2, w // 2, 2, 2, c)
+    return tokens.permute(0, 5, 3, 1, 4, 2).reshape(n, c, h, w)
+
+
+def _mixed_by_place_in_windows(x: torch.Tensor) -> torch.Tensor:
+    n, c, h, w = x.shape
+    tokens = x.reshape(n * c * h // 2, 2, w // 2, 2).transpose(1, 2).reshape(n, c, h * w // 4, 4)
+    tokens = tokens.transpose(1, 3).reshape(n * 4, h * w // 4, c)
+    tokens = F.scaled_dot_product_attention(tokens, tokens, tokens)
+    tokens = tokens.view(n, 4, h * w // 4, c).transpose(1, 3)
+    return tokens.reshape(n * c * h // 2, w // 2, 2, 2).transpose(1, 2).reshape(n, c, h, w)
+
+
+@pytest.mark.parametrize("mix", [_mixed_in_grids, _mixed_by_place_in_windows])
+def test_attention_at_a_distance_keeps_the_grid_of_the_map_that_it_is_added_to(
+    mix: Function,
+) -> None:
+    stem = nn.Conv2d(1, 8, 3, 2, 1)
+    rows, without = _rows_after(stem, Apply(lambda x: x + mix(x))), _rows_after(stem)
+    assert [(row.j_in, row.j_out) for row in rows] == [(row.j_in, row.j_out) for row in without]
+    assert rows[-1].r_out == without[-1].r_out == (39, 39)
+
+
+@pytest.mark.parametrize("mix", [_mixed_in_grids, _mixed_by_place_in_windows])
+def test_attention_at_a_distance_adds_nothing_beyond_its_map(mix: Function) -> None:
+    rows = _rows_after(nn.Conv2d(1, 8, 2, 2), Apply(mix))
+    assert max(max(row.r_out) for row in rows) <= 28
+
+
+def test_columns_in_channels_keep_the_jump_of_rows() -> None:
+    def halve(x: torch.Tensor) -> torch.Tensor:
+        n, c, h, w = x.shape
+        return x.view(n, c, h, w // 2, 2).permute(0, 1, 4, 2, 3).reshape(n, 2 * c, h, w // 2)
+
+    rows = _rows_after(nn.Conv2d(1, 4, 3, padding=1), Apply(halve))
+    assert [row.j_out and row.j_out[0] for row in rows] == [1, 2, 4]
+
+
 def test_tokens_of_patches_have_no_jump() -> None:
     def patches(x: torch.Tensor) -> torch.Tensor:
         return x.view(-1, 7, 4, 7, 4).transpose(2, 3).reshape(-1, 49, 16)
 
     rows = receptive_field(nn.Sequential(Apply(patches), nn.Linear(16, 4))).rows
     assert [(row.k, row.j_in, row.r_out) for row in rows] == [((4, 4), None, (4, 4))]
+
+
+def _gated_by_row_and_column(x: torch.Tensor) -> torch.Tensor:
+    means = torch.cat([x.mean(3, keepdim=True), x.mean(2, keepdim=True).transpose(2, 3)], 2)
+    rows, columns = means.sigmoid().split(x.shape[2:], 2)
+    return x * rows * columns.transpose(2, 3)
 
 
 @pytest.mark.parametrize(
@@ -121,6 +169,7 @@ def test_tokens_of_patches_have_no_jump() -> None:
         nn.Sequential(nn.InstanceNorm2d(8), Apply(lambda x: torch.cat([x, x.relu()], 1))),
         nn.Sequential(nn.GroupNorm(2, 8), Apply(_shuffled), nn.ChannelShuffle(2)),
         nn.Sequential(nn.GroupNorm(2, 8), Apply(lambda x: x.flip(2))),
+        nn.Sequential(nn.GroupNorm(2, 8), Apply(_gated_by_row_and_column)),
     ],
 )
 def test_jumps_go_on_after_a_norm_over_the_map(norm: nn.Module) -> None:
@@ -181,6 +230,34 @@ JOINED: list[tuple[Callable[..., torch.Tensor], tuple[int, int] | None]] = [
         None,
     ),
     (lambda a, b, b2, c: torch.cat([b.flatten(2), c.flatten(2)], 2).transpose(1, 2), (1, 1)),
+]
+
+# Parts of one map, which has 14x14 positions.
+JOINED += [
+    (lambda a, b, b2, c: torch.cat([_flat(part) for part in b.chunk(2, 2)], 1), (14, 14)),
+    (lambda a, b, b2, c: torch.cat([_flat(part.relu()) for part in b.split(5, 3)], 1), (14, 14)),
+    (lambda a, b, b2, c: torch.cat([_flat(b[:, :, ::2]), _flat(b[:, :, 1::2])], 1), (14, 14)),
+    (lambda a, b, b2, c: torch.cat([_flat(b[:, :, i]) for i in range(14)], 1), (14, 14)),
+    (lambda a, b, b2, c: torch.cat([_flat(b[:, i]) for i in range(4)], 1), (14, 14)),
+    (lambda a, b, b2, c: torch.cat([_flat(b), _flat(b[:, :, 3:-3, 3:-3])], 1), (14, 14)),
+    (lambda a, b, b2, c: torch.cat([_flat(b), _flat(b[:, 0])], 1), (14, 14)),
+    (
+        lambda a, b, b2, c: torch.cat([b[:, :, i, j] for i in (0, -1) for j in (0, -1)], 1),
+        (2, 2),
+    ),
+    (
+        lambda a, b, b2, c: torch.cat([_flat(F.max_pool2d(part, 2)) for part in a.chunk(2, 2)], 1),
+        (14, 14),
+    ),
+    (lambda a, b, b2, c: torch.cat([_average(part) for part in b.chunk(7, 2)], 1), (7, 1)),
+    (lambda a, b, b2, c: torch.cat([_flat(b.mean(3)), _flat(b.amax(3))], 1), (14, 1)),
+    (
+        lambda a, b, b2, c: torch.cat(
+            [_flat(b.flatten(2).transpose(1, 2) @ torch.ones(4, n)) for n in (2, 3)], 1
+        ),
+        (14, 14),
+    ),
+    (lambda a, b, b2, c: torch.cat([_flat(part) for part in b.chunk(2, 1)], 1), (14, 14)),
 ]
 
 

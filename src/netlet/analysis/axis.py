@@ -200,6 +200,16 @@ class Axis:
             return replace(self, dim=None)
         return replace(self, dim=varying[0], level=False).measure_jump()
 
+    def repeats(self) -> bool:
+        """Return whether the same intervals come again and again along ``dim``."""
+        if self.dim is None:
+            return False
+        tables = [np.moveaxis(table, self.dim, 0) for table in (self.first, self.last)]
+        return any(
+            all((table[period:] == table[:-period]).all() for table in tables)
+            for period in range(1, self.length // 2 + 1)
+        )
+
     def measure_jump(self) -> Axis:
         """Return the axis with the jump that its tables have along its dimension."""
         if self.dim is None or self.length == 1 or self.level:

@@ -164,6 +164,8 @@ def _combine(axes: Sequence[Axis], first: Table, last: Table, along: int | None 
     dims = {axis.dim for axis in placed}
     if len(dims) > 1:
         return Axis(first, last, None, None).narrow().find_dim()
+    if not sliding and along in dims and len(placed) < len(axes):
+        return Axis(first, last, None, jump)  # the elements of the other tensors have no places
     joined = Axis(first, last, dims.pop(), jump, level=not sliding)
     return joined.measure_jump() if jump is None or joined.dim == along else joined
 

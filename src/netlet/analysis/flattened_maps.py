@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from netlet.analysis import fields
 from netlet.analysis.axis import Axis
@@ -33,6 +35,7 @@ from netlet.graph.operations import (
     Pooling,
     Reduction,
     Reshape,
+    Slice,
     Softmax,
     TensorClamp,
 )
@@ -112,10 +115,7 @@ def _positions(graph: Graph, value: int, effects: Sequence[Effect]) -> Field:
     if isinstance(operation, Reduction) and effects[value].window:  # a pooling over the whole map
         return _in_maps((1,) * len(shape), [0] * (len(graph.shape) - 1))
     if isinstance(operation, _JOIN):
-        values = graph.nodes[value - 1].inputs
-        parts = tuple(_positions_of_part(graph, part, effects) for part in values)
-        shapes = tuple(full_shape(graph, part) for part in values)
-        return apply_rule(operation, Reach(parts, shapes, shape)).field
+        return _positions_of_joined(graph, value, effects)
     return None
 
 
@@ -124,21 +124,125 @@ def _in_maps(shape: Sequence[int], dims: Iterable[int]) -> Field:
     return tuple(replace(axis, last=np.full_like(axis.last, size)) for axis, size in axes)
 
 
-def _positions_of_part(graph: Graph, value: int, effects: Sequence[Effect]) -> Field:
-    """Return the positions of a value that is joined with others.
+def _positions_of_joined(graph: Graph, value: int, effects: Sequence[Effect]) -> Field:
+    """Return the positions of the elements of several joined values.
+
+    Parts of one map that are joined again are that map. Others are followed each to its own map,
+    and different maps of one size have the same positions. None if intervals tell the positions
+    better: if these maps are made of different parts of one, or if parts that are not followed to
+    a map have no other intervals than the rest.
+    """
+    if (one_map := _trace_to_one_map(graph, value, effects)) is not None:
+        return one_map[0]
+    parts = graph.nodes[value - 1].inputs
+    if _are_of_parts_of_one(graph, parts, effects):
+        return None
+    followed = [follow_in_map(graph, part, effects) for part in parts]
+    unknown = any(field is None for field in followed)
+    if unknown and _have_intervals_of_one(value, parts, effects):
+        return None
+    known = [
+        _number_part(part, effects[part].field) if field is None else field
+        for part, field in zip(parts, followed, strict=True)
+    ]
+    return _apply(graph, value, known)
+
+
+def _trace_to_one_map(
+    graph: Graph, value: int, effects: Sequence[Effect]
+) -> tuple[Field, int] | None:
+    """Return the positions of elements in a map that they are parts of, and the map's number.
+
+    None if they are not of a known map, or of several.
+    """
+    operation = _understood(graph.nodes[value - 1]) if value else None
+    if isinstance(operation, _JOIN):
+        parts = graph.nodes[value - 1].inputs
+        traced = [_trace_to_one_map(graph, part, effects) for part in parts]
+        known = [one for one in traced if one is not None]
+        if len({number for _, number in known}) == 1 and len(known) == len(parts):
+            return _apply(graph, value, [field for field, _ in known]), known[0][1]
+    positions = None if isinstance(operation, _JOIN) else _positions(graph, value, effects)
+    if positions is not None and not isinstance(operation, (*_KEEP_PLACES, Slice)):
+        return positions, value
+    source = _find_source(graph, value) if value else None
+    if isinstance(operation, Slice):
+        source = operation, graph.nodes[value - 1].inputs[0]
+    before = None if source is None else _trace_to_one_map(graph, source[1], effects)
+    if source is None or before is None:
+        return None if positions is None else (positions, value)
+    if isinstance(operation, (*_MOVE, Slice)):
+        return _apply(graph, value, [before[0]]), before[1]
+    return before
+
+
+def _apply(graph: Graph, value: int, positions: Sequence[Field]) -> Field:
+    """Return the positions after the operation that made a value from others."""
+    node = graph.nodes[value - 1]
+    shapes = tuple(full_shape(graph, one) for one in node.inputs)
+    reach = Reach(tuple(positions), shapes, full_shape(graph, value))
+    return apply_rule(_understood(node), reach).field
+
+
+def _are_of_parts_of_one(graph: Graph, values: Sequence[int], effects: Sequence[Effect]) -> bool:
+    """Return whether values are computed from different places of one value, by slices of it."""
+    sliced: dict[int, list[set[int]]] = {}  # for a value its slices that are read, for each of ours
+    for at, value in enumerate(values):
+        for number in _ancestors(graph, value):
+            node = graph.nodes[number - 1] if number else None
+            if node is None or not isinstance(node.operation, Slice):
+                continue
+            field, dim = effects[node.inputs[0]].field, node.operation.dim
+            if field is not None and any(axis.first.shape[dim] > 1 for axis in field):
+                sliced.setdefault(node.inputs[0], [set() for _ in values])[at].add(number)
+    return any(
+        not fewer <= more
+        for sets in sliced.values()
+        for fewer, more in pairwise(sorted(sets, key=len))
+    )
+
+
+def _ancestors(graph: Graph, value: int) -> set[int]:
+    """Return the numbers of a value and of all values that it is computed from."""
+    found, left = {value}, [value]
+    while left:
+        number = left.pop()
+        new = set(graph.nodes[number - 1].inputs) - found if number else set()
+        found |= new
+        left += new
+    return found
+
+
+def _have_intervals_of_one(value: int, parts: Sequence[int], effects: Sequence[Effect]) -> bool:
+    """Return whether joined values have no more intervals than one of them, along each axis."""
+    joined = effects[value].field
+    each = [effects[part].field for part in parts]
+    known = [field for field in each if field is not None]
+    return joined is not None and all(
+        _count_intervals(axis) == max(_count_intervals(part) for part in of_parts)
+        for axis, *of_parts in zip(joined, *known, strict=True)
+    )
+
+
+def _number_part(value: int, field: Field) -> Field:
+    """Return the positions of a value that is not followed to a map and joined with others.
 
     Elements with one field, as of a global average or a dense layer, are those of a map of one
-    position. Others that are not followed to a map have a size that no map has.
+    position. Others have a size that no map has.
     """
-    followed, field = follow_in_map(graph, value, effects), effects[value].field
-    if followed is not None or field is None:
-        return followed
-    return tuple(_number_intervals(axis, -value) for axis in field)
+    return field and tuple(_number_intervals(axis, -value) for axis in field)
+
+
+def _count_intervals(axis: Axis) -> int:
+    return len(np.unique(_list_intervals(axis), axis=0))
+
+
+def _list_intervals(axis: Axis) -> NDArray[np.int64]:
+    return np.stack([axis.first.ravel(), axis.last.ravel()], axis=1)
 
 
 def _number_intervals(axis: Axis, size: int) -> Axis:
-    pairs = np.stack([axis.first.ravel(), axis.last.ravel()], axis=1)
-    found, numbers = np.unique(pairs, axis=0, return_inverse=True)
+    found, numbers = np.unique(_list_intervals(axis), axis=0, return_inverse=True)
     first = numbers.reshape(axis.first.shape)
     return replace(axis, first=first, last=np.full_like(first, size if len(found) > 1 else 1))
 

@@ -29,7 +29,6 @@ def _reshape_axis(axis: Axis, field: Sequence[Axis], old: Shape, new: Shape) -> 
     full, target = [1] * len(old), [1] * len(new)
     kept: int | None = None
     parts: list[int] = []  # dimensions along one of which it may slide now
-    regular = False  # whether it must do so at a constant distance
     tokens = 0  # dimensions of places along several axes
     cut_anew = False  # whether places along several axes are cut in other places
     for olds, news in _matching_groups(old, new):
@@ -51,7 +50,6 @@ def _reshape_axis(axis: Axis, field: Sequence[Axis], old: Shape, new: Shape) -> 
             tokens += news[0] > 0
         elif (is_map and news[0] > 0) or varying == olds:
             parts += news
-            regular = not is_map
     moved = axis.change(lambda table: np.broadcast_to(table, full).reshape(target))
     if cut_anew:
         return replace(moved, dim=None).narrow().find_dim()
@@ -60,8 +58,10 @@ def _reshape_axis(axis: Axis, field: Sequence[Axis], old: Shape, new: Shape) -> 
     if not parts:
         return unplaced
     found = replace(unplaced, dim=None).slide_along(parts)
-    # Elsewhere than in a map, what has been merged may be channels as well as places.
-    return unplaced if regular and found.jump is None else found
+    # Elsewhere than in a map, what has been merged may be channels as well as places. In a map, it
+    # does not slide if the intervals come again, as after attention within grids.
+    slides = found.jump is not None or (is_map and not found.repeats())
+    return found if slides else unplaced
 
 
 def _has_places(axis: Axis, dims: Sequence[int]) -> bool:
