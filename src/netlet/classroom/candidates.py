@@ -11,12 +11,10 @@ from pathlib import Path
 from netlet.classroom.code_uses import CodeUses
 from netlet.classroom.hidden_nets import list_hidden
 from netlet.classroom.named_net import list_sources
-from netlet.classroom.net_families import Families, is_test, read_families
 from netlet.errors import NetError
 from netlet.nets import complete_address
 from netlet.nets.addresses import find_defining_file
 from netlet.nets.code_imports import UNREADABLE
-from netlet.nets.imported_definitions import list_imported
 from netlet.nets.module_classes import takes_several_inputs
 from netlet.nets.net_names import find_imported_builder, list_nets, list_without_forward
 from netlet.nets.script import list_definitions
@@ -39,7 +37,6 @@ class Candidates:
         broken: Why files are not Python, or define nothing.
         hidden: Why other nets cannot be loaded, by their addresses, or files cannot be read.
         untried: Why other nets are not tried, by their addresses.
-        families: Which of the nets belong together.
     """
 
     addresses: list[str] = field(default_factory=list)
@@ -47,7 +44,6 @@ class Candidates:
     broken: list[str] = field(default_factory=list)
     hidden: dict[str, str] = field(default_factory=dict)
     untried: dict[str, str] = field(default_factory=dict)
-    families: Families = field(default_factory=Families)
 
 
 def list_candidates(folder: Path) -> Candidates:
@@ -56,21 +52,19 @@ def list_candidates(folder: Path) -> Candidates:
     Args:
         folder: The folder of the submission.
     """
-    files = list_sources(folder)
-    found = Candidates(families=read_families(files, folder))
+    found = Candidates()
     imported: list[str] = []  # of functions that may return a net of another file or package
     needing: dict[str, str] = {}  # why nets that need arguments are not tried
     calls: set[str] = set()
-    for file in files:
+    for file in list_sources(folder):
         found.hidden |= list_hidden(file)
-        imported += _add_nets(file, found, is_test=is_test(file, folder))
+        imported += _add_nets(file, found)
         with contextlib.suppress(*UNREADABLE):
             tree = read_source(file).tree
             found.untried |= _list_unreached(file, tree)
             for name, arguments in list_needing_arguments(tree).items():
                 needing[f"{file}:{name}"] = f"it has required arguments: {', '.join(arguments)}"
             calls |= list_calls(tree)
-    found.addresses += found.families.list_hidden(found.addresses)
     addresses = leave_out_copies(found.addresses) or imported
     found.addresses = [one for one in addresses if not _is_given_more(one)] or addresses
     found.untried |= {
@@ -81,19 +75,15 @@ def list_candidates(folder: Path) -> Candidates:
     return found
 
 
-def _add_nets(file: Path, found: Candidates, *, is_test: bool) -> list[str]:
-    """Add what a file defines, and return the address of its function that may return a net.
-
-    What a file of tests builds of classes of other files is left out.
-    """
+def _add_nets(file: Path, found: Candidates) -> list[str]:
+    """Add what a file defines, and return the address of its function that may return a net."""
     try:
         names = [complete_address(str(file)).rpartition(":")[2]]
     except NetError as error:
         names, defined = [], []
         with contextlib.suppress(*UNREADABLE):
-            source = read_source(file)
-            tree = source.tree
-            names, defined = list_nets(tree, list_imported(source)), list_definitions(tree)
+            tree = read_source(file).tree
+            names, defined = list_nets(tree), list_definitions(tree)
             if not names and (builder := find_imported_builder(tree)):
                 return [f"{file}:{builder}"]
         if not names and defined:
@@ -101,10 +91,7 @@ def _add_nets(file: Path, found: Candidates, *, is_test: bool) -> list[str]:
         elif not names:
             found.broken.append(str(error))
     with contextlib.suppress(*UNREADABLE):
-        tree = read_source(file).tree
-        if is_test and names:
-            names = list_nets(tree)
-        names += [one for one in list_without_forward(tree) if one not in names]
+        names += [one for one in list_without_forward(read_source(file).tree) if one not in names]
     found.addresses += [f"{file}:{name}" for name in names]
     return []
 
@@ -126,22 +113,18 @@ def _is_given_more(address: str) -> bool:
     return False
 
 
-def list_parts(addresses: Collection[str], apart: Collection[tuple[str, str]] = ()) -> set[str]:
+def list_parts(addresses: Collection[str]) -> set[str]:
     """Return those of some nets of which another one, in another file, is made.
 
     Args:
         addresses: The addresses of the nets.
-        apart: Pairs of a net and one that is made of it, of which both count.
     """
     uses = {address: CodeUses(address) for address in addresses}
     return {
         address
         for address, own in uses.items()
         for other, one in uses.items()
-        if file_of(other) != file_of(address)
-        and (address, other) not in apart
-        and one.has_part(address)
-        and not own.has_part(other)
+        if file_of(other) != file_of(address) and one.has_part(address) and not own.has_part(other)
     }
 
 

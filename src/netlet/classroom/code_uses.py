@@ -13,6 +13,7 @@ from netlet.nets.definitions import select_net
 from netlet.nets.net_code import list_needed_files
 from netlet.nets.script import drop_unused_imports, names_bound
 from netlet.nets.sources import read_source
+from netlet.nets.training_code import may_train
 
 
 class CodeUses:
@@ -44,6 +45,11 @@ class CodeUses:
         """
         place, _, name = address.rpartition(":")
         return name in self._inside and Path(place).resolve() in self._files
+
+    def trains(self) -> bool:
+        """Return whether building the net may train one or load data, as far as the text shows."""
+        name = self._address.rpartition(":")[2]
+        return may_train([node for body in (self._body, *self._imported) for node in body], name)
 
     @cached_property
     def _body(self) -> Sequence[ast.stmt]:

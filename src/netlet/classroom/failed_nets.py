@@ -16,6 +16,8 @@ _REMEDY = (
     "if it is the net, add a function without arguments that returns it, and name this function "
     "in claim.toml"
 )
+HAS_NAME = "its name is "  # begins why a net is not tried that only has to be named
+_NAME_IT = "if it is the net, name it in claim.toml"
 
 
 def describe_others(
@@ -66,8 +68,11 @@ def describe_others(
         short = why[address].partition("; ")[0].partition(" (input ")[0]
         said.append(f"{shown[address]} does not run ({short})")
     text = _join(said, "nor do {} more")
-    said = [f"{shown[one]} was not tried ({untried[one]})" for one in list_worth_a_note(untried)]
-    return "; ".join(filter(None, [text, _join(said, "nor were {} more"), _REMEDY if said else ""]))
+    worth = list_worth_a_note(untried)
+    said = [f"{shown[one]} was not tried ({untried[one]})" for one in worth]
+    have_names = all(untried[one].startswith(HAS_NAME) for one in worth)
+    remedy = (_NAME_IT if have_names else _REMEDY) if said else ""
+    return "; ".join(filter(None, [text, _join(said, "nor were {} more"), remedy]))
 
 
 def _join(said: Sequence[str], rest: str) -> str:

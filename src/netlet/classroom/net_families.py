@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from netlet.classroom.failed_nets import HAS_NAME
 from netlet.nets.code_imports import UNREADABLE
 from netlet.nets.imported_definitions import Imported, list_imported
-from netlet.nets.module_classes import class_name
+from netlet.nets.module_classes import (
+    class_name,
+    find_method,
+    list_module_classes,
+    list_required,
+    takes_several_inputs,
+)
 from netlet.nets.net_builds import Builds
+from netlet.nets.patched_classes import list_added
+from netlet.nets.script import last_name
 from netlet.nets.sources import read_source
 
 _TESTS = ("test", "tests")
@@ -29,80 +39,43 @@ class Families:
         unnamed: The same for nets that cannot be loaded by a name, with their files and the
             reasons.
         by_default: The classes and functions that are called with no other than the defaults.
+        used: The classes that code outside of classes uses.
         bases: The base classes of classes.
+        derived: The classes that inherit ``forward`` from a class of another file.
     """
 
     named: dict[str, tuple[str, str]] = field(default_factory=dict)
     unnamed: list[tuple[str, str, str, str]] = field(default_factory=list)
     by_default: set[str] = field(default_factory=set)
+    used: set[str] = field(default_factory=set)
     bases: dict[str, set[str]] = field(default_factory=dict)
+    derived: list[str] = field(default_factory=list)
 
-    def list_hidden(self, addresses: Collection[str]) -> list[str]:
-        """Return the classes that are nets, too, since another file builds them by default.
+    def list_derived(self, graded: str) -> list[str]:
+        """Return the classes that inherit ``forward`` from a net of another file."""
+        return [one for one in self.derived if graded in self._list_bases(one)]
 
-        Args:
-            addresses: The nets that are found in each file alone.
+    def find_used(self, graded: str) -> str | None:
+        """Return the only class derived from a net that code uses, if none uses the net itself."""
+        used = [one for one in self.list_derived(graded) if one in self.used]
+        return used[0] if len(used) == 1 and graded not in self.used else None
+
+    def list_variants(self, graded: str) -> dict[str, str]:
+        """Return why nets of the class that is graded are not tried, by what builds them.
+
+        They are built with other arguments than the defaults, or of a derived class.
         """
-        kinds = [self.named[one][0] for one in addresses if one in self.named]
-        return [one for one in dict.fromkeys(kinds) if one in self.by_default - {*addresses}]
-
-    def list_variants(self, addresses: Collection[str]) -> set[tuple[str, str]]:
-        """Return the classes of which some nets are built although they are nets by themselves."""
-        pairs = {(self.named[one][0], one) for one in addresses if one in self.named}
-        return {(kind, one) for kind, one in pairs if kind in self.by_default}
-
-    def list_superseded(self, addresses: Collection[str]) -> set[str]:
-        """Return those of some nets beside which another one of the same class counts.
-
-        They are classes that are only built with other arguments than their defaults. Of a base
-        class and one derived from it, the one that the code builds counts.
-        """
-        kinds = {one: self.named.get(one, (one, ""))[0] for one in addresses}
-        built = {kind for kind, _ in self.named.values()} | self.by_default
-        built |= {kind for _, kind, _, _ in self.unnamed}
-        found = {kind for one, kind in kinds.items() if one != kind} - self.by_default
-        for derived in kinds.values():
-            for base in self._list_bases(derived) & {*kinds.values()}:
-                if (derived in built) != (base in built):
-                    unused = base if derived in built else derived
-                    found |= {one for one, kind in kinds.items() if kind == unused}
-        return found
-
-    def choose(self, addresses: Sequence[str], fitting: Collection[str]) -> list[str]:
-        """Return the nets that count: of a family the one that the weights fit.
-
-        If they fit several, or there are no weights, a class counts more than what is built of it.
-
-        Args:
-            addresses: Nets that differ.
-            fitting: Those that the weights fit.
-        """
-        groups: dict[str, list[str]] = {}
-        for one in addresses:
-            groups.setdefault(self._find_root(one), []).append(one)
-        chosen: list[str] = []
-        for group in groups.values():
-            fits = [one for one in group if one in fitting]
-            if len(fits) == 1:
-                chosen += fits
-                continue
-            first: dict[tuple[str, str], str] = {}
-            for one in group:
-                first.setdefault(self.named.get(one, (one, "")), one)
-            chosen += [
-                one for (kind, arguments), one in first.items() if not (arguments and kind in group)
-            ]
-        return chosen
-
-    def list_unnamed(self, graded: str) -> dict[str, str]:
-        """Return why nets of the class that is graded cannot be tried, by what builds them."""
-        own, given = self.named.get(graded, (graded, ""))
         found = {}
+        for address, (kind, arguments) in self.named.items():
+            if kind == graded:
+                name = address.rpartition(":")[2]
+                found[_describe(address, kind, arguments)] = f"{HAS_NAME}{name}"
         for file, kind, arguments, reason in self.unnamed:
-            if kind == own and arguments not in ("", given):
-                name = kind.rpartition(":")[2]
-                is_short = len(arguments) <= _MOST_SHOWN and ":" not in arguments
-                found[f"{file}:{name}({arguments if is_short else '...'})"] = reason
+            if kind == graded and arguments:
+                found.setdefault(_describe(f"{file}:", kind, arguments), reason)
+        for one in self.list_derived(graded):
+            if one in self.used:
+                found[one] = f"{HAS_NAME}{one.rpartition(':')[2]}"
         return found
 
     def _list_bases(self, address: str) -> set[str]:
@@ -114,10 +87,12 @@ class Families:
             todo |= more
         return found
 
-    def _find_root(self, address: str) -> str:
-        """Return the class from which a net and its class descend."""
-        kind, _ = self.named.get(address, (address, ""))
-        return min([one for one in self._list_bases(kind) if one not in self.bases], default=kind)
+
+def _describe(address: str, kind: str, arguments: str) -> str:
+    """Return ``train.py:Net(width=64)``."""
+    is_short = len(arguments) <= _MOST_SHOWN and ":" not in arguments
+    name = kind.rpartition(":")[2]
+    return f"{address.rpartition(':')[0]}:{name}({arguments if is_short else '...'})"
 
 
 def read_families(files: Iterable[Path], folder: Path) -> Families:
@@ -134,18 +109,19 @@ def read_families(files: Iterable[Path], folder: Path) -> Families:
             with contextlib.suppress(*UNREADABLE):
                 source = read_source(Path(file))
                 imported = list_imported(source)
-                _add(found, file, Builds(source.tree, imported), imported, shown)
+                _add(found, file, source.tree, imported, shown)
     return found
 
 
 def _add(
     found: Families,
     file: str,
-    builds: Builds,
+    tree: ast.Module,
     imported: Mapping[str, Imported],
     shown: Mapping[Path, str],
 ) -> None:
     """Add what a file builds."""
+    builds = Builds(tree, imported)
 
     def locate(name: str) -> str:
         if name in builds.own or name not in imported:
@@ -154,15 +130,39 @@ def _add(
         return f"{shown.get(there.path, there.path)}:{there.name}"
 
     for name, (_, build) in builds.named.items():
-        if build.arguments:
+        if build.arguments and not name.startswith("_"):
             found.named[f"{file}:{name}"] = locate(build.kind), build.arguments
     for build, reason in builds.unnamed:
         found.unnamed.append((file, locate(build.kind), build.arguments, reason))
     found.by_default |= {locate(name) for name in builds.by_default}
+    modules = {*builds.modules}
+    found.used |= {locate(name) for name in _list_read(tree) if name in modules}
+    found.derived += [locate(name) for name in _list_derived(tree, builds)]
     for name in builds.modules:
         bases = {class_name(base) for base in builds.classes[name].bases}
-        if known := {locate(base) for base in bases if base in builds.modules and base != name}:
+        if known := {locate(base) for base in bases if base in modules and base != name}:
             found.bases.setdefault(locate(name), set()).update(known)
+
+
+def _list_derived(tree: ast.Module, builds: Builds) -> Iterator[str]:
+    """Yield the nets of a file that inherit ``forward`` from a class of another one."""
+    classes = {name: node for name, node in builds.classes.items() if name in builds.own}
+    alone = list_module_classes(classes, list_added(tree.body).get("forward", set()))
+    for name in builds.modules:
+        if name in classes and name not in alone and not name.startswith("_"):
+            required = list_required(find_method(name, builds.classes, "__init__"))
+            if not (required or takes_several_inputs(name, builds.classes)):
+                yield name
+
+
+def _list_read(node: ast.AST) -> Iterator[str]:
+    """Yield the names that code outside of classes reads."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.ClassDef):
+            continue
+        if isinstance(child, ast.Name | ast.Attribute):
+            yield last_name(child)
+        yield from _list_read(child)
 
 
 def is_test(file: Path, folder: Path) -> bool:

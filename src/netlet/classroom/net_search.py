@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,18 +15,18 @@ from netlet.classroom.candidates import (
     list_candidates,
     list_parts,
 )
+from netlet.classroom.code_uses import CodeUses
 from netlet.classroom.failed_nets import describe_others
 from netlet.classroom.file_kinds import HAND_IN_CODE, NO_SOURCES
+from netlet.classroom.fitting_nets import FittingNets
 from netlet.classroom.named_net import find_named_net, list_sources
+from netlet.classroom.net_families import Families, read_families
 from netlet.classroom.same_code import leave_out_same
 from netlet.classroom.working_folder import working_folder
 from netlet.errors import NetError
-from netlet.experiments import find_experiment
 from netlet.experiments.sandbox import NetAnalysis, SameProcess
-from netlet.nets import build, load_weights
 from netlet.nets.addresses import ALL_NEED_ARGUMENTS
 from netlet.nets.code_imports import UNREADABLE
-from netlet.nets.imported_definitions import list_imported
 from netlet.nets.net_names import list_inner_nets
 from netlet.nets.sources import read_source
 from netlet.nets.unaffected_nets import drop_remedy
@@ -74,9 +74,11 @@ def find_net(
     """
     search = _Search(folder, shape, classes, weights)
     if not pattern:
-        if not list_sources(folder):
+        files = list_sources(folder)
+        if not files:
             raise NetError(NO_SOURCES + HAND_IN_CODE)
         search.read = list_candidates(folder)
+        search.families = read_families(files, folder)
         return search.run(search.read.addresses)
     address = find_named_net(folder, pattern)
     name = address.rpartition(":")[2]
@@ -95,6 +97,7 @@ class _Search:
         classes: The number of classes.
         weights: The path of the weights in the submission; None if there are none.
         read: What may be the net, and what may not, by the text of the files.
+        families: Which nets are built of which classes, by the text of the files.
         failed: Why nets do not run, by their addresses.
         problems: Of nets with other outputs, by their addresses.
         left_out: The addresses of nets that are not tried, since there are too many.
@@ -105,6 +108,7 @@ class _Search:
     classes: int
     weights: str | None
     read: Candidates = field(default_factory=Candidates)
+    families: Families = field(default_factory=Families)
     failed: dict[str, str] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
@@ -134,23 +138,39 @@ class _Search:
             while not found and (candidates := self._list_parts()):
                 found = self._try(candidates)
             if not found:
+                derived = [one for one in self.families.derived if not CodeUses(one).trains()]
+                found = self._try(self._limit([one for one in derived if one not in wholes]))
+            if not found:
                 raise NetError(reason + _in_brackets(self._say_left_out()))
             file = file_of(next(iter(found)))
-            why = _explain_parts([wholes[one] for one in wholes if file_of(one) == file])
+            if not found.keys() & {*self.families.derived}:
+                why = _explain_parts([wholes[one] for one in wholes if file_of(one) == file])
             failed = {one: failed[one] for one in failed if file_of(one) != file}
-        found = self._leave_out_parts(found)
-        different, fitting, chosen = self._choose(found)
+        parts = list_parts(found)
+        found = {address: found[address] for address in found if address not in parts}
+        different = leave_out_same(found, self.folder, self.shape, self.classes)
+        chosen, variants = "", {}
+        if len(different) == 1:
+            graded = next(iter(different))
+            if meant := self._find_meant(graded):
+                address, analysis, reason = meant
+                found, different = {address: analysis, **found}, {address: []}
+                left_out = os.path.relpath(graded, self.folder)
+                chosen = f"{left_out} is not ({reason}); if it is the net, {_NAME_IT}"
+            else:
+                variants = self._list_variants(graded)
         names = [os.path.relpath(address, self.folder) for address in different]
-        address = next(iter(different))
+        address, *more = found
         others = describe_others(
             {**failed, **self.read.hidden},
-            {**self.read.untried, **self.read.families.list_unnamed(address)},
+            {**self.read.untried, **variants},
             address,
-            [*(one for one in found if one != address), *self.problems],
+            [*more, *self.problems],
             self.folder,
         )
         if len(names) > 1:
             remarks = "".join(map(_in_brackets, (why, others, self._say_left_out())))
+            fitting = [*map(self._show, self._fitting.list_fitting(different))]
             only = f", and {self.weights} fits only {fitting[0]}" if len(fitting) == 1 else ""
             example = fitting[0] if only else names[0]
             raise NetError(
@@ -166,38 +186,45 @@ class _Search:
         if left_out := self._say_left_out():
             notes.append(f"{names[0]} is graded; {left_out}")
         if copies:
-            same = ", ".join(os.path.relpath(copy, self.folder) for copy in copies)
+            same = ", ".join(map(self._show, copies))
             notes.append(f"{names[0]} is graded; {same} has the same code")
         return FoundNet(address, found[address], "; ".join(notes))
 
-    def _leave_out_parts(self, found: Mapping[str, NetAnalysis]) -> dict[str, NetAnalysis]:
-        """Leave out the nets of which others are made."""
-        families = self.read.families
-        parts = list_parts(found, families.list_variants(found)) | families.list_superseded(found)
-        return {address: found[address] for address in found if address not in parts}
+    def _find_meant(self, graded: str) -> tuple[str, NetAnalysis, str] | None:
+        """Return a net that is meant instead of one that was found, with the reason.
 
-    def _choose(
-        self, found: Mapping[str, NetAnalysis]
-    ) -> tuple[dict[str, list[str]], list[str], str]:
-        """Choose among nets of the same class.
-
-        Returns:
-            The nets that differ with their copies, the paths of those that the weights fit, and
-            which nets are left out.
+        It is the only one that the weights fit if they do not fit the other: one that is built with
+        other arguments, or a class derived from one of another file. Without weights, such a class
+        is meant if code uses it alone. None if there is no such net.
         """
-        different = leave_out_same(found, self.folder, self.shape, self.classes)
-        if len(different) < 2:
-            return different, [], ""
-        fitting = self._list_fitting(different)
-        kept = self.read.families.choose([*different], fitting)
-        shown = {address: os.path.relpath(address, self.folder) for address in different}
-        left_out = [shown[one] for one in different if one not in kept]
-        note = ""
-        if left_out:
-            fits = [shown[one] for one in kept if one in fitting]
-            reason = f"{self.weights} fits {', '.join(fits)}" if fits else "of the same class"
-            note = f"{', '.join(left_out)} is not ({reason}); if it is the net, {_NAME_IT}"
-        return {one: different[one] for one in kept}, [shown[one] for one in fitting], note
+        named = (*self.families.named, *self.families.derived)
+        others = [one for one in named if one not in self.read.addresses][:MOST_CANDIDATES]
+        address, reason = None, "the code builds only "
+        if not self.weights:
+            address = self.families.find_used(graded)
+        elif others and not self._fitting.list_fitting([graded]):
+            address, reason = self._fitting.find_only(others), f"{self.weights} fits "
+        if address not in others or CodeUses(address).trains():
+            return None
+        found = self._try([address])
+        return (address, found[address], reason + self._show(address)) if found else None
+
+    def _list_variants(self, graded: str) -> dict[str, str]:
+        """Return why nets of the class that is graded are not tried, by what builds them.
+
+        If the code builds the class with its defaults, too, and the weights fit it, there is no
+        doubt which net is meant.
+        """
+        variants = self.families.list_variants(graded)
+        is_sure = graded in self.families.by_default and variants
+        return {} if is_sure and self._fitting.list_fitting([graded]) else variants
+
+    @property
+    def _fitting(self) -> FittingNets:
+        return FittingNets(self.folder, self.weights, self.shape, self.classes)
+
+    def _show(self, address: str) -> str:
+        return os.path.relpath(address, self.folder)
 
     def _limit(self, candidates: Sequence[str]) -> list[str]:
         """Return those of some nets that are tried, and keep the others as left out."""
@@ -234,16 +261,6 @@ class _Search:
         with working_folder(self.folder, address):
             return SameProcess().analyze(address, self.shape, self.classes)
 
-    def _list_fitting(self, addresses: Iterable[str]) -> list[str]:
-        """Return the nets that the weights fit."""
-        found = []
-        for address in addresses if self.weights else ():
-            with working_folder(self.folder, address), contextlib.suppress(Exception):
-                net = build(find_experiment(address).net.builder, 0, self.shape, self.classes)
-                load_weights(net, self.folder / str(self.weights), convert=True, leave_out=True)
-                found.append(address)
-        return found
-
     def _list_parts(self) -> list[str]:
         """Return the addresses of nets that are not tried yet, for they are parts of others.
 
@@ -253,9 +270,10 @@ class _Search:
         parts: list[str] = []
         for file in dict.fromkeys([*map(file_of, self.failed), *map(str, self.read.unclear)]):
             with contextlib.suppress(*UNREADABLE):
-                source = read_source(Path(file))
-                unusable = [one.rpartition(":")[2] for one in self.failed if file_of(one) == file]
-                names = list_inner_nets(source.tree, unusable, list_imported(source))
+                names = list_inner_nets(
+                    read_source(Path(file)).tree,
+                    [one.rpartition(":")[2] for one in self.failed if file_of(one) == file],
+                )
                 parts += [f"{file}:{name}" for name in names]
         tried |= {*self.left_out}
         return self._limit([one for one in leave_out_copies(parts) if one not in tried])

@@ -21,7 +21,6 @@ from netlet.nets.definitions import (
     note_definitions,
     select_net,
 )
-from netlet.nets.imported_definitions import list_imported
 from netlet.nets.module_classes import find_required_arguments
 from netlet.nets.net_calls import list_returned
 from netlet.nets.net_code import FILES, is_file_address
@@ -189,7 +188,7 @@ def list_addresses(file: str) -> list[str]:
 
 def _list_nets(source: Source) -> list[str]:
     """Return the nets of a file; without any, those that it imports from files its cells write."""
-    found, modules = list_nets(source.tree, list_imported(source)), name_modules(source.written)
+    found, modules = list_nets(source.tree), name_modules(source.written)
     for node in () if found else source.body:
         if isinstance(node, ast.ImportFrom) and not node.level and node.module in modules:
             with contextlib.suppress(*UNREADABLE):

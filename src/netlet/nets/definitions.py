@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from netlet.errors import DefinitionsWarning, NetError, did_you_mean
 from netlet.nets.cells import Cell, Source
 from netlet.nets.effects import ScriptEffects
-from netlet.nets.imported_definitions import list_imported
 from netlet.nets.needed_statements import select_statements
 from netlet.nets.net_names import list_nets
 from netlet.nets.patched_classes import list_patched
@@ -116,7 +115,7 @@ def select_net(source: Source, attribute: str) -> Selection:
 
 
 def _no_such_name(source: Source, name: str) -> NetError:
-    known = [*list_nets(source.tree, list_imported(source)), *list_definitions(source.tree)]
+    known = [*list_nets(source.tree), *list_definitions(source.tree)]
     if name in list_below_main(source.tree):
         return NetError(f"no {name!r} in {source.path}: it {BELOW_MAIN}")
     owner, _, method = name.partition(".")
@@ -135,7 +134,7 @@ def describe_content(source: Source) -> str:
     found = list_definitions(source.tree)
     if not source.has_cells:
         return f"it defines: {', '.join(found) or 'nothing'}"
-    named = dict.fromkeys([*found, *list_nets(source.tree, list_imported(source))])
+    named = dict.fromkeys([*found, *list_nets(source.tree)])
     places = [f"{name} ({list_places(_find_definitions(source, name))})" for name in named]
     return "; ".join(
         [f"it defines: {', '.join(places) or 'nothing'}", *describe_broken_cells(source)]

@@ -38,7 +38,7 @@ class Imported:
     name: str
 
 
-_MOST_FILES = 40  # that are read for one, since a submission may have thousands
+_MOST_IMPORTS = 30  # that are followed from one file, since a submission may have thousands
 _Import = ast.Import | ast.ImportFrom
 _Definitions = dict[str, Imported]
 
@@ -62,6 +62,7 @@ class _Reader:
     def __init__(self, path: Path, source: Source) -> None:
         self._imports = Imports([path.parent, *source.folders, *folders_above(path.parent)])
         self._known: dict[Path, _Definitions] = {path: {}}
+        self._left = _MOST_IMPORTS
         self._written: dict[str, tuple[Path, ast.Module]] = {}
         for module, text in name_modules(source.written).items():
             with contextlib.suppress(*UNREADABLE):
@@ -83,14 +84,18 @@ class _Reader:
         if isinstance(node, ast.ImportFrom) and node.module in self._written and not node.level:
             place, tree = self._written[node.module]
             return [(place, self._list_definitions(place, _Content(tree.body)))]
-        found = []
-        for file in self._imports.list_direct(path, node):
+        found: list[tuple[Path, _Definitions]] = []
+        if self._left <= 0:
+            return found
+        files = self._imports.list_direct(path, node)
+        self._left -= len(files)
+        for file in files:
             with contextlib.suppress(*UNREADABLE):
                 found.append((file, self._read_file(file.resolve())))
         return found
 
     def _read_file(self, path: Path) -> _Definitions:
-        if path not in self._known and len(self._known) < _MOST_FILES:
+        if path not in self._known:
             self._known[path] = {}  # for files that import each other
             state = path.stat()
             content = _read_content(path, state.st_mtime_ns, state.st_size)

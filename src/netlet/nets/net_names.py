@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Mapping
-from types import MappingProxyType
+from collections.abc import Collection
 
-from netlet.nets.imported_definitions import Imported
 from netlet.nets.module_classes import (
     find_method,
     is_meant_as_net,
     is_of_torch,
+    list_module_classes,
     list_required,
     takes_several_inputs,
 )
-from netlet.nets.net_builds import Build, Builds
 from netlet.nets.net_calls import is_builder, makes_net, outer_statements, returns_net
+from netlet.nets.patched_classes import list_added
 from netlet.nets.script import names_used_by_all
 from netlet.nets.used_functions import FunctionNode
 
 
-def list_nets(
-    tree: ast.Module, imported: Mapping[str, Imported] = MappingProxyType({})
-) -> list[str]:
+def list_nets(tree: ast.Module) -> list[str]:
     """Return the names that stand for a whole net, in their order.
 
     These are classes of modules that can be built without arguments, functions that return a module
-    and modules that are built in the file, except those of which another net is made. Of a class
-    that is built with other arguments than its defaults, what is built is a net; the class itself
-    is one only if it is built with the defaults, too. If no class
+    and modules that are built in the file, except those of which another net is made. If no class
     can be built without arguments, those that cannot are returned; if there are none either, then
     classes that are meant as nets, such as one without ``forward`` or a ``keras.Model``. A class
     whose ``forward`` requires more than images, such as a loss, is returned only if there is no
@@ -36,34 +31,27 @@ def list_nets(
 
     Args:
         tree: The file's text.
-        imported: What it imports from other files of the person.
     """
-    found = _Found(tree, imported)
-    public, modules = found.public, found.own
+    public, modules = _find_nets(tree)
     if not public:
         # What is named then says why it cannot run: no forward(), or another framework's model.
         classes = {s.name: s for s in outer_statements(tree.body) if isinstance(s, ast.ClassDef)}
         named = [*modules] or [name for name, node in classes.items() if is_meant_as_net(node)]
         public = {name: classes[name] for name in named if not name.startswith("_")}
-    return found.leave_out_parts(public, modules)
+    return _leave_out_parts(public, modules)
 
 
-def list_inner_nets(
-    tree: ast.Module,
-    unusable: Collection[str],
-    imported: Mapping[str, Imported] = MappingProxyType({}),
-) -> list[str]:
+def list_inner_nets(tree: ast.Module, unusable: Collection[str]) -> list[str]:
     """Return what :func:`list_nets` would if the file had no nets that cannot be used.
 
     Args:
         tree: The file's text.
         unusable: The names of nets that cannot be used. Classes that cannot be built without
             arguments are none of the nets, either.
-        imported: What the file imports from other files of the person.
     """
-    found = _Found(tree, imported)
-    usable = {name: node for name, node in found.public.items() if name not in unusable}
-    return found.leave_out_parts(usable, {n: one for n, one in found.own.items() if n in usable})
+    public, modules = _find_nets(tree)
+    usable = {name: node for name, node in public.items() if name not in unusable}
+    return _leave_out_parts(usable, {name: modules[name] for name in modules if name in usable})
 
 
 def list_without_forward(tree: ast.Module) -> list[str]:
@@ -75,8 +63,7 @@ def list_without_forward(tree: ast.Module) -> list[str]:
         tree: The file's text.
     """
     classes = {s.name: s for s in outer_statements(tree.body) if isinstance(s, ast.ClassDef)}
-    found = _Found(tree, {})
-    public, modules = found.public, found.own
+    public, modules = _find_nets(tree)
     used = {name: names_used_by_all([node]) - {name} for name, node in classes.items()}
     return [
         name
@@ -91,84 +78,25 @@ def list_without_forward(tree: ast.Module) -> list[str]:
     ]
 
 
-class _Found:
-    """The names of a file that stand for a net or a part of one.
-
-    Attributes:
-        public: They, with their definitions.
-        own: All classes of modules in the file.
-        builds: What it builds.
-
-    Args:
-        tree: The file's text.
-        imported: What it imports from other files of the person.
-    """
-
-    def __init__(self, tree: ast.Module, imported: Mapping[str, Imported]) -> None:
-        statements = list(outer_statements(tree.body))
-        self.builds = builds = Builds(tree, imported)
-        classes, modules = builds.classes, builds.modules
-        own = {one.name: one for one in statements if isinstance(one, ast.ClassDef)}
-        self.own = {name: own[name] for name in modules if name in own}
-        needing = {n for n in modules if list_required(find_method(n, classes, "__init__"))}
-        kinds = {name for name in needing if not takes_several_inputs(name, classes)}
-        functions = builds.functions
-        kinds |= {
-            n for n, one in functions.items() if list_required(one) and returns_net(one, kinds)
-        }
-        found: dict[str, ast.AST] = {n: node for n, node in self.own.items() if n not in needing}
-        for statement in statements:
-            if isinstance(statement, FunctionNode) and is_builder(statement, kinds):
-                found[statement.name] = statement
-            elif isinstance(statement, ast.Assign) and makes_net(statement.value, kinds):
-                found |= {t.id: statement for t in statement.targets if isinstance(t, ast.Name)}
-        self._kinds = {
-            name: build.kind for name, (_, build) in builds.named.items() if build.arguments
-        }
-        found |= self._list_variants(needing)
-        repeated = self._list_repeated(found)
-        self.public = {
-            name: node
-            for name, node in found.items()
-            if not (name.startswith("_") or name in repeated)
-        }
-
-    def _list_variants(self, needing: Collection[str]) -> dict[str, ast.AST]:
-        """Return what is built of a class or function with other arguments than the defaults.
-
-        Left out are parts of other classes.
-        """
-        classes = self.builds.classes
-        uses = {n: names_used_by_all(classes[n].body) - {n} for n in self.builds.modules}
-        others = set[str]().union(needing, *uses.values())
-        named = self.builds.named.items()
-        return {
-            name: node for name, (node, one) in named if one.kind not in others and one.arguments
-        }
-
-    def _list_repeated(self, found: Collection[str]) -> set[str]:
-        """Return the names of nets that are built with the same arguments as an earlier one."""
-        first: dict[Build, str] = {}
-        named = {name: build for name, (_, build) in self.builds.named.items() if name in found}
-        for name, build in named.items():
-            if build.arguments and not name.startswith("_"):
-                first.setdefault(build, name)
-        return {name for name, build in named.items() if name != first.get(build, name)}
-
-    def leave_out_parts(
-        self, nets: Mapping[str, ast.AST], classes: Mapping[str, ast.ClassDef]
-    ) -> list[str]:
-        """Return the nets that are not used in another one, losses only if there are no others."""
-        uses = {name: _uses(node) for name, node in {**classes, **nets}.items()}
-        for name in uses.keys() & self._kinds.keys():
-            kind = {self._kinds[name]}
-            uses[name] = uses[name] - kind if kind <= self.builds.by_default else uses[name] | kind
-        whole = [
-            name
-            for name in nets
-            if not any(name in used for other, used in uses.items() if other != name)
-        ]
-        return [one for one in whole if not takes_several_inputs(one, self.builds.classes)] or whole
+def _find_nets(tree: ast.Module) -> tuple[dict[str, ast.AST], dict[str, ast.ClassDef]]:
+    """Return the public names that stand for a net or a part of one, and all classes of modules."""
+    statements = list(outer_statements(tree.body))
+    classes = {s.name: s for s in statements if isinstance(s, ast.ClassDef)}
+    with_forward = list_added(tree.body).get("forward", set())  # by a decorator
+    modules = list_module_classes(classes, with_forward)
+    built = [name for name in modules if not list_required(find_method(name, classes, "__init__"))]
+    found: dict[str, ast.AST] = {name: classes[name] for name in built}
+    needing = [name for name in modules if name not in built]
+    kinds = {name for name in needing if not takes_several_inputs(name, classes)}
+    functions = [statement for statement in statements if isinstance(statement, FunctionNode)]
+    kinds |= {one.name for one in functions if list_required(one) and returns_net(one, kinds)}
+    for statement in statements:
+        if isinstance(statement, FunctionNode) and is_builder(statement, kinds):
+            found[statement.name] = statement
+        elif isinstance(statement, ast.Assign) and makes_net(statement.value, kinds):
+            found |= {t.id: statement for t in statement.targets if isinstance(t, ast.Name)}
+    public = {name: node for name, node in found.items() if not name.startswith("_")}
+    return public, {name: classes[name] for name in modules}
 
 
 def find_imported_builder(tree: ast.Module) -> str | None:
@@ -199,6 +127,17 @@ def find_imported_builder(tree: ast.Module) -> str | None:
         and is_builder(statement, imported | inside)
     ]
     return functions[0] if len(functions) == 1 else None
+
+
+def _leave_out_parts(nets: dict[str, ast.AST], classes: dict[str, ast.ClassDef]) -> list[str]:
+    """Return the nets that are not used in another one, losses only if there are no others."""
+    uses = {name: _uses(node) for name, node in {**classes, **nets}.items()}
+    whole = [
+        name
+        for name in nets
+        if not any(name in used for other, used in uses.items() if other != name)
+    ]
+    return [name for name in whole if not takes_several_inputs(name, classes)] or whole
 
 
 def _uses(node: ast.AST) -> set[str]:

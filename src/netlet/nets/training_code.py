@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from netlet.nets.known_changes import NEEDS_MODE
+from netlet.nets.net_calls import outer_statements
 from netlet.nets.script import last_name, list_parameters, names_bound, names_used
 from netlet.nets.script_functions import Function, ScriptFunctions
+from netlet.nets.used_functions import FunctionNode
 
 # What code calls that trains, and what it calls that loads data.
 _FIT = {"backward", "fit", "run_study", "step", "zero_grad"}
@@ -16,6 +18,7 @@ _LOAD |= {"urlretrieve", "load_dataset", "read_csv"}
 # What code calls that writes files, draws or asks, and what functions call that evaluate a net.
 _OUTPUT = {"save", "savefig", "imshow", "show", "plot", "makedirs", "mkdir", "write", "writelines"}
 _OUTPUT |= {"dump", "rmtree", "unlink", "input", "getpass", "system", "to_csv", "export"}
+_IMPORTS = (ast.Import, ast.ImportFrom)
 _EVALUATE = {"no_grad", "inference_mode", "eval"}
 # What puts a module into a net, and takes a new one.
 _PUT = {"setattr", "add_module", "register_module", "set_submodule"}
@@ -114,6 +117,56 @@ class TrainingCode:
         for call in calls:
             if isinstance(call.func, ast.Attribute):
                 yield from self._methods.get(call.func.attr, ())
+
+
+def may_train(body: Sequence[ast.stmt], net: str) -> bool:
+    """Return whether code may train a net or load data while it is imported and builds a net.
+
+    Functions count by their names, whatever they are methods of, so that none is overlooked: only
+    those that are not read, or do no such thing, are left out.
+
+    Args:
+        body: The statements of files, of which those below a main guard are not run.
+        net: The name of the class, function or variable.
+    """
+    run: list[ast.AST] = []
+    named: list[tuple[str, ast.AST]] = []
+    for node in outer_statements([*body]):
+        if isinstance(node, ast.ClassDef):
+            for one in node.body:
+                if isinstance(one, FunctionNode):
+                    named.append((node.name if one.name == "__init__" else one.name, one))
+                else:
+                    run.append(one)
+            named += [(node.name, base) for base in node.bases]
+        elif isinstance(node, FunctionNode):
+            named.append((node.name, node))
+        elif isinstance(node, ast.If):  # its statements follow
+            run.append(node.test)
+        elif isinstance(node, ast.Try):
+            run += node.handlers
+        else:
+            run.append(node)
+    modules = {name for node in run if isinstance(node, _IMPORTS) for name in names_bound(node)}
+    known = (_FIT | _LOAD) - {name for name, _ in named}
+    found = {name for name, node in named if _calls(node, known)}
+    reads = [(name, {*_list_read(node, modules)}) for name, node in named]
+    while more := {name for name, read in reads if read & found} - found:
+        found |= more
+    return net in found or any(
+        _calls(node, known) or found & {*_list_read(node, modules)} for node in run
+    )
+
+
+def _list_read(node: ast.AST, modules: Collection[str]) -> Iterator[str]:
+    """Yield the names and attributes in some code; ``train`` of a net is a method of PyTorch."""
+    for one in ast.walk(node):
+        if isinstance(one, ast.Name):
+            yield one.id
+        elif isinstance(one, ast.Attribute):
+            owner = one.value.id if isinstance(one.value, ast.Name) else ""
+            if one.attr not in ("train", "eval") or owner in modules:
+                yield one.attr
 
 
 def _is_of_class(node: ast.stmt) -> bool:

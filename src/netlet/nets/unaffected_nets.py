@@ -9,7 +9,6 @@ from pathlib import Path
 from netlet.nets.cells import Source
 from netlet.nets.code_imports import UNREADABLE
 from netlet.nets.definitions import select_net
-from netlet.nets.imported_definitions import list_imported
 from netlet.nets.net_code import is_file_address
 from netlet.nets.net_names import list_inner_nets
 from netlet.nets.script import drop_unused_imports
@@ -37,7 +36,7 @@ def suggest_unaffected(address: str, error: BaseException) -> str:
         lines = ((frame.f_code.co_filename, line) for frame, line in frames)
         # The outermost of these is the statement that was run.
         if failed := next((line for line in lines if line[0] in files), None):
-            inner = list_inner_nets(source.tree, [name], list_imported(source))
+            inner = list_inner_nets(source.tree, [name])
             found = [f"{place}:{one}" for one in inner if not _depends_on(source, one, *failed)]
     return f"{_REMEDY}{', '.join(found[:_MOST_NAMES])}" if found else ""
 
