@@ -38,23 +38,30 @@ SMOKE = {
 }
 
 # Files whose tests start a browser, a C compiler, a Ray cluster, worker processes, the sandbox or
-# another Python: a quarter of the time. `.ci/run` runs them after the others.
+# another Python, or grade and score whole submissions and runs: half of the time. `.ci/run` runs
+# them after the others.
 PROGRAMS = {
     "test_c",
     "test_c_examples",
     "test_c_interface",
     "test_compiled_backend",
     "test_compiler",
+    "test_evaluate",
     "test_execution",
+    "test_folds",
+    "test_grade_files",
+    "test_grade_hand_ins",
     "test_graph_export",
     "test_interruption",
     "test_library_cache",
     "test_locks",
+    "test_net_builds",
     "test_packaging",
     "test_page",
     "test_publishing",
     "test_random_programs",
     "test_ray",
+    "test_recorded_scores",
     "test_sandbox",
     "test_seeds",
     "test_vectors",
