@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ def find_state(loaded: Any, path: Path) -> dict[str, torch.Tensor]:
     Raises:
         NetError: There is none, or there are several and no name tells which is meant.
     """
-    found = next(_states_by_key(loaded, (), _DEPTH), None)
+    found = next(_find_states(loaded, _DEPTH, _STATE_KEYS), None)
     if found is not None:
         return found[1]
     others = _other_states(loaded)
@@ -63,12 +63,12 @@ def describe_other_states(loaded: Any, name: str) -> str:
     Returns:
         A sentence; empty if there are none.
     """
-    keys, state = next(_states_by_key(loaded, (), _DEPTH), ((), {}))
+    keys, state = next(_find_states(loaded, _DEPTH, _STATE_KEYS), ((), {}))
     if not keys:
         return ""
     others = [
         where
-        for where, other in _all_states(loaded, (), _DEPTH)
+        for where, other in _find_states(loaded, _DEPTH, None)
         if where != keys and _differs_in_values_only(state, align_names(other, state))
     ]
     if not others:
@@ -98,26 +98,22 @@ def _differs_in_values_only(
         return True
 
 
-def _states_by_key(
-    loaded: Any, keys: tuple[object, ...], depth: int
+def _find_states(
+    loaded: Any, depth: int, usual: Collection[object] | None, keys: tuple[object, ...] = ()
 ) -> Iterator[tuple[tuple[object, ...], dict[str, torch.Tensor]]]:
-    """Yield the states under the usual keys, each with its keys."""
+    """Yield the states in what was loaded, each with its keys.
+
+    Args:
+        loaded: What was loaded.
+        depth: Of the dictionaries to look into.
+        usual: The keys to look under, in this order; None: all.
+        keys: Those that led here.
+    """
     if _is_state(loaded):
         yield keys, dict(loaded)
     elif isinstance(loaded, Mapping) and depth:
-        for key in _STATE_KEYS:
-            yield from _states_by_key(loaded.get(key), (*keys, key), depth - 1)
-
-
-def _all_states(
-    loaded: Any, keys: tuple[object, ...], depth: int
-) -> Iterator[tuple[tuple[object, ...], dict[str, torch.Tensor]]]:
-    """Yield the states under all keys, each with its keys."""
-    if _is_state(loaded):
-        yield keys, dict(loaded)
-    elif isinstance(loaded, Mapping) and depth:
-        for key, value in loaded.items():
-            yield from _all_states(value, (*keys, key), depth - 1)
+        for key in loaded if usual is None else usual:
+            yield from _find_states(loaded.get(key), depth - 1, usual, (*keys, key))
 
 
 def _other_states(loaded: Any) -> dict[str, dict[str, torch.Tensor]]:
