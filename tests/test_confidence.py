@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import Netlet
+from helpers import Netlet, few_fast
 from PIL import Image
 from torch import nn
 
@@ -109,7 +109,7 @@ def test_digits_that_touch_are_one_piece(scribble: Dataset) -> None:
 # --- Nets
 
 
-@pytest.mark.parametrize("name", list_shipped_weights())
+@pytest.mark.parametrize("name", few_fast(list_shipped_weights(), 4))
 def test_every_net_with_weights_comes_calibrated(name: str) -> None:
     trained = load_trained_net(name)
     confidence = load_confidence(trained)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -528,30 +529,40 @@ def test_a_product_of_complex_numbers_counts_once(
     assert [row.macs for row in value.rows if row.macs] == [macs]
 
 
-def test_complex_convolutions_have_the_shapes_and_fields_of_real_ones() -> None:
-    class OneByOne(nn.Module):
-        def __init__(self, layer: nn.Module) -> None:
-            super().__init__()
-            self.layer = layer
+class OneByOne(nn.Module):
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
 
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            x = x.to(self.layer.weight.dtype)
-            return torch.stack([self.layer(image) for image in x]).abs().flatten(1)
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x.to(self.layer.weight.dtype)
+        return torch.stack([self.layer(image) for image in x]).abs().flatten(1)
 
-    for layer in (
-        functools.partial(nn.Conv2d, 1, 4, 4, padding="same"),
-        functools.partial(nn.ConvTranspose2d, 1, 4, 3, stride=2),
-    ):
-        for shape in (functools.partial(ComplexLayer, shape=(1, 28, 28)), OneByOne):
-            rows = {}
-            for precision in (torch.cfloat, torch.float32):
-                net = shape(layer(dtype=precision))
-                rows[precision] = [
-                    (row.name, row.output, row.macs, row.field, row.jump, row.kernel, row.padding)
-                    for row in summary(net).rows
-                    if row.name == "layer"
-                ]
-            assert rows[torch.cfloat] == rows[torch.float32]
+
+@pytest.mark.parametrize(
+    ("around", "layer"),
+    few_fast(
+        itertools.product(
+            (functools.partial(ComplexLayer, shape=(1, 28, 28)), OneByOne),
+            (
+                functools.partial(nn.Conv2d, 1, 4, 4, padding="same"),
+                functools.partial(nn.ConvTranspose2d, 1, 4, 3, stride=2),
+            ),
+        ),
+        2,  # a net that takes its images one by one is slow
+    ),
+)
+def test_complex_convolutions_have_the_shapes_and_fields_of_real_ones(
+    around: Callable[[nn.Module], nn.Module], layer: Callable[..., nn.Module]
+) -> None:
+    rows = {}
+    for precision in (torch.cfloat, torch.float32):
+        rows[precision] = [
+            (row.name, row.output, row.macs, row.field, row.jump, row.kernel, row.padding)
+            for row in summary(around(layer(dtype=precision))).rows
+            if row.name == "layer"
+        ]
+    assert rows[torch.cfloat] == rows[torch.float32]
 
 
 class SpareLazy(nn.Module):

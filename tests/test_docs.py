@@ -25,11 +25,16 @@ def blocks(page: Path, language: str) -> list[str]:
     return [text for found, text in FENCE.findall(page.read_text()) if found == language]
 
 
+def _mark_programs(page: Path) -> object:
+    """Return a page as a parameter; the examples of one of them start a C compiler."""
+    return pytest.param(page, marks=pytest.mark.programs) if page.stem == "export" else page
+
+
 def prose(page: Path) -> str:
     return FENCE.sub("", page.read_text())
 
 
-@pytest.mark.parametrize("page", API, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [_mark_programs(page) for page in API], ids=lambda page: page.stem)
 def test_examples_of_the_api_pages_run(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("NETLET_OFFLINE", "1")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import write_notebook
+from helpers import few_fast, write_notebook
 from torch import nn
 
 from netlet.errors import NetError
@@ -313,29 +313,32 @@ args.best = 0
 @pytest.mark.parametrize("name", ["Net", "model"])
 @pytest.mark.parametrize(
     "statements",
-    [
-        "test(args, model, 1)",
-        "show_weights(model)",
-        "average = Average()\nfor _ in range(2):\n    loss.backward()\n    average.update(model)\n"
-        "average.restore(model)",
-        "for _ in range(2):\n    model.eval()\n    open('RAN', 'w')",
-        "for x in DataLoader(open('RAN', 'w')):\n    model.log(x)",
-        "loader = load_data()\nfor x in loader:\n    model.log(x)",
-        "for m in model.modules():\n    print(m)\nfor m in [Average()]:\n    m.log(1)",
-        "sys.stdout = open('RAN', 'w')\nos.environ['KEY'] = input()",
-        "for args.fold in range(2):\n    open('RAN', 'w')\n    loss.backward()",
-        "best = None\nfor _ in range(2):\n    loss.backward()\n    best = open('RAN', 'w')\n"
-        "model.load_state_dict(best)",
-        "def run():\n    loss.backward()\n    return open('RAN', 'w')\naccuracy = run()\n"
-        "model.accuracy = accuracy",
-        "for _ in range(2):\n    open('RAN', 'w')\n    loss.backward()\n    model.f.bias = None",
-        "log = {'model': model}\nlog['size'] = 1\nlog['acc'] = open('RAN', 'w')\n"
-        "log.update(file=open('RAN', 'w'))",
-        "nets = [Net]\nnets[0] = open('RAN', 'w')\nnets.append(open('RAN', 'w'))",
-        "if os.path.exists('a.pt'):\n    model.load_state_dict(torch.load('a.pt'))\nelse:\n"
-        "    open('RAN', 'w')\n    loss.backward()",
-        "samples(model)\nprint(torch.rand(2))",
-    ],
+    few_fast(
+        [
+            "test(args, model, 1)",
+            "show_weights(model)",
+            "average = Average()\nfor _ in range(2):\n    loss.backward()\n    average.update(model)\n"
+            "average.restore(model)",
+            "for _ in range(2):\n    model.eval()\n    open('RAN', 'w')",
+            "for x in DataLoader(open('RAN', 'w')):\n    model.log(x)",
+            "loader = load_data()\nfor x in loader:\n    model.log(x)",
+            "for m in model.modules():\n    print(m)\nfor m in [Average()]:\n    m.log(1)",
+            "sys.stdout = open('RAN', 'w')\nos.environ['KEY'] = input()",
+            "for args.fold in range(2):\n    open('RAN', 'w')\n    loss.backward()",
+            "best = None\nfor _ in range(2):\n    loss.backward()\n    best = open('RAN', 'w')\n"
+            "model.load_state_dict(best)",
+            "def run():\n    loss.backward()\n    return open('RAN', 'w')\naccuracy = run()\n"
+            "model.accuracy = accuracy",
+            "for _ in range(2):\n    open('RAN', 'w')\n    loss.backward()\n    model.f.bias = None",
+            "log = {'model': model}\nlog['size'] = 1\nlog['acc'] = open('RAN', 'w')\n"
+            "log.update(file=open('RAN', 'w'))",
+            "nets = [Net]\nnets[0] = open('RAN', 'w')\nnets.append(open('RAN', 'w'))",
+            "if os.path.exists('a.pt'):\n    model.load_state_dict(torch.load('a.pt'))\nelse:\n"
+            "    open('RAN', 'w')\n    loss.backward()",
+            "samples(model)\nprint(torch.rand(2))",
+        ],
+        8,
+    ),
 )
 def test_evaluation_output_and_other_weights_are_not_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statements: str, name: str

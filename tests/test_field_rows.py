@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from fixtures.field_nets import Apply
+from helpers import few_fast
 from torch import nn
 from torch.nn import functional as F
 
@@ -261,7 +262,7 @@ JOINED += [
 ]
 
 
-@pytest.mark.parametrize(("join", "size"), JOINED)
+@pytest.mark.parametrize(("join", "size"), few_fast(JOINED, 10))
 def test_a_dense_layer_over_joined_features_covers_maps_of_one_size(
     join: Callable[..., torch.Tensor], size: tuple[int, int] | None
 ) -> None:

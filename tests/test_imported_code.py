@@ -405,7 +405,7 @@ def autoreload(
             ("scale = 1", "scale = 2", ""),
             ("super().__init__()", "super().__init__()\n        torch.rand(1)", "Net.__init__"),
         ],
-        5,
+        2,
     ),
 )
 def test_what_ipython_has_brought_up_to_date_is_that_of_the_file(

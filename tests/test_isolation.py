@@ -204,6 +204,7 @@ def test_the_deterministic_mode_is_restored_without_importing_the_compiler() -> 
     assert done.stdout.split() == ["False", "False"]
 
 
+@pytest.mark.programs
 def test_what_the_compiler_of_pytorch_replaces_is_not_held_against_a_net() -> None:
     # It replaces methods of nn.Module once in a process, here while the net runs.
     code = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from fixtures import switching_nets
+from helpers import few_fast
 from torch import nn
 
 import netlet
@@ -15,7 +16,7 @@ def _in_both_modes(kind: type[nn.Module]) -> list[nn.Module]:
     return [kind().train(), kind().eval()]
 
 
-@pytest.mark.parametrize("kind", switching_nets.FUSING)
+@pytest.mark.parametrize("kind", few_fast(switching_nets.FUSING, 6))
 def test_a_layer_that_is_made_of_others_for_evaluation_has_no_parameters(
     kind: type[nn.Module],
 ) -> None:
@@ -36,7 +37,7 @@ def test_its_row_has_its_name_also_in_another_precision() -> None:
         assert summary.parameters == 186
 
 
-@pytest.mark.parametrize("kind", switching_nets.HIDING)
+@pytest.mark.parametrize("kind", few_fast(switching_nets.HIDING, 4))
 def test_numbers_that_only_the_layer_for_evaluation_has_count(kind: type[nn.Module]) -> None:
     for net in _in_both_modes(kind):
         summary = netlet.summary(net)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from fixtures import overwritten_nets
+from helpers import few_fast
 from torch import nn
 
 import netlet
@@ -11,14 +12,14 @@ from netlet.analysis import trace
 from netlet.budgets import Budget
 
 
-@pytest.mark.parametrize("kind", overwritten_nets.HONEST)
+@pytest.mark.parametrize("kind", few_fast(overwritten_nets.HONEST, 6))
 def test_a_kernel_of_parameters_in_a_buffer_counts_once(kind: type[nn.Module]) -> None:
     traced = trace(kind())
     assert (traced.parameters, traced.hidden) == (90, ())
     assert trace(kind().eval()).parameters == 90
 
 
-@pytest.mark.parametrize("kind", overwritten_nets.HIDING)
+@pytest.mark.parametrize("kind", few_fast(overwritten_nets.HIDING, 10))
 def test_numbers_that_are_left_in_a_buffer_or_come_from_elsewhere_count(
     kind: type[nn.Module],
 ) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import ROOT, Netlet, set_options
+from helpers import ROOT, Netlet, few_fast, set_options
 
 from netlet import nets, records
 from netlet.data import Dataset
@@ -26,7 +26,7 @@ def digits() -> torch.Tensor:
     return torch.randint(256, (8, 1, 28, 28), dtype=torch.uint8, generator=torch.manual_seed(0))
 
 
-@pytest.mark.parametrize("name", nets.list_shipped_weights())
+@pytest.mark.parametrize("name", few_fast(nets.list_shipped_weights(), 4))
 def test_shipped_nets_load_with_their_weights(name: str, digits: torch.Tensor) -> None:
     net, trained = nets.load(name), load_trained_net(name)
     assert nets.weights_digest(net) == nets.weights_digest(trained.net)
