@@ -575,6 +575,21 @@ def test_int8_logits_are_close_to_float32(name: str) -> None:
             assert grid.zero_point == 0
 
 
+def test_a_norm_of_a_large_map_loses_no_more_than_others_to_rounding() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1), nn.GroupNorm(1, 4), nn.AdaptiveMaxPool2d(1), nn.Flatten()
+    ).eval()
+    model = trace_model(
+        TrainedNet("norm", net, (1, 28, 28), tuple("abcd"), 0.1307, 0.3081, None, None)
+    )
+    images = digits().held_out.images[:20]
+    predict = library_predictor(load_library(generate_program(model)), 4)
+    with torch.no_grad():
+        exact = net.double()((images.double() / 255 - 0.1307) / 0.3081)
+    assert float((predict(images) - exact).abs().max()) < 5e-6
+
+
 def test_int8_keeps_large_biases_and_zero_weights() -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(30, 3))
     with torch.no_grad():

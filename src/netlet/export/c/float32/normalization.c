@@ -12,6 +12,9 @@ INLINE float inverse_root(float x)
     return guess.number;
 }
 
+/* Pixels whose sum is added to the others at once: a long sum of single numbers would lose more to rounding. */
+enum { RUN = 16 };
+
 /* Normalize groups of `width` channels of `pixels` pixels: minus their mean, divided by their standard deviation. From
    one group to the next there are `step` elements. What rounding has added to the mean is taken out again: of a map that
    is nearly constant, it would be much larger than the deviations. */
@@ -21,16 +24,27 @@ INLINE void normalize(const float *from, float *to, int groups, int step, int pi
     for (int g = 0; g < groups; g++, from += step, to += step) {
         const float count = (float)(pixels * width);
         float mean = 0.0F, rest = 0.0F, variance = 0.0F;
-        for (int i = 0; i < pixels; i++)
-            for (int c = 0; c < width; c++)
-                mean += from[i * channels + c];
+        for (int first = 0; first < pixels; first += RUN) {
+            const int end = pixels - first < RUN ? pixels : first + RUN;
+            float part = 0.0F;
+            for (int i = first; i < end; i++)
+                for (int c = 0; c < width; c++)
+                    part += from[i * channels + c];
+            mean += part;
+        }
         mean /= count;
-        for (int i = 0; i < pixels; i++)
-            for (int c = 0; c < width; c++) {
-                const float x = from[i * channels + c] - mean;
-                rest += x;
-                variance += x * x;
-            }
+        for (int first = 0; first < pixels; first += RUN) {
+            const int end = pixels - first < RUN ? pixels : first + RUN;
+            float part = 0.0F, squares = 0.0F;
+            for (int i = first; i < end; i++)
+                for (int c = 0; c < width; c++) {
+                    const float x = from[i * channels + c] - mean;
+                    part += x;
+                    squares += x * x;
+                }
+            rest += part;
+            variance += squares;
+        }
         rest /= count;
         mean += rest;
         const float scale = inverse_root(variance / count - rest * rest + eps);
