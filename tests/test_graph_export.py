@@ -862,6 +862,29 @@ def test_accuracies_are_those_on_test_images_alone() -> None:
     assert f"accuracy on scribble test (30) {correct / 0.3:.2f}% in PyTorch" in str(found)
 
 
+def test_a_tie_that_rounding_decides_otherwise_is_no_difference(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, split = trace_model(net_named("speck")), make_scribble(400, 30).held_out
+    logits = reference.compute_logits(model.graph, split.images).float()
+    best = logits.argmax(1)
+    rest = logits.scatter(1, best[:, None], -torch.inf).amax(1)
+
+    def verify(gap: float) -> Verification:
+        """Compare a net whose first image has two logits that this gap separates, exchanged."""
+        net, export = logits.clone(), logits.clone()
+        net[0, best[0]] = rest[0] + gap
+        export[0, best[0]] = rest[0] - gap
+        monkeypatch.setattr("netlet.export.verification._net_outputs", lambda *_: net)
+        return compare_with_pytorch(model, lambda _: export, "scribble", split)
+
+    tied, other = verify(1e-6), verify(1e-4)
+    assert tied.matches
+    assert str(tied).startswith("verified on scribble: 29 of 30 predictions match PyTorch (1 of")
+    assert not other.matches
+    assert other.max_logit_diff < other.limit
+
+
 def test_export_that_differs_from_the_net_is_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

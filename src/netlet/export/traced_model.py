@@ -73,6 +73,7 @@ class TracedModel(Displayed):
         """What an export says about itself, as printable text; ``labels`` is a JSON list."""
         budget = {"budget": self.source.budget.name} if self.source.budget else {}
         softmax = self.graph.final_softmax
+        levels = "gray levels" if self.source.shape[0] == 1 else "levels"
         values = {
             "net": Path(self.source.name).name,  # without the folder of a user's file
             **budget,
@@ -81,7 +82,7 @@ class TracedModel(Displayed):
             "labels": dump_json(self.labels),
             "input": f"{format_shape(self.source.shape)}, "
             f"{describe_levels(self.source.shape[0])}, not normalized",
-            "normalization": f"{self.source.normalization} of gray levels 0 to 1, inside",
+            "normalization": f"{self.source.normalization} of {levels} 0 to 1, inside",
             "output": f"{self.graph.classes} logits"
             + (f", without the net's final {softmax}" if softmax else ""),
         }

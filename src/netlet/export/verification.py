@@ -19,7 +19,9 @@ LogitsFunction = Callable[[torch.Tensor], torch.Tensor]  # images uint8 N C H W 
 _IMAGES_AT_ONCE = 500
 FILLED_UP = " and train"  # ends the names of images that training images are added to
 STAND_IN = "stand-in"  # name of a split whose images are not like those the net was trained on
-ROUNDING_TOLERANCE = 1e-4  # absolute; relative to the largest logit where that is above 1
+# Absolute; relative to the largest logit where that is above 1.
+ROUNDING_TOLERANCE = 1e-4
+TIE_TOLERANCE = 1e-6  # two logits this close are in the order that rounding gives them
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Verification(Displayed):
     # False if the images are not like those the net was trained on: a score then means nothing.
     measures_accuracy: bool = True
     compared: str = "logits"  # log-probabilities for a net that ends in a softmax
+    ties: int = 0  # other predictions whose two logits are equal in PyTorch, but for rounding
 
     @property
     def limit(self) -> float:
@@ -56,7 +59,8 @@ class Verification(Displayed):
     @property
     def matches(self) -> bool:
         """Whether both are the same function up to float32 rounding."""
-        return self.same_predictions == self.images and self.max_logit_diff <= self.limit
+        explained = self.same_predictions + self.ties
+        return explained == self.images and self.max_logit_diff <= self.limit
 
     @property
     def accuracy_drop(self) -> float:
@@ -81,9 +85,10 @@ class Verification(Displayed):
                 f"; accuracy{only} {self.pytorch.percent:.2f}% in PyTorch, "
                 f"{self.export.percent:.2f}% exported"
             )
+        ties = f" ({self.ties:,} of the others tied)" if self.ties else ""
         return (
             f"verified on {self.image_set}: {self.same_predictions:,} of {self.images:,} "
-            f"predictions match PyTorch, {self.compared} differ by at most "
+            f"predictions match PyTorch{ties}, {self.compared} differ by at most "
             f"{self.max_logit_diff:.2g}{accuracy}"
         )
 
@@ -120,12 +125,15 @@ def compare_with_pytorch(
     correct, kept = (
         int((side[: len(scored)] == scored.labels).sum()) for side in (predicted, exported)
     )
+    max_logit = float(expected.abs().max())
+    gaps = (expected.amax(1) - expected.gather(1, exported[:, None])[:, 0])[predicted != exported]
     return Verification(
         image_set=image_set,
         images=len(split),
         same_predictions=int((predicted == exported).sum()),
+        ties=int((gaps <= TIE_TOLERANCE * max(1.0, max_logit)).sum()),
         max_logit_diff=float((expected - actual).abs().max()),
-        max_logit=float(expected.abs().max()),
+        max_logit=max_logit,
         pytorch=Score(scored.name, correct, len(scored)),
         export=Score(scored.name, kept, len(scored)),
         measures_accuracy=split.name != STAND_IN,
