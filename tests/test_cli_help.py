@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -70,6 +71,7 @@ def test_help_ends_with_two_examples_that_parse(path: str, netlet: Netlet) -> No
     code, out, err = netlet(*path.split()[1:], "--help")
     assert (code, err) == (0, "")
     assert max(map(len, out.splitlines())) <= 90
+    assert not re.search("x[<>]=", out), "ranges are in words"
     examples = out.partition("\nExamples:\n")[2].splitlines()
     assert len(examples) == 2
     for example in examples:

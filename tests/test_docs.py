@@ -134,6 +134,7 @@ FREE = {
     "SUBMISSION/results.json",
     "claim.json",
     "claim.toml",
+    "class.toml",
     "confidence.json",
     "digits.c",
     "digits.h",

@@ -62,6 +62,12 @@ def test_a_net_that_cannot_be_used_does_not_stop_the_rest(netlet: Netlet) -> Non
     assert "netlet: nowhere.py: no such file; check its path" in err
 
 
+def test_a_pattern_that_the_shell_leaves_is_to_be_left_out(netlet: Netlet) -> None:
+    code, _, err = netlet("check", "small.py", "*.ipynb")
+    assert code == 2
+    assert "netlet: *.ipynb: no such file; leave this pattern out if no file matches it" in err
+
+
 def test_a_wrong_budget_is_said_once_and_before_any_net_runs(netlet: Netlet) -> None:
     Path("acting.py").write_text(f"open('RAN', 'w')\n{SMALL}net.ran = open('RAN', 'w')\n")
     code, out, err = netlet("check", "acting.py", "small.py", "--budget", "nosuch")

@@ -194,7 +194,7 @@ def _draw_against_published() -> str:
         "published net",
         "parameters",
         "accuracy",
-        "ours (parameters)",
+        "netlet's net (parameters)",
         "mean",
         "difference in points",
         "seeds as accurate",

@@ -8,6 +8,7 @@ from typing import Any
 from sphinx.application import Sphinx
 
 from netlet.cli.app import build_command
+from netlet.cli.commands import help_record
 
 PAGE = "commands"
 
@@ -64,7 +65,7 @@ def command_section(command: Any, words: tuple[str, ...]) -> str:
 
 def parameter_row(parameter: Any, context: Any) -> str:
     """Return the table row of an argument or option, or nothing for one that help leaves out."""
-    record = parameter.get_help_record(context)
+    record = help_record(parameter, context)
     if record is None or parameter.name == "help":
         return ""
     name, meaning = record

@@ -1,9 +1,6 @@
 """The ``netlet`` command: its subcommands, and how an error is reported.
 
-Results go to stdout, progress and errors to stderr. Exit codes: 0 success, also if limits are NOT
-YET because only training can decide them; 1 a check failed: a limit of a budget is missed or
-cannot be determined, a record or data set is damaged, or, in ``netlet predict``, a picture is
-missing or unreadable; 2 wrong usage or input; 130 interrupted.
+Results go to stdout, progress and errors to stderr. docs/commands.md lists the exit codes.
 The file of a command is imported when the command is used, and none imports torch before it needs
 it, so that ``netlet --help`` and shell completion answer at once.
 """
@@ -164,7 +161,7 @@ COMMANDS = (
         "predict",
         SHIP,
         "Classify pictures of digits, one or several in a row.",
-        ("netlet predict photo.jpg", "netlet predict *.png --net speck --show seen.png"),
+        ("netlet predict photo.jpg", "netlet predict photos/*.png --net speck --show seen.png"),
     ),
     Entry(
         "play",

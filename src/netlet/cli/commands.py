@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ParamSpec, TypeVar
 
@@ -45,6 +46,11 @@ _TRUST, _WITHOUT_CODE = "--trust", ("compare", "frontier", "report", "runs")
 _OF_THE_IMAGES = ("--input", "--input-size", "--image-size", "--classes", "--num-classes")
 
 
+# The range of an option's numbers, as click prints it in the help.
+_RANGE = re.compile(r"(\d+)<=x<=(\d+)|x>=(\d+)")
+_DIGITS_OF_A_LIMIT = 9  # larger ones, such as the last seed, are reached by nobody
+
+
 class _Examples:
     """Writes an epilog as a section of examples, a line each."""
 
@@ -86,7 +92,7 @@ class Command(_Examples, TyperCommand):
         """Write the tables of arguments and options."""
         arguments, options = [], []
         for param in self.get_params(ctx):
-            record = param.get_help_record(ctx)
+            record = help_record(param, ctx)
             if record and _is_argument(param):
                 arguments.append((_usage(param).strip("[]"), record[1]))
             elif record:
@@ -123,7 +129,7 @@ class Group(_Examples, TyperGroup):
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the commands first: they are what most people look for."""
         self.format_commands(ctx, formatter)
-        rows = [record for param in self.get_params(ctx) if (record := param.get_help_record(ctx))]
+        rows = [record for param in self.get_params(ctx) if (record := help_record(param, ctx))]
         with formatter.section("Options"):
             formatter.write_dl(rows)
 
@@ -150,6 +156,17 @@ def add_command(
         rich_help_panel=group or None,
         no_args_is_help=False,
     )(reserve_stdout(expand_groups(function)))
+
+
+def help_record(param: Any, ctx: Any) -> tuple[str, str] | None:
+    """Return the names of an option and its help, with the range of its numbers in words."""
+    record = param.get_help_record(ctx)
+    return record and (record[0], _RANGE.sub(_say_range, record[1]))
+
+
+def _say_range(found: re.Match[str]) -> str:
+    low, high = found[1] or found[3], found[2] or ""
+    return f"{low} to {high}" if 0 < len(high) <= _DIGITS_OF_A_LIMIT else f"at least {low}"
 
 
 def _summary(command: Any) -> str:

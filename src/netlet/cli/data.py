@@ -145,8 +145,8 @@ def verify(
 ) -> None:
     """Check data sets on this machine against their checksums.
 
-    Exit code 1 if one is damaged, or named and missing. What a folder contains besides its images
-    is listed, and how many of the images that give the score are training images as well.
+    Exit code 1 if one is damaged, or named and missing. Also lists other files in a folder, and
+    counts test images that are training images as well.
     """
     from netlet.data import SOURCES, check_name, describe_repeated, load
 

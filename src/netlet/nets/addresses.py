@@ -62,7 +62,10 @@ def complete_address(name: str) -> str:
     if not name.endswith(FILES):
         return name
     if not os.path.isfile(name):
-        raise NetError(f"{name}: no such file; check its path, as in {name}:Name")
+        remedy = f"check its path, as in {name}:Name"
+        if "*" in name:  # a shell leaves a pattern as it is if it is quoted or no file matches
+            remedy = "leave this pattern out if no file matches it; else write it without quotes"
+        raise NetError(f"{name}: no such file; {remedy}")
     try:
         source = read_source(Path(name))
         nets, defined = _list_nets(source), list_definitions(source.tree)

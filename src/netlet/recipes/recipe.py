@@ -104,8 +104,8 @@ class Recipe(Displayed):
             2 to this one.
         widened_weight: The weight of the loss of the wider net; that of the net has weight 1.
         teacher: A net whose logits the net is trained on, besides the labels: a name, or one line
-            of notation; empty: none. It is trained first, on the same training images, with a seed
-            of its own, and kept for later trainings.
+            of notation; empty: none. It is trained first, on the same training images, with seed 0,
+            and kept for later trainings.
         teacher_recipe: The name of the recipe that trains the teacher; empty: this one.
         teacher_epochs: The number of its epochs; 0: those of its recipe.
         distill_weight: The weight of the teacher in the loss; the labels have the rest.
