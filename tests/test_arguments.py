@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import TensorDataset
 
 import netlet
 from netlet.analysis.gradient_check import gradient_support
@@ -102,6 +103,12 @@ def test_names_in_place_of_values_are_refused_with_how_to_get_the_value():
         (
             lambda: netlet.fit(Net(), "mnist", RECIPE),
             "the data set is of the type str; pass netlet.data.load('mnist')",
+        ),
+        (
+            lambda: netlet.fit(Net(), TensorDataset(SPLIT.images, SPLIT.labels), RECIPE),
+            "the data set is of the type TensorDataset; pass a data set, like "
+            "netlet.data.load('mnist'), or your own tensors as netlet.data.Dataset(name, "
+            "Split('train', images, labels), Split('test', images, labels), class_names)",
         ),
         (
             lambda: netlet.fit(Net(), data, "steady"),

@@ -91,7 +91,11 @@ _ARGUMENTS = {
     "Module": ("the net", "a net, like netlet.build(Net, seed=0)"),
     "Budget": ("the budget", "a netlet.Budget, like Budget(params_below=8000)"),
     "Recipe": ("the recipe", "a netlet.Recipe, like netlet.find_recipe('quick')"),
-    "Dataset": ("the data set", "a data set, like netlet.data.load('mnist')"),
+    "Dataset": (
+        "the data set",
+        "a data set, like netlet.data.load('mnist'), or your own tensors as netlet.data.Dataset("
+        "name, Split('train', images, labels), Split('test', images, labels), class_names)",
+    ),
     "Split": ("the split", "a split, like netlet.data.load('mnist').held_out"),
     "RunConfig": (
         "the configuration",

@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from types import FunctionType
+from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
 from torch import nn
@@ -29,6 +29,7 @@ from netlet.nets.stored_values import (
 
 _OWN_PACKAGE = __name__.partition(".")[0]
 _SCALARS: Sequence[Any] = bool, int, float, complex, str, bytes, type(None)
+_DEFINITIONS: Sequence[Any] = FunctionType, BuiltinFunctionType, type, ModuleType, partial
 _BRACKETS: Mapping[Any, tuple[str, str]] = {
     list: ("[", "]"),
     tuple: ("(", ")"),
@@ -56,7 +57,8 @@ class Building:
 
     Attributes:
         builder: The class or function; None if that is not known.
-        definitions: The functions and classes in its module when it was called.
+        definitions: The functions and classes in its module when it was called, with modules and
+            layers without weights.
         constants: The constants there, as :func:`describe_constant` writes them.
         imported: The code of the imported functions that it could run.
         path: The file that netlet has loaded the net from, absolute; empty if Python has.
@@ -96,12 +98,21 @@ def prepare_building(builder: object) -> Building:
         return Building(found)
     definitions, constants = dict[str, object](), dict[str, str]()
     for name, value in dict(find_namespace(found)).items():  # which another thread may change
-        if is_a(value, FunctionType) or is_a(value, type):
+        if _is_definition(value):
             definitions[name] = value
         else:
             with contextlib.suppress(Exception):  # not a constant; its class is anybody's
                 constants[name] = describe_constant(value)
     return Building(found, definitions, constants, list_imported(found))
+
+
+def _is_definition(value: object) -> bool:
+    """Return whether a value is kept until the net is recorded: it has no weights or images."""
+    if is_a(value, nn.Module):
+        names = read_names(value)
+        is_plain = not any(names.get(one) for one in ("_parameters", "_buffers", "_modules"))
+        return is_plain and read_module(type(value)).startswith("torch.nn.modules.")
+    return any(is_a(value, kind) for kind in _DEFINITIONS)
 
 
 def unwrap_builder(builder: Any) -> Callable[..., Any] | None:

@@ -141,7 +141,7 @@ def _is_like(cls: type, node: ast.ClassDef) -> bool:
     """Return whether a class has the bases and the constants of a definition, as far as known."""
     above = {read_class_name(kind) for kind in list_bases(cls)}
     for base in node.bases:
-        value = _look_up(base, find_namespace(cls))
+        value = look_up(base, find_namespace(cls))
         if is_a(value, type) and read_class_name(value) not in above:
             return False
     own = dict(read_names(cls))
@@ -156,12 +156,12 @@ def _is_like(cls: type, node: ast.ClassDef) -> bool:
     return True
 
 
-def _look_up(node: ast.expr, namespace: Mapping[str, object]) -> object:
+def look_up(node: ast.expr, namespace: Mapping[str, object]) -> object:
     """Return what ``name``, ``module.name`` or ``name[int]`` means; None if that is not known."""
     if isinstance(node, ast.Subscript):
-        return _look_up(node.value, namespace)
+        return look_up(node.value, namespace)
     if isinstance(node, ast.Attribute):
-        return read_names(_look_up(node.value, namespace)).get(node.attr)
+        return read_names(look_up(node.value, namespace)).get(node.attr)
     return namespace.get(node.id) if isinstance(node, ast.Name) else None
 
 

@@ -29,6 +29,7 @@ from netlet.nets.notebook_files import NOTEBOOK
 from netlet.nets.other_nets import refuse_other_address, refuse_other_net, unwrap_net
 from netlet.nets.patched_classes import list_added
 from netlet.nets.registered import list_modules
+from netlet.nets.replaced_definitions import find_replaced
 from netlet.nets.running_constants import (
     ReadNames,
     find_other_constant,
@@ -100,6 +101,12 @@ def find_running_code(net: nn.Module, address: str) -> NetCode | None:
     read = list_read_names(net, builder, home)
     _compare_definitions(net, building, home, read, source, selection, place)
     _compare_values(building, home, read, source, selection, place)
+    if other := find_replaced(net, building, home, read, source, selection):
+        raise NetError(
+            f"{place}: the {other.name} that runs here is that of {other.ran}, but loading the net "
+            f"uses that of {other.loaded}; give them different names, or run {other.loaded} again, "
+            "and build and train the net again"
+        )
     return find_code(address)
 
 

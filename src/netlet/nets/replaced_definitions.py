@@ -1,0 +1,318 @@
+"""Find what runs in a kernel although its notebook defines it anew before the net uses it.
+
+So it is after an earlier cell was run again: loading the notebook runs its cells in their order.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from types import FunctionType, ModuleType
+from typing import Any
+
+from torch import nn
+
+from netlet.nets.built_nets import (
+    Building,
+    describe_constant,
+    evaluate_constant,
+    find_namespace,
+)
+from netlet.nets.cell_history import describe, find_ran, look_up
+from netlet.nets.cells import Source
+from netlet.nets.definitions import Selection
+from netlet.nets.name_bindings import Binding, find_loaded, list_bindings
+from netlet.nets.other_nets import find_definitions
+from netlet.nets.registered import list_attributes, list_modules
+from netlet.nets.running_constants import ReadNames
+from netlet.nets.stored_values import (
+    is_a,
+    list_bases,
+    read_attribute,
+    read_class_name,
+    read_module,
+    read_names,
+)
+from netlet.nets.used_functions import list_functions
+
+_Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """A definition that runs and that loading a notebook does not use.
+
+    Attributes:
+        name: The name.
+        ran: The cell of the definition that runs.
+        loaded: The cell of the definition that loading uses.
+    """
+
+    name: str
+    ran: str
+    loaded: str
+
+
+@dataclass(frozen=True)
+class _Running:
+    """What a name means for a net that runs.
+
+    Attributes:
+        name: The name.
+        value: What it means.
+        body: The statements that decide what it means after loading.
+        anywhere: Whether it may mean what a statement below the net's last use binds it to; if it
+            is not known when the net was built, such a statement may have run since.
+    """
+
+    name: str
+    value: object
+    body: Sequence[ast.stmt]
+    anywhere: bool = True
+
+
+def find_replaced(
+    net: nn.Module,
+    building: Building | None,
+    home: Mapping[str, object],
+    read: ReadNames,
+    source: Source,
+    selection: Selection,
+) -> Replaced | None:
+    """Return what a net runs, or was built with, that its notebook replaces before the net uses it.
+
+    Only what surely is the replaced definition counts: by the text of its cell, or by its value.
+
+    Args:
+        net: The net.
+        building: How it was built, if that is known.
+        home: The names in the kernel; those of a file were bound in the order of the file.
+        read: The names that the net reads.
+        source: The notebook.
+        selection: The net and the statements that it needs.
+    """
+    if "__file__" in home:
+        return None
+    bindings = list_bindings(source.body)
+    once = {name for name, ones in bindings.items() if len(ones) == 1}
+    for one in _list_running(net, building, home, read, source, selection, bindings):
+        own, name, value = bindings[one.name], one.name, one.value
+        loaded = find_loaded(one.body, name, own)
+        if not loaded or any(_is_from(value, of, name, home, once) is not False for of in loaded):
+            continue
+        for other in own if one.anywhere else [of for of in own if of.statement in one.body]:
+            if other not in loaded and _is_from(value, other, name, home, once):
+                ran, last = (source.cell_of(of.statement) for of in (other, loaded[-1]))
+                return Replaced(name, str(ran), str(last))
+    return None
+
+
+def _list_running(
+    net: nn.Module,
+    building: Building | None,
+    home: Mapping[str, object],
+    read: ReadNames,
+    source: Source,
+    selection: Selection,
+    bindings: Mapping[str, Sequence[Binding]],
+) -> Iterator[_Running]:
+    """Yield names with what they mean for a net, and the statements that decide what they mean."""
+    names = {name: ones for name, ones in bindings.items() if len(ones) > 1}
+    for one in _list_read(building, home, read, source, selection):
+        if one.name in names:
+            yield one
+        elif (binding := next(iter(bindings.get(one.name, ())), None)) is not None:
+            above = _cut(one.body, binding.statement)
+            if isinstance(binding.node, ast.Name) and binding.node.id in names:  # an alias
+                yield _Running(binding.node.id, one.value, above)
+            functions = [one.value] if is_a(one.value, FunctionType) else []
+            for function in _walk_held(functions, home):  # by its decorators
+                if (top := _find_top(function)) in names:
+                    yield _Running(top, function, above)
+    body = selection.tree.body
+    parts = [part for _, part in list_modules(net)]
+    classes = {id(cls): cls for part in parts for cls in list_bases(type(part))}.values()
+    for cls in classes:
+        if find_namespace(cls) is home:
+            members, owner = read_names(cls), f"{read_class_name(cls)}."
+            for name in names:
+                if name.startswith(owner) and (member := name.removeprefix(owner)) in members:
+                    yield _Running(name, members[member], body)
+    held = [*classes, *(value for part in parts for value in list_attributes(part).values())]
+    for function in _walk_held(held, home):
+        top = _find_top(function)
+        for name, own in names.items():
+            if name == top or (
+                top == "<lambda>" and any(isinstance(one.node, ast.Lambda) for one in own)
+            ):
+                yield _Running(name, function, body)
+
+
+def _list_read(
+    building: Building | None,
+    home: Mapping[str, object],
+    read: ReadNames,
+    source: Source,
+    selection: Selection,
+) -> Iterator[_Running]:
+    """Yield the names that a net reads as :func:`_list_running` does."""
+    body: Sequence[ast.stmt] = selection.tree.body
+    before = body
+    if selection.chosen and not find_definitions(selection):  # a variable: it is built there
+        before = _cut(body, source.body[selection.chosen.statement or 0])
+    then = building.definitions if building and find_namespace(building.builder) is home else {}
+    for name in sorted(read.called & home.keys()):
+        yield _Running(name, home[name], body)
+    for name in sorted(read.built):
+        if name in then:
+            yield _Running(name, then[name], before)
+        elif not building and name in home and name not in read.called:
+            yield _Running(name, home[name], body, anywhere=False)
+
+
+def _cut(body: Sequence[ast.stmt], statement: ast.stmt) -> Sequence[ast.stmt]:
+    """Return the statements above another one."""
+    return body[: body.index(statement)] if statement in body else body
+
+
+def _walk_held(values: Sequence[object], home: Mapping[str, object]) -> Iterator[FunctionType]:
+    """Yield the functions of cells that classes and functions hold themselves, not by names."""
+    seen, todo = set[FunctionType](), [one for value in values for one in _list_own(value)]
+    while todo:
+        function = todo.pop()
+        if function in seen or function.__globals__ is not home:
+            continue
+        seen.add(function)
+        yield function
+        inside: list[object] = [*(function.__defaults__ or ())]
+        inside += (function.__kwdefaults__ or {}).values()
+        for cell in function.__closure__ or ():
+            with contextlib.suppress(ValueError):  # it is empty
+                inside.append(cell.cell_contents)
+        todo += [one for value in inside for one in _list_own(value)]
+
+
+def _find_top(function: FunctionType) -> str:
+    """Return the name of the function or class that a function is of, at the top of its cell."""
+    return function.__code__.co_qualname.partition(".")[0]
+
+
+def _list_own(value: object) -> Iterator[FunctionType]:
+    kinds = FunctionType, partial, type
+    return list_functions(value) if any(is_a(value, kind) for kind in kinds) else iter(())
+
+
+def _is_from(
+    value: object, binding: Binding, name: str, home: Mapping[str, object], once: set[str]
+) -> bool | None:
+    """Return whether a value surely is what a statement binds a name to; None if in doubt.
+
+    Args:
+        value: The value.
+        binding: The statement.
+        name: The name.
+        home: The names in the kernel.
+        once: Those of them that one statement binds, so that they mean the same as then.
+    """
+    node = binding.node
+    if isinstance(node, _Definition):
+        return _is_defined_by(value, node, name, home)
+    if isinstance(node, ast.Import | ast.ImportFrom) and binding.alias is not None:
+        return _is_imported_by(value, node, binding.alias)
+    if not isinstance(node, ast.expr):
+        return None
+    with contextlib.suppress(ValueError):
+        constant = describe_constant(evaluate_constant(node))
+        if constant[0] in "[{(":
+            return None  # it may have been changed
+        with contextlib.suppress(Exception):  # not a constant; its class is anybody's
+            return describe_constant(value) == constant
+        return False
+    if isinstance(node, ast.Call):
+        return _is_made_by(value, node, home, once)
+    known = _find_known(node, home, once)
+    return None if known is None else known is value
+
+
+def _is_defined_by(
+    value: object, node: ast.AST, name: str, home: Mapping[str, object]
+) -> bool | None:
+    if ran := find_ran(value, name):
+        return any(describe(one) == describe(node) for one in ran)
+    if getattr(node, "decorator_list", []):
+        return None
+    if is_a(value, FunctionType):
+        return None if value.__globals__ is home else False
+    if is_a(value, type):
+        return None if find_namespace(value) is home else False
+    return False
+
+
+def _is_imported_by(
+    value: object, node: ast.Import | ast.ImportFrom, alias: ast.alias
+) -> bool | None:
+    if isinstance(node, ast.Import):
+        module = sys.modules.get(alias.name if alias.asname else alias.name.partition(".")[0])
+        return None if module is None else module is value
+    if node.level or not node.module:
+        return None
+    names = read_names(sys.modules.get(node.module))
+    found = names.get(alias.name, sys.modules.get(f"{node.module}.{alias.name}"))
+    return None if found is None else found is value
+
+
+def _is_made_by(
+    value: object, node: ast.Call, home: Mapping[str, object], once: set[str]
+) -> bool | None:
+    """Compare an object with a call: a layer of PyTorch without weights, or a ``partial``."""
+    made = _find_known(node.func, home, once)
+    if made is partial and node.args:
+        inner = _find_known(node.args[0], home, once)
+        if not is_a(value, partial):
+            return False
+        if inner is None or len(node.args) > 1:
+            return None
+        if read_attribute(value, "func") is not inner:
+            return False
+        made_of = ast.Call(node.func, [], node.keywords)
+        return _has_arguments(read_attribute(value, "keywords"), made_of, ())
+    if not is_a(made, type) or not read_module(made).startswith("torch.nn.modules."):
+        return None
+    if type(value) is not made:
+        return False
+    return _has_arguments(read_names(value), node, _list_parameters(made))
+
+
+def _has_arguments(values: Any, node: ast.Call, parameters: Sequence[str]) -> bool | None:
+    """Return whether the arguments of a call are constants with the values under their names."""
+    if len(node.args) > len(parameters):
+        return None
+    with contextlib.suppress(Exception):  # not a constant; its class is anybody's
+        given = dict(zip(parameters, node.args, strict=False))
+        given |= {str(one.arg): one.value for one in node.keywords}
+        pairs = [(values[name], evaluate_constant(one)) for name, one in given.items()]
+        return all(describe_constant(one) == describe_constant(other) for one, other in pairs)
+    return None
+
+
+def _list_parameters(cls: type) -> Sequence[str]:
+    """Return the parameters of a class that can be passed by place."""
+    own = [one.__code__ for kind in list_bases(cls) for one in list_functions(kind)]
+    code = next(one for one in own if one.co_name == "__init__")
+    return code.co_varnames[1 : code.co_argcount]
+
+
+def _find_known(node: ast.expr, home: Mapping[str, object], once: set[str]) -> object:
+    """Return what ``name`` or ``module.name`` means; None if that is not sure."""
+    root = node
+    while isinstance(root, ast.Attribute):
+        root = root.value
+    if not isinstance(root, ast.Name):
+        return None
+    if root.id not in once and not is_a(home.get(root.id), ModuleType):
+        return None
+    return look_up(node, home)
