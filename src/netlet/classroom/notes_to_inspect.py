@@ -30,7 +30,7 @@ def find_notes_to_inspect(notes: Sequence[str]) -> list[str]:
     for kind in _VARIES:
         alike = [note for note in notes if kind in note]
         if alike:
-            first = alike[0].removeprefix("note: ").partition("; ")[0]
+            first = alike[0].partition("; ")[0]
             more = f" (and {len(alike) - 1} more like it)" if len(alike) > 1 else ""
             found.append(f"{first}{more}")
     return found
