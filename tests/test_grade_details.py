@@ -498,8 +498,8 @@ def test_outputs_that_are_not_finite_count_as_wrong_and_are_named(tmp_path: Path
 
 def test_the_summary_names_one_of_several_layers_whose_scores_vary() -> None:
     varies = "(dropout) is active in evaluation too, so results vary"
-    notes = tuple(f"note: {name} {varies}; repair it" for name in ("a", "b", "c"))
-    said = grade_files.explain_grade(grade_of().replace(notes=("note: d is idle", *notes)))
+    notes = tuple(f"{name} {varies}; repair it" for name in ("a", "b", "c"))
+    said = grade_files.explain_grade(grade_of().replace(notes=("d is idle", *notes)))
     assert said == f"a {varies} (and 2 more like it)"
 
 

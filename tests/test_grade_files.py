@@ -761,11 +761,17 @@ def test_what_the_weights_have_beside_those_of_the_net_is_left_out(tmp_path: Pat
     assert (found.points, found.parameters, grade_files.explain_grade(found)) == (20, 7_850, "")
     assert not any("total_" in note for note in found.notes)
     write_submission(
-        tmp_path, "bob", {"m.py": RIGHT, "w.pt": torch_bytes({**weights, "2.bias": torch.ones(3)})}
+        tmp_path,
+        "bob",
+        {"m.py": RIGHT, "w.pt": torch_bytes({**weights, "aux.bias": torch.ones(3)})},
     )
     found = grade(tmp_path / "bob", settings)
     assert (found.points, found.parameters) == (20, 7_850)
-    assert "w.pt: the net has no 2.bias, left out" in found.notes
+    assert "w.pt: the net has no aux.bias, left out" in found.notes
+    assert grade_files.explain_grade(found) == "w.pt: the net has no aux.bias, left out"
+    deeper = torch_bytes({**weights, "2.bias": torch.ones(3)})
+    write_submission(tmp_path, "deep", {"m.py": RIGHT, "w.pt": deeper})
+    assert "another net; unexpected: 2.bias" in grade(tmp_path / "deep", settings).problem
     del weights["1.bias"]
     write_submission(tmp_path, "cy", {"m.py": RIGHT, "w.pt": torch_bytes(weights)})
     assert "another net; missing: 1.bias" in grade(tmp_path / "cy", settings).problem

@@ -276,6 +276,9 @@ def test_a_tar_archive_and_a_plain_pickle_are_told_from_weights(tmp_path: Path) 
         NetError, match=r"save it again with torch\.save\(net\.state_dict\(\), PATH\)"
     ):
         load_weights(nn.Linear(1, 1), tmp_path / "m.pkl")
+    (tmp_path / "data.pkl").write_bytes((tmp_path / "m.pkl").read_bytes())  # of an unpacked .pt
+    with pytest.raises(NetError, match=r"has been unpacked; hand in or name that file itself"):
+        load_weights(nn.Linear(1, 1), tmp_path / "data.pkl")
     with tarfile.open(tmp_path / "m.pth.tar", "w") as archive:
         archive.add(tmp_path / "m.pkl", "m.pkl")
     with pytest.raises(NetError, match=r"is a tar archive, not a file that torch\.save wrote"):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from class_of_students import grade, notebook, torch_bytes, write_submission
+from helpers import few_fast
 from torch import nn
 
 from netlet.budgets import Budget
@@ -238,3 +241,121 @@ def test_a_merge_conflict_is_named(tmp_path: Path, name: str) -> None:
         NetError, match=r"line \d+ begins an unresolved merge conflict of Git; keep"
     ):
         complete_address(str(tmp_path / name))
+
+
+DEEP = """
+import copy
+from torch import nn
+class Net(nn.Module):
+    def __init__(self, depth=1, norm=False):
+        super().__init__()
+        self.a = nn.Linear(784, 10)
+        self.blocks = nn.Sequential(*[nn.Linear(10, 10) for _ in range(depth)])
+        self.norm = nn.LayerNorm(10) if norm else nn.Identity()
+    def forward(self, x):
+        return self.norm(self.blocks(self.a(x.flatten(1))))
+"""
+NEEDS = DEEP.replace("depth=1", "depth")
+
+
+def deep_weights(depth: int, **options: bool) -> bytes:
+    space: dict[str, Callable[..., nn.Module]] = {}
+    exec(DEEP, space)
+    return torch_bytes(space["Net"](depth, **options).state_dict() | {"total_ops": torch.zeros(1)})
+
+
+@pytest.mark.parametrize(
+    ("files", "options", "net", "parameters"),
+    few_fast(
+        [
+            (
+                {"net.py": DEEP, "train.py": IMPORT + "model = Net(depth=3)\n"},
+                {"depth": 3},
+                "train.py:model",
+                8_180,
+            ),
+            (
+                {"net.py": DEEP + "def f():\n    return Net(1)\ndef g():\n    return Net(3)\n"},
+                {"depth": 3},
+                "net.py:g",
+                8_180,
+            ),
+            (
+                {"net.py": DEEP + "model = Net(norm=True)\n"},
+                {"depth": 1, "norm": True},
+                "net.py:model",
+                7_980,
+            ),
+        ],
+        1,
+    ),
+)
+def test_the_net_with_all_tensors_of_the_weights_is_graded_before_one_with_fewer(
+    tmp_path: Path, files: dict[str, str], options: dict[str, Any], net: str, parameters: int
+) -> None:
+    found = grade_code(tmp_path, {**files, "w.pt": deep_weights(**options)})
+    assert (found.net, found.parameters) == (net, parameters)
+    assert f"net.py:Net is not (w.pt fits {net})" in found.definitions
+
+
+def test_weights_of_a_deeper_net_are_not_scored_with_fewer_layers(tmp_path: Path) -> None:
+    code = DEEP + MAIN + "small = Net()\n    model = Net(depth=3)\n"
+    write_submission(tmp_path, "ann", {"net.py": code, "w.pt": deep_weights(3)})
+    found = grade(tmp_path / "ann", GradingSettings(budget=Budget(accuracy_at_least=2)))
+    assert (found.net, found.state, found.score) == ("net.py:Net", "NOT YET", None)
+    assert found.problem.endswith(
+        "another net; unexpected: blocks.1.weight, blocks.1.bias, blocks.2.weight, blocks.2.bias"
+    )
+    assert "net.py:Net(depth=3) was not tried (it is below if __name__" in found.definitions
+
+
+EARLIER = [NET.replace("width=2", f"width={width}") for width in (2, 4, 3)]
+AVERAGE = """
+class Average(nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.module = copy.deepcopy(model)
+    def forward(self, x):
+        return self.module(x)
+model = Net(3)
+average = Average(model)
+"""
+
+
+def test_the_definition_that_the_weights_fit_alone_is_said(tmp_path: Path) -> None:
+    write_submission(tmp_path, "ann", {"a.py": "".join(EARLIER), "w.pt": weights(4)})
+    folder, settings = tmp_path / "ann", GradingSettings(budget=Budget(accuracy_at_least=2))
+    found = grade(folder, settings)
+    assert (found.net, found.parameters, found.score) == ("a.py:Net", count(3), None)
+    assert found.problem.endswith("judged: w.pt fits only a.py:Net[2]; name it in claim.toml")
+    (folder / "claim.toml").write_text('net = "a.py:Net[2]"\n')
+    assert grade(folder, settings).parameters == count(4)
+    (folder / "claim.toml").write_text('net = "Net[1]"\n')
+    assert "w.pt fits only a.py:Net[2]; name it" in grade(folder, settings).problem
+    (folder / "claim.toml").unlink()
+    (folder / "a.py").write_text("".join([*EARLIER[:2], EARLIER[1], EARLIER[2]]))
+    assert "w.pt fits only a.py:Net[2]; name it" in grade(folder, settings).problem
+    (folder / "w.pt").write_bytes(weights(5))
+    assert "w.pt: these weights belong to another net; wrong" in grade(folder, settings).problem
+
+
+@pytest.mark.parametrize(
+    ("code", "net"),
+    few_fast(
+        [
+            (NEEDS + "def f():\n    return Net(1)\ndef g():\n    return Net(3)\n", "g"),
+            (NEEDS + "def f():\n    return Net(3)\ndef g():\n    return Net(1)\n", "f"),
+            (DEEP + AVERAGE, "model"),
+            (DEEP + DEEP.replace("Net", "Other") + "model = Net(3)\n", "model"),
+            (DEEP.replace("depth=1", "depth=3") + DEEP + DEEP.replace("Net", "Other"), "Net[1]"),
+        ],
+        2,
+    ),
+)
+def test_of_several_nets_the_one_with_all_tensors_is_proposed(
+    tmp_path: Path, code: str, net: str
+) -> None:
+    with pytest.raises(NetError, match=r"^2 nets return 10 classes: ") as raised:
+        grade_code(tmp_path, {"net.py": code, "w.pt": deep_weights(3)})
+    said = f'and w.pt fits only net.py:{net}; name one in claim.toml, like net = "net.py:{net}"'
+    assert said in str(raised.value)

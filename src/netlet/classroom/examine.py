@@ -196,7 +196,7 @@ class Examiner:
 
     def _notes(self, case: Case, found: NetAnalysis, rules: Sequence[RuleResult]) -> list[str]:
         own = drop_one_image_note(found.summary.notes, found.cost.one_image, rules)
-        notes = [note[:_MOST_LETTERS] for note in own[:_MOST_NOTES]]
+        notes = [note.removeprefix("note: ")[:_MOST_LETTERS] for note in own[:_MOST_NOTES]]
         notes += describe_large_code(case.folder)
         if self._settings.budget.held_for_last and not case.recipe:
             notes.append(_NO_EPOCHS)

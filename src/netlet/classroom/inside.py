@@ -18,7 +18,8 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from netlet.classroom.net_search import FoundNet, find_net
+from netlet.classroom.fitting_nets import FittingNets
+from netlet.classroom.net_search import MOST_CANDIDATES, FoundNet, find_net
 from netlet.classroom.plain_tensors import list_plain
 from netlet.classroom.working_folder import working_folder
 from netlet.data import Dataset, Split
@@ -27,7 +28,7 @@ from netlet.evaluation import compute_logits
 from netlet.experiments import find_experiment
 from netlet.experiments.sandbox import analysis_to_json
 from netlet.nets import build, load_weights
-from netlet.nets.addresses import describe_other_definitions
+from netlet.nets.addresses import describe_other_definitions, list_other_definitions
 from netlet.nets.copying import copy_net
 from netlet.recipes import Recipe, recipe_from_json
 from netlet.records import Epoch
@@ -101,7 +102,8 @@ def _run_net(
                 note = load_weights(nets[0][0], file, convert=True, leave_out=True)
                 values["weights_note"] = note
         except NetError as error:  # the rules on the net are judged without them
-            values["weights_problem"] = str(error)
+            meant = _describe_meant(request, address, folder)
+            values["weights_problem"] = meant or str(error)
         except Exception as error:  # of the net's own code, or a rare type of tensors
             reason = f"{type(error).__name__}: {first_line(error, otherwise='no message')}"
             values["weights_problem"] = f"{request['weights']}: cannot be loaded ({reason})"
@@ -112,6 +114,16 @@ def _run_net(
     for seed, epochs in nets.items():
         tensors |= _state(epochs[-1], seed)
     return values, save(tensors)
+
+
+def _describe_meant(request: dict[str, Any], address: str, folder: Path) -> str:
+    """Return which other definition of a net the weights fit; empty if that is not one alone."""
+    shape, weights = tuple(request["shape"]), request["weights"]
+    fitting = FittingNets(folder, weights, shape, request["classes"])
+    meant = fitting.find_only(list_other_definitions(address)[:MOST_CANDIDATES])
+    if meant is None:
+        return ""
+    return f"{weights} fits only {os.path.relpath(meant, folder)}; name it in claim.toml"
 
 
 def _score(

@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from netlet.classroom.candidates import (
@@ -25,7 +26,7 @@ from netlet.classroom.same_code import leave_out_same
 from netlet.classroom.working_folder import working_folder
 from netlet.errors import NetError
 from netlet.experiments.sandbox import NetAnalysis, SameProcess
-from netlet.nets.addresses import ALL_NEED_ARGUMENTS
+from netlet.nets.addresses import ALL_NEED_ARGUMENTS, list_other_definitions
 from netlet.nets.code_imports import UNREADABLE
 from netlet.nets.net_names import list_inner_nets
 from netlet.nets.sources import read_source
@@ -170,9 +171,9 @@ class _Search:
         )
         if len(names) > 1:
             remarks = "".join(map(_in_brackets, (why, others, self._say_left_out())))
-            fitting = [*map(self._show, self._fitting.list_fitting(different))]
-            only = f", and {self.weights} fits only {fitting[0]}" if len(fitting) == 1 else ""
-            example = fitting[0] if only else names[0]
+            fitting = self._find_fitting(different)
+            only = f", and {self.weights} fits only {self._show(fitting)}" if fitting else ""
+            example = self._show(fitting) if fitting else names[0]
             raise NetError(
                 f"{len(names)} nets return {self.classes} classes: {', '.join(names)}{only}; name "
                 f'one in claim.toml, like net = "{example}", or with --net{remarks}'
@@ -197,29 +198,54 @@ class _Search:
         other arguments, or a class derived from one of another file. Without weights, such a class
         is meant if code uses it alone. None if there is no such net.
         """
-        named = (*self.families.named, *self.families.derived)
-        others = [one for one in named if one not in self.read.addresses][:MOST_CANDIDATES]
+        others = self._list_others()
         address, reason = None, "the code builds only "
         if not self.weights:
             address = self.families.find_used(graded)
-        elif others and not self._fitting.list_fitting([graded]):
+        elif others and not self._fitting.fits_exactly(graded):
             address, reason = self._fitting.find_only(others), f"{self.weights} fits "
+            if address and graded in self._fitting.list_fitting([graded, address]):
+                return None
         if address not in others or CodeUses(address).trains():
             return None
         found = self._try([address])
         return (address, found[address], reason + self._show(address)) if found else None
 
+    def _find_fitting(self, different: Iterable[str]) -> str | None:
+        """Return the only net that the weights fit; None if there is none or there are several.
+
+        It is one of several different nets, or what this one wraps, such as the net of an average;
+        if they fit none of these, it is built with other arguments, or an earlier definition.
+
+        Args:
+            different: The addresses of the nets.
+        """
+        fitting, others = self._fitting.list_fitting(different), self._list_others()
+        if len(fitting) > 1:
+            return None
+        if not fitting:
+            earlier = [more for one in different for more in list_other_definitions(one)]
+            return self._fitting.find_only([*others, *earlier][:MOST_CANDIDATES])
+        wrapper = fitting[0]
+        inside = [one for one in others if CodeUses(wrapper).has(one)]
+        return (inside and self._fitting.find_only([*inside, wrapper])) or wrapper
+
+    def _list_others(self) -> list[str]:
+        """Return nets that are tried only for the weights: their class or its base is tried."""
+        named = (*self.families.named, *self.families.derived)
+        return [one for one in named if one not in self.read.addresses][:MOST_CANDIDATES]
+
     def _list_variants(self, graded: str) -> dict[str, str]:
         """Return why nets of the class that is graded are not tried, by what builds them.
 
-        If the code builds the class with its defaults, too, and the weights fit it, there is no
-        doubt which net is meant.
+        If the code builds the class with its defaults, too, and the weights have all of its tensors
+        and no others, there is no doubt which net is meant.
         """
         variants = self.families.list_variants(graded)
         is_sure = graded in self.families.by_default and variants
-        return {} if is_sure and self._fitting.list_fitting([graded]) else variants
+        return {} if is_sure and self._fitting.fits_exactly(graded) else variants
 
-    @property
+    @cached_property
     def _fitting(self) -> FittingNets:
         return FittingNets(self.folder, self.weights, self.shape, self.classes)
 

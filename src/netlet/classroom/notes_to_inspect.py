@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from netlet.classroom.source_size import ENOUGH_FOR_ANSWERS
 from netlet.nets.checkpoints import FIT_TOO
+from netlet.nets.surplus_tensors import LEFT_OUT
 
 # Of the notes on a net whose score for an image is not the same in each grading.
 _VARIES = (
@@ -24,11 +25,12 @@ def find_notes_to_inspect(notes: Sequence[str]) -> list[str]:
         notes: All notes of a grade.
     """
     found = [note for note in notes if ENOUGH_FOR_ANSWERS in note]
-    found += [note.partition("; ")[0] for note in notes if FIT_TOO in note]
+    parts = [part for note in notes for part in note.split("; ")]
+    found += [part for part in parts if FIT_TOO in part or part.endswith(LEFT_OUT)]
     for kind in _VARIES:
         alike = [note for note in notes if kind in note]
         if alike:
-            first = alike[0].removeprefix("note: ").partition("; ")[0]
+            first = alike[0].partition("; ")[0]
             more = f" (and {len(alike) - 1} more like it)" if len(alike) > 1 else ""
             found.append(f"{first}{more}")
     return found

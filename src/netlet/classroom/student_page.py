@@ -17,7 +17,7 @@ from netlet.report.figures import BLUE, NARROW, ORANGE, new_figure, use_style
 from netlet.report.markdown import bullet_list, escape_markdown, inline_code, markdown_table
 from netlet.report.mistakes import MOST_SHOWN, explain_disputed, mark_caption, prepare_picture
 from netlet.report.page import Draft, Page
-from netlet.report.study_plots import mistake_gallery
+from netlet.report.study_plots import mistake_gallery, use_whole_numbers
 from netlet.text import escape_controls
 
 if TYPE_CHECKING:
@@ -73,9 +73,7 @@ def student_page(
         draft.add(bullet_list([*largest, *advice]))
     _add_measurements(draft, grade)
     if grade.notes:
-        notes = [
-            _escape_start(escape_markdown(note.removeprefix("note: "))) for note in grade.notes
-        ]
+        notes = [_escape_start(escape_markdown(note)) for note in grade.notes]
         draft.add("## Notes", bullet_list(notes))
     if grade.summary:
         text = escape_controls(grade.summary, keep="\n").replace("```", "'''")
@@ -199,5 +197,6 @@ def _draw_curve(curve: Curve, total: int) -> Figure:
         train = np.array(curve.train_percent)
         axes.plot(epochs[: len(train)], train, color=ORANGE, marker="s", label="training images")
         axes.set(xlabel="epoch", ylabel="accuracy (%)")
+        use_whole_numbers(axes)
         axes.legend()
     return figure

@@ -221,6 +221,24 @@ def describe_other_definitions(address: str, shown: str) -> str:
     return describe_definitions(shown, selection) if selection else ""
 
 
+def list_other_definitions(address: str) -> list[str]:
+    """Return the addresses of the other definitions of a name, like ``file.py:Net[1]``.
+
+    Args:
+        address: A complete one. No code is run.
+    """
+    selection = _select_quietly(address)
+    if not selection or not selection.definitions:
+        return []
+    chosen = selection.chosen or selection.definitions[-1]
+    place = address.rpartition(":")[0]
+    return [
+        f"{place}:{selection.name}[{i}]"
+        for i, one in enumerate(selection.definitions, 1)
+        if one is not chosen and one.statement is not None
+    ]
+
+
 def _select_quietly(address: str) -> Selection | None:
     """Return the selection of a net in a file; None without one, of which loading says more."""
     place, _, name = address.rpartition(":")

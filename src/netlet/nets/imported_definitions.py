@@ -100,7 +100,7 @@ class _Reader:
             state = path.stat()
             content = _read_content(path, state.st_mtime_ns, state.st_size)
             self._known[path] = self._list_definitions(path, content)
-        return self._known.get(path, {})
+        return self._known[path]
 
     def _list_definitions(self, path: Path, content: _Content) -> _Definitions:
         """Return what a file defines and what it imports."""

@@ -292,10 +292,10 @@ def _pair_defaults(function: FunctionNode) -> dict[str, ast.expr]:
     """Return the defaults of the parameters of a function."""
     arguments = function.args
     positional = [*arguments.posonlyargs, *arguments.args]
-    count = len(arguments.defaults)
-    found = dict(zip((one.arg for one in positional[-count:]), arguments.defaults, strict=False))
+    with_default = positional[len(positional) - len(arguments.defaults) :]
     keyword = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
-    return (found if count else {}) | {one.arg: value for one, value in keyword if value}
+    pairs = [*zip(with_default, arguments.defaults, strict=True), *keyword]
+    return {one.arg: value for one, value in pairs if value}
 
 
 def _are_equal(one: ast.expr, other: ast.expr) -> bool:

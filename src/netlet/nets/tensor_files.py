@@ -22,6 +22,7 @@ MAX_WEIGHTS_BYTES = 1 << 29  # of a file
 _MAX_HEADER_BYTES = 1 << 22  # of a safetensors file
 _ZIP_MAGIC = b"PK\x03\x04"
 _TAR_MAGIC = b"ustar"
+_INDEX = "data.pkl"  # of the archive that torch.save writes
 # torch.load calls this function with any size, and the result fills the memory.
 _HOSTILE_NAME = b"bytearray"
 _REFUSED = re.compile(r"nsupported (?:global: )?GLOBAL (\S+)")  # in torch.load's message
@@ -91,6 +92,11 @@ def read_torch_file(path: Path, error: type[NetletError]) -> Any:
         return load_as_data(content)
     except pickle.UnpicklingError as caught:
         refused = _REFUSED.search(str(caught))
+        if refused is None and path.name == _INDEX:
+            raise error(
+                f"{path}: is a part of a file that torch.save wrote and that has been unpacked; "
+                "hand in or name that file itself"
+            ) from caught
         if refused is None:
             raise error(
                 f"{path}: expected a state_dict written by torch.save, found a broken file or one "
@@ -185,7 +191,7 @@ def _check_sizes(content: bytes) -> None:
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
             raise ValueError("it is compressed, which torch.save never does")
         for entry in entries:
-            if entry.filename.endswith("data.pkl") and _HOSTILE_NAME in archive.read(entry):
+            if entry.filename.endswith(_INDEX) and _HOSTILE_NAME in archive.read(entry):
                 raise ValueError("it would fill the memory")
 
 

@@ -17,6 +17,7 @@ from netlet.files import open_regular, write_atomic
 from netlet.nets.checkpoints import align_names, describe_other_states, find_state
 from netlet.nets.first_weights import remember_loading
 from netlet.nets.observers import take_sizes
+from netlet.nets.surplus_tensors import leave_out_surplus
 from netlet.nets.tensor_bytes import tensor_bytes
 from netlet.nets.tensor_files import (
     MAX_WEIGHTS_BYTES,
@@ -25,8 +26,6 @@ from netlet.nets.tensor_files import (
     read_torch_file,
 )
 from netlet.text import format_shape, to_unicode
-
-_COUNTS_OF_THOP = ("total_ops", "total_params")  # buffers that thop and its like add to modules
 
 
 def save_weights(net: nn.Module, path: Path, metadata: Mapping[str, str] | None = None) -> str:
@@ -98,7 +97,7 @@ def load_weights(
         convert: Whether floating-point weights of another type, such as float16, are converted to
             the net's type; they are refused otherwise.
         leave_out: Whether tensors that the net does not have are left out if the file has all of
-            the net's; they are refused otherwise.
+            the net's and those are not of more layers of the same kind; they are refused otherwise.
         if_other_images: What to do if only the channels of the images or the number of classes
             differ, for the error message.
 
@@ -119,7 +118,7 @@ def load_weights(
     for key, value in wanted.items():
         if key.endswith("num_batches_tracked"):  # missing in old files
             found.setdefault(key, value)
-    found, extra = _leave_out(found, wanted, path) if leave_out else (found, "")
+    found, extra = leave_out_surplus(found, wanted, path) if leave_out else (found, "")
     found, note = _convert(found, wanted, path) if convert else (found, "")
     note = "; ".join(filter(None, [note, extra, others]))
     if problems := _find_mismatches(found, wanted):
@@ -135,28 +134,6 @@ def load_weights(
     net.load_state_dict(found)
     remember_loading(net)
     return note
-
-
-def _leave_out(
-    found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor], path: Path
-) -> tuple[dict[str, torch.Tensor], str]:
-    """Return the tensors that a net has, and a sentence on the others.
-
-    If some of the net's are missing or have other shapes, all are returned. The counts that thop
-    adds to a net are not worth a sentence.
-    """
-    same = {key for key, value in wanted.items() if _has_shape(found.get(key), value)}
-    if same != wanted.keys():
-        return dict(found), ""
-    others = [key for key in found if key not in wanted]
-    named = [key for key in others if key.rpartition(".")[2] not in _COUNTS_OF_THOP]
-    more = f" and {len(named) - 5} more" if len(named) > 5 else ""
-    note = f"{path.name}: the net has no {', '.join(named[:5])}{more}, left out" if named else ""
-    return {key: found[key] for key in wanted}, note
-
-
-def _has_shape(tensor: torch.Tensor | None, like: torch.Tensor) -> bool:
-    return tensor is not None and tensor.shape == like.shape
 
 
 def _convert(
