@@ -12,10 +12,12 @@ import sys
 import typing
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from helpers import make_seed_result, make_study
 from torch import nn
 
 import netlet
@@ -477,3 +479,61 @@ def test_the_frontier_of_a_folder_can_do_without_published_nets(
     (tmp_path / "study.json").write_text("{}")
     with pytest.raises(RecordError, match=r"study\.json"):
         netlet.load_frontier(tmp_path)
+
+
+def test_runs_on_one_axes_have_names_and_colors_of_their_own(values: dict[str, object]) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    run = values["run"]
+    assert isinstance(run, Run)
+    one, other = (dataclasses.replace(run, name=name) for name in ("_Net", "wide"))
+    of = [" of _Net", " of _Net (2)", " of wide"]
+    for what, labels in (
+        (
+            "accuracy",
+            [text for name in of for text in (f"test images{name}", f"images{name}, aug")],
+        ),
+        ("loss", [text for name in of for text in (f"test images{name}", f"images{name}, aug")]),
+        ("learning_rate", [f"learning rate{name}" for name in of]),
+        ("calibration", ["perfect calibration", *(f"predictions{name}" for name in of)]),
+    ):
+        axes = one.plot(what)
+        alone = _find_legend(axes)
+        assert not any("_Net" in text for text in alone)
+        limits = axes.get_xlim()
+        assert one.plot(what, ax=axes) is axes
+        other.plot(what, ax=axes)
+        shown = _find_legend(axes)
+        assert len(shown) == len(labels)
+        assert all(label in text for label, text in zip(labels, shown, strict=True)), shown
+        assert len({line.get_color() for line in axes.lines}) == len(axes.lines)
+        assert axes.get_xlim() == limits
+        assert len(axes.figure.legends) <= 1  # the later one replaces the earlier one
+    pyplot.close("all")
+
+
+def test_all_curves_on_one_axes_stay_in_view() -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    worse = [make_seed_result(0, correct) for correct in (300, 900)]
+    low, high = (make_study(one, name=f"{one.correct}") for one in worse)
+    for what in ("accuracy", "loss", "learning_rate"):
+        both = []
+        for first, second in ((low, high), (high, low)):
+            axes = first.plot(what)
+            second.plot(what, ax=axes)
+            both.append((axes.get_xlim(), axes.get_ylim()))
+        assert both[0] == both[1]
+    pyplot.close("all")
+
+
+def _find_legend(axes: Any) -> list[str]:
+    legends = [*axes.figure.legends, *filter(None, [axes.get_legend()])]
+    texts = [text.get_text() for legend in legends for text in legend.get_texts()]
+    return [text for text in texts if not text.startswith("target")]

@@ -76,7 +76,7 @@ def test_only_studies_on_mnists_test_are_measured() -> None:
     assert found.evidence == "mean of 2 seeds; averages nine shifts"
     again = dataclasses.replace(ours, recipe={**ours.recipe, "name": "plain with epochs=9"})
     names = {found.name for found in measured_points([ours, again])}
-    assert names == {f"ours, {ours.recipe['name']}", "ours, plain with epochs=9"}
+    assert names == {f"ours ({ours.recipe['name']})", "ours (plain)"}
 
 
 def test_the_plot_for_a_terminal_puts_the_best_lowest_and_the_smallest_leftmost() -> None:

@@ -116,6 +116,59 @@ def test_two_studies_of_one_name_are_told_apart() -> None:
     a, b = (make_study(wrong(make_seed_result(0, 990), k), name="a", net="a") for k in range(2))
     found = stats.compare(a, b)
     assert found.over_seeds.about == "only one seed of a (first) and of a (second)"
+    assert found.training_note == ""
+    assert [one.name for one in found.studies or ()] == ["a (first)", "a (second)"]  # in its plot
+
+
+def test_two_versions_of_a_net_are_told_apart_by_their_folders_and_digests() -> None:
+    a = make_study(make_seed_result(0, 990), name="a", net="m.py:a", source_digest="1" * 64)
+    layers = dataclasses.replace(a, summary={"net": "Net", "rows": []}, source_digest="2" * 64)
+    code = dataclasses.replace(a, source_digest="2" * 64)
+    unknown = dataclasses.replace(a, source_digest="")
+    digests = f"{a.net_digest[:8]} / {layers.net_digest[:8]}"
+    places = (["runs/v1"], ["runs/v2"])
+    for other, note in (
+        (layers, f"net (digest) {digests}"),
+        (code, "code of the net (digest) 11111111 / 22222222"),
+        (unknown, ""),
+    ):
+        found = stats.compare(a, other, places=places)
+        assert (found.a, found.b) == ("a (v1)", "a (v2)")
+        assert found.training_note == (
+            f"trained differently (a (v1) / a (v2)): {note}" * bool(note)
+        )
+        named = dataclasses.replace(other, name="b")  # an own name, as in Python
+        assert stats.compare(a, named).training_note[-len(note) :] == note
+    elsewhere = dataclasses.replace(layers, net="m.py:b")
+    assert stats.compare(a, elsewhere).training_note.endswith(digests)
+    assert stats.compare(a, dataclasses.replace(elsewhere, name="b")).training_note == ""
+    assert stats.describe_changes(code, a) == "Changed: the code of the net."
+
+
+@pytest.mark.parametrize(
+    ("places", "labels"),
+    [
+        ([["runs/v1"], ["runs/v2"], ["v2"]], ["runs/v1", "runs/v2", "v2"]),
+        ([["v1/s0", "v1/s1"], ["v2/s0"], ["v3"]], ["v1", "v2/s0", "v3"]),
+        ([["r/a"], ["r/b", "r/c"], ["r/d"]], ["a", "b and 1 more", "d"]),
+        ([["r"], ["r"], ["s"]], ["1", "2", "3"]),
+        ([], ["1", "2", "3"]),
+    ],
+)
+def test_studies_of_two_nets_are_labeled_by_their_folders(
+    places: list[list[str]], labels: list[str]
+) -> None:
+    study = make_study(make_seed_result(0, 990), name="a")
+    other = dataclasses.replace(study, summary={"net": "Net", "rows": []})
+    quick = dataclasses.replace(study, recipe={**study.recipe, "name": "plain"})
+    alone = dataclasses.replace(study, name="b")
+    found = stats.distinguish_names([study, other, quick, alone], places and [*places, places[0]])
+    assert [one.name for one in found[:3]] == [f"a ({label})" for label in labels]
+    assert found[3].name == "b"
+    taken = dataclasses.replace(study, name=f"a ({labels[0]})")  # as somebody may call it
+    given = [*places[:2], ["x"]] if places else []
+    names = [one.name for one in stats.distinguish_names([study, other, taken], given)]
+    assert len({*names}) == 3
 
 
 def test_two_single_seeds_are_compared_by_the_exact_mcnemar_test() -> None:
@@ -249,9 +302,6 @@ def test_what_cannot_be_compared_is_refused() -> None:
         RecordError, match="a was scored on 1,000 test images, b on 1,000 val images"
     ):
         stats.compare(a, dataclasses.replace(b, split="val"))
-    changed = dataclasses.replace(a, summary={"net": "Net", "rows": []})
-    with pytest.raises(RecordError, match="a and a have one name but two different nets"):
-        stats.compare(a, changed)
 
 
 def test_studies_of_the_same_test_images_are_compared_whatever_they_are_called() -> None:
@@ -679,6 +729,10 @@ def test_seeds_of_one_experiment_join_and_others_do_not() -> None:
         _joins(a, dataclasses.replace(b, summary={"net": "Net", "rows": []}))
     with pytest.raises(RecordError, match="differ in their recipe"):
         _joins(a, dataclasses.replace(b, recipe={"name": "another"}))
+    one, two = (dataclasses.replace(b, source_digest=digest) for digest in ("1", "2"))
+    for joined in (_joins(a, one), _joins(one, a)):  # that of a is not known
+        with pytest.raises(RecordError, match="differ in their source of the net; a study needs"):
+            _joins(joined, two)
     with pytest.raises(RecordError, match="differ in their data"):
         _joins(a, dataclasses.replace(b, data=b.data | {"digest": "e"}))
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from netlet.cli.locate import Problems
+from netlet.cli.locate import Problems, records_folder
 from netlet.cli.options import STUDY, Json, study_names
 from netlet.cli.results import print_json, print_result
 from netlet.records import find_study
@@ -32,7 +32,8 @@ def compare(
     from netlet import stats
 
     problems = Problems()
-    comparison = stats.compare(find_study(a, problems), find_study(b, problems))
+    studies = [find_study(name, problems) for name in (a, b)]
+    comparison = stats.compare(*studies, places=[[records_folder(name)] for name in (a, b)])
     if json:
         print_json("comparison", stats.comparison_to_json(comparison))
     else:

@@ -21,8 +21,7 @@ from netlet.outputs import check_output
 from netlet.text import round_percentages
 
 if TYPE_CHECKING:
-    from netlet.records.study import Study
-    from netlet.stats import FrontierPoint
+    from netlet.stats import FrontierPoint, LocatedStudy
 
 
 def frontier(
@@ -67,8 +66,8 @@ def frontier(
         check_suffix(out)
         check_output(out, inputs=input_files(*(places or [])))
     problems = Problems()
-    studies = _collect(_folders(places or []), problems)
-    points = [*stats.measured_points(studies), *stats.PUBLISHED_POINTS]
+    studies, folders = stats.split_places(_collect(_folders(places or []), problems))
+    points = [*stats.measured_points(studies, folders), *stats.PUBLISHED_POINTS]
     points = [point for point in points if params_below is None or point.parameters < params_below]
     if not points:
         raise RecordError(
@@ -106,7 +105,7 @@ def _folders(places: Sequence[str]) -> list[Path]:
     ]
 
 
-def _collect(folders: Sequence[Path], problems: Problems) -> list[Study]:
+def _collect(folders: Sequence[Path], problems: Problems) -> list[LocatedStudy]:
     """Load the studies below some folders; what cannot be read is reported on stderr."""
     from netlet import stats
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from netlet import records
 from netlet.cli.results import say
-from netlet.errors import DamagedRecordError
+from netlet.errors import DamagedRecordError, RecordError
 from netlet.records.ladder import LadderResult
 from netlet.records.study import Study
 from netlet.text import split_address
@@ -61,21 +61,33 @@ class Problems:
         self.exit_code = 1
 
 
+def records_folder(name: str | Path) -> Path:
+    """Return the folder of the record that an argument means."""
+    path = Path(name)
+    return path.parent if path.name in (records.RECORD, records.STUDY) else path
+
+
 def locate_records(
     names: Sequence[str], problems: Problems
 ) -> tuple[list[Study], list[LadderResult]]:
     """Load the studies and ladders that paths or names mean.
 
-    Runs of one experiment become one study. A damaged record does not hide the others.
+    Runs of one experiment become one study; other studies of one name are told apart.
 
     Args:
         names: The names and paths as given on the command line.
-        problems: An object that is called for each damaged record.
+        problems: An object that is called for each damaged record, which does not hide the others.
+
+    Returns:
+        The studies, each with a name of its own, and the ladders.
 
     Raises:
-        NetletError: One of them is missing, all are damaged, or runs of one name differ.
+        NetletError: One of them is missing, all are damaged, or runs of one name and recipe were
+            scored on different images.
     """
-    joined: dict[tuple[str, str], Study] = {}
+    from netlet import stats
+
+    seeds: list[stats.SeedRecord] = []
     climbs = []
     for number, name in enumerate(names, start=1):
         try:
@@ -84,10 +96,18 @@ def locate_records(
                 continue
             study = records.find_study(name, problems)
         except DamagedRecordError as error:
-            if number == len(names) and not (joined or climbs):
+            if number == len(names) and not (seeds or climbs):
                 raise
             problems(str(error))
             continue
-        key = (study.name, study.recipe["name"])
-        joined[key] = joined[key].merge(study) if key in joined else study
-    return list(joined.values()), climbs
+        seeds.append(stats.SeedRecord(records_folder(name), study))
+    found, contradictions = stats.group_into_studies(seeds)
+    if contradictions:
+        raise RecordError(contradictions[0])
+    studies, places = stats.split_places(found)
+    named = stats.distinguish_names(studies, places)
+    firsts: dict[tuple[str, str], Study] = {}
+    for study, own in zip(studies, named, strict=True):
+        first = firsts.setdefault((study.name, study.recipe["name"]), own)
+        stats.refuse_other_images(first, own)
+    return named, climbs

@@ -105,13 +105,11 @@ def report(
         Page,
         combine_pages,
         comparison_page,
-        distinguish_names,
         ladder_page,
         study_page,
         write,
     )
 
-    studies = distinguish_names(studies)
     images = [_load_images(study, dataset, data_dir) for study in studies]
     with show_phases() as on_progress:
         on_progress("drawing the report")
@@ -157,7 +155,6 @@ def _fill(
     json: bool,
 ) -> Problems:
     """Fill the blocks of a README and say what has changed."""
-    from netlet.report import distinguish_names
     from netlet.report.readme import fill_readme, open_readme
     from netlet.report.readme_blocks import BLOCKS_WITH_IMAGES, Material
 
@@ -165,7 +162,7 @@ def _fill(
     problems = Problems()
     studies, climbs = locate_records(names, problems)
     _say_if_changed(studies)
-    material = Material(distinguish_names(studies), climbs)
+    material = Material(studies, climbs)
     shown = {block.name for block in text.blocks} & BLOCKS_WITH_IMAGES
     images = _load_images(material.main, dataset, data_dir) if shown else None
     with show_phases() as on_progress:

@@ -15,7 +15,7 @@ from netlet.recipes import count_epochs
 
 if TYPE_CHECKING:
     from netlet.records import Study
-    from netlet.stats import SeedRecord
+    from netlet.stats import LocatedStudy, SeedRecord
 
 Row = dict[str, Any]
 Table = tuple[tuple[str, ...], list[list[str]], str]  # head, rows, alignment
@@ -167,8 +167,8 @@ def comparison_rows(seeds: Sequence[SeedRecord]) -> tuple[list[Row], list[str]]:
     """
     from netlet import stats
 
-    studies, problems = stats.group_into_studies(seeds)
-    problems = list(problems)
+    found, problems = stats.group_into_studies(seeds)
+    studies = _distinguish_rows(found)
     studies.sort(
         key=lambda study: (
             study.data["name"],
@@ -192,6 +192,22 @@ def comparison_rows(seeds: Sequence[SeedRecord]) -> tuple[list[Row], list[str]]:
                 outcome = "unknown"
         rows.append(_comparison_row(study, difference, outcome))
     return rows, problems
+
+
+def _distinguish_rows(found: Sequence[LocatedStudy]) -> list[Study]:
+    """Return studies of which no two have a row of the same name, recipe, data and split."""
+    from netlet import stats
+
+    alike: dict[tuple[str, ...], list[LocatedStudy]] = {}
+    for one in found:
+        study = one.study
+        key = (study.name, study.recipe["name"], study.data["digest"], study.split)
+        alike.setdefault(key, []).append(one)
+    return [
+        study
+        for group in alike.values()
+        for study in stats.distinguish_names(*stats.split_places(group))
+    ]
 
 
 def _comparison_row(study: Study, difference: float, outcome: str) -> Row:

@@ -110,18 +110,13 @@ class Study(ExperimentConfig, Plotted):
             RecordError: The studies are of different experiments, or have different results for
                 the same seed.
         """
-        both_given = self.initial_weights and other.initial_weights
-        if both_given and self.initial_weights_digest != other.initial_weights_digest:
-            self, other = self.with_own_weights(), other.with_own_weights()
-        what = find_difference(self, other) or next(
-            (name for name in _SHARED if getattr(self, name) != getattr(other, name)), None
-        )
-        if what:
+        if what := self.find_difference(other):
             mine, theirs = (_seeds_text(study) for study in (self, other))
             raise RecordError(
                 f"{self.name}: {mine} and {theirs} differ in their {_IN_WORDS.get(what, what)};"
                 f" a study needs runs of one experiment, {_REMEDIES.get(what, _REMEDY)}"
             )
+        self, other = self._align_weights(other)
         by_seed = {seed.seed: seed for seed in self.seeds}
         for seed in other.seeds:
             if by_seed.setdefault(seed.seed, seed).weights_digest != seed.weights_digest:
@@ -131,7 +126,24 @@ class Study(ExperimentConfig, Plotted):
                 )
         environments = other.environments() | self.environments()
         first = min(self, other, key=lambda study: study.seeds[0].seed)
-        return first._with_seeds([by_seed[number] for number in sorted(by_seed)], environments)
+        # Known of one of them only, it still keeps seeds of a third code out.
+        source_digest = self.source_digest or other.source_digest
+        merged = dataclasses.replace(first, source_digest=source_digest)
+        return merged._with_seeds([by_seed[number] for number in sorted(by_seed)], environments)
+
+    def find_difference(self, other: Study) -> str | None:
+        """Return in what two studies are of different experiments, in words; None if in nothing."""
+        self, other = self._align_weights(other)
+        return find_difference(self, other) or next(
+            (name for name in _SHARED if getattr(self, name) != getattr(other, name)), None
+        )
+
+    def _align_weights(self, other: Study) -> tuple[Study, Study]:
+        """Return both with a digest of the initial weights at each seed if these are given ones."""
+        both_given = self.initial_weights and other.initial_weights
+        if both_given and self.initial_weights_digest != other.initial_weights_digest:
+            return self.with_own_weights(), other.with_own_weights()
+        return self, other
 
     @property
     def initial_weights(self) -> str:
@@ -251,7 +263,7 @@ class Study(ExperimentConfig, Plotted):
         return "{" + ",\n ".join([*lines, f'"seeds": [\n  {seeds}]']) + "}\n"
 
 
-_REMEDY = "give them different names"
+_REMEDY = "name or pass these separately, as two studies"
 _REMEDIES = {
     "name": "give them the same name",
     "initial weights": "begin each with the weights of its seed, netlet.build(NET, SEED), or none",

@@ -1,7 +1,7 @@
 """Pages, figures and tables drawn from records, as Markdown, HTML, SVG, PDF, PNG, CSV or LaTeX."""
 
 from netlet.report.commands import command_for
-from netlet.report.comparison_page import comparison_page, distinguish_names
+from netlet.report.comparison_page import comparison_page
 from netlet.report.comparison_plots import curves_of_studies
 from netlet.report.explain_page import explain_page
 from netlet.report.figures import save_figure
@@ -22,7 +22,6 @@ __all__ = [
     "command_for",
     "comparison_page",
     "curves_of_studies",
-    "distinguish_names",
     "explain_page",
     "frontier_figure",
     "frontier_page",

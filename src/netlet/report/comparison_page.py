@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
 from netlet import stats
@@ -19,7 +18,8 @@ def comparison_page(studies: Sequence[Study], pages: Sequence[Page]) -> Page:
     """Return a page that compares each study with the first one, followed by their pages.
 
     Args:
-        studies: Studies scored on the same images, each with a name of its own.
+        studies: Studies scored on the same images, each with a name of its own
+            (:func:`netlet.stats.distinguish_names`).
         pages: The page of each study.
 
     Raises:
@@ -42,19 +42,6 @@ def comparison_page(studies: Sequence[Study], pages: Sequence[Page]) -> Page:
         ),
     )
     return combine_pages(draft.finish(" and ".join(map(escape_markdown, names))), pages)
-
-
-def distinguish_names(studies: Sequence[Study]) -> list[Study]:
-    """Return studies with a name of its own for each: what differs in their recipes is added."""
-    named = []
-    for study in studies:
-        alike = [other for other in studies if other.name == study.name]
-        if len(alike) > 1:
-            labels = zip(alike, stats.label_by_recipes(alike), strict=True)
-            label = next(label for other, label in labels if other is study)
-            study = dataclasses.replace(study, name=f"{study.name} ({label})")
-        named.append(study)
-    return named
 
 
 def study_table(studies: Sequence[Study]) -> Table:

@@ -69,11 +69,11 @@ def list_plots(value: object) -> Mapping[str, Draw]:
 @list_plots.register
 def _(value: Study) -> Mapping[str, Draw]:
     return {
-        "accuracy": partial(study_plots.accuracy_curves, value),
-        "loss": partial(study_plots.loss_curves, value),
-        "learning_rate": partial(study_plots.learning_rate_curve, value),
+        "accuracy": partial(study_plots.accuracy_curves, value, name=value.name),
+        "loss": partial(study_plots.loss_curves, value, name=value.name),
+        "learning_rate": partial(study_plots.learning_rate_curve, value, name=value.name),
         "confusion": partial(study_plots.confusion_matrix, value),
-        "calibration": partial(study_plots.calibration_curve, value),
+        "calibration": partial(study_plots.calibration_curve, value, name=value.name),
         "seeds": partial(study_plots.seed_accuracies, [value]),
     }
 

@@ -1,6 +1,7 @@
 """The figures of a study's report.
 
-Each function draws on a new figure, or on axes that it is given (see ``plots.py``).
+Each function draws on a new figure, or on axes that it is given (see ``plots.py``). Curves that may
+share their axes with those of other studies have a ``name`` in their labels.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from netlet.report.figures import (
     use_error_axis,
     use_style,
 )
+from netlet.report.shared_axes import Look, choose_look, find_labels
 from netlet.text import escape_controls
 from netlet.training.schedules import learning_rate
 
@@ -35,27 +37,27 @@ if TYPE_CHECKING:
 _HEIGHT = 3.0  # inches
 _MOST_NAMED_CLASSES = 20
 _GALLERY_COLUMNS = 4
+_LEGEND = "legend of netlet"
 
 
-def accuracy_curves(study: Study, axes: Axes | None = None) -> Figure:
+def accuracy_curves(study: Study, axes: Axes | None = None, name: str = "") -> Figure:
     """Draw the accuracy after each epoch, held out and during training."""
     held_out, train = held_out_percents(study), training_percents(study)
 
     def draw(axes: Axes) -> None:
-        _draw_curves(axes, study, held_out, train, "training images, augmented")
+        look = choose_look(axes, name)
+        _draw_curves(axes, study, look, held_out, train, ", augmented")
         target = stats.target_percent(study)
-        if target is not None:
-            axes.axhline(
-                target, color=GRAY, linestyle="--", linewidth=1, label=f"target {target:g}%"
-            )
+        if target is not None and (label := f"target {target:g}%") not in find_labels(axes):
+            axes.axhline(target, color=GRAY, linestyle="--", linewidth=1, label=label)
         if study.epochs > 2:
             # The first epoch would squeeze the others together.
             lowest = min(float(held_out[:, 1:].min()), float(train[:, 1:].min()))
             room = max(100 - lowest, 0.1)
-            axes.set_ylim(bottom=lowest - 0.15 * room, top=100 + 0.03 * room)
+            axes.set_ylim(look.widen("y", lowest - 0.15 * room, 100 + 0.03 * room))
         label_epochs(axes, cut=min(held_out.min(), train.min()) < axes.get_ylim()[0])
         axes.set_ylabel("accuracy (%)")
-        put_legend_below(axes)
+        put_legend_below(axes, named=look.shared)
 
     return _draw_figure(draw, axes)
 
@@ -70,24 +72,28 @@ def label_epochs(axes: Axes, *, cut: bool) -> None:
     axes.set_xlabel("epoch (the first has values below the plot)" if cut else "epoch")
 
 
-def loss_curves(study: Study, axes: Axes | None = None) -> Figure:
+def loss_curves(study: Study, axes: Axes | None = None, name: str = "") -> Figure:
     """Draw the cross-entropy after each epoch, held out and during training."""
     held_out = np.array([seed.held_out_losses for seed in study.seeds])
     train = np.array([seed.train_losses for seed in study.seeds])
     smoothing = study.recipe.get("label_smoothing")
 
     def draw(axes: Axes) -> None:
-        label = "training images, augmented" + (", with label smoothing" if smoothing else "")
-        _draw_curves(axes, study, held_out, train, label)
+        look = choose_look(axes, name)
+        how = ", augmented" + (", with label smoothing" if smoothing else "")
+        _draw_curves(axes, study, look, held_out, train, how)
         lowest, highest = min(held_out.min(), train.min()), max(held_out.max(), train.max())
-        use_error_axis(axes, 0.9 * max(float(lowest), 1e-5), 1.1 * max(float(highest), 1e-4))
+        low, high = 0.9 * max(float(lowest), 1e-5), 1.1 * max(float(highest), 1e-4)
+        if axes.get_yscale() == "log":  # of earlier losses
+            low, high = look.widen("y", low, high)
+        use_error_axis(axes, low, high)
         axes.set_ylabel("cross-entropy")
-        put_legend_below(axes)
+        put_legend_below(axes, named=look.shared)
 
     return _draw_figure(draw, axes)
 
 
-def learning_rate_curve(study: Study, axes: Axes | None = None) -> Figure:
+def learning_rate_curve(study: Study, axes: Axes | None = None, name: str = "") -> Figure:
     """Draw the learning rate of every training step."""
     recipe = recipes.recipe_from_json(study.recipe)
     steps = count_steps(study.train_total, recipe.batch_size)
@@ -95,11 +101,15 @@ def learning_rate_curve(study: Study, axes: Axes | None = None) -> Figure:
     rates = [learning_rate(recipe, int(number), steps) for number in numbers]
 
     def draw(axes: Axes) -> None:
-        axes.plot(numbers / steps, rates, color=BLUE)
+        look = choose_look(axes, name)
+        look.plot(axes, numbers / steps, rates, "learning rate")
         axes.set(xlabel=f"epoch ({steps:,} steps each)", ylabel="learning rate")
-        axes.set(xlim=(0, recipe.epochs), ylim=(0, None))
+        top = look.widen("y", 0, 1.05 * max(rates))[1] if look.limits else None
+        axes.set(xlim=look.widen("x", 0, recipe.epochs), ylim=(0, top))
         axes.locator_params(axis="y", nbins=5)
         use_whole_numbers(axes)
+        if look.shared:
+            put_legend_below(axes, named=True)
 
     return _draw_figure(draw, axes)
 
@@ -157,21 +167,28 @@ def confusion_matrix(study: Study, axes: Axes | None = None) -> Figure:
     return _draw_figure(draw, axes, height=4.2)
 
 
-def calibration_curve(study: Study, axes: Axes | None = None) -> Figure:
+def calibration_curve(study: Study, axes: Axes | None = None, name: str = "") -> Figure:
     """Draw the accuracy of predictions against their confidence, all seeds together."""
     bins = [one for one in study.calibration() if one.images]
 
     def draw(axes: Axes) -> None:
-        ends, label = [0, 100], "perfect calibration"
-        axes.plot(ends, ends, color=GRAY, linestyle="--", linewidth=1, label=label)
+        look = choose_look(axes, name)
+        color, (ends, label) = look.colors[0], ([0, 100], "perfect calibration")
+        if label not in find_labels(axes):
+            axes.plot(ends, ends, color=GRAY, linestyle="--", linewidth=1, label=label)
         confidence = [100 * one.confidence for one in bins]
         accuracy = [100 * one.correct / one.images for one in bins]
-        axes.plot(confidence, accuracy, color=BLUE, linewidth=1)
+        look.plot(axes, confidence, accuracy, "predictions", linewidth=1)
         most = max(one.images for one in bins)
         sizes = [24 + 130 * one.images / most for one in bins]
-        axes.scatter(confidence, accuracy, s=sizes, color=BLUE, alpha=0.85, zorder=3, clip_on=False)
+        axes.scatter(
+            confidence, accuracy, s=sizes, color=color, alpha=0.85, zorder=3, clip_on=False
+        )
         axes.set(xlabel="confidence (%)", ylabel="accuracy (%)", xlim=(0, 100), ylim=(0, 100))
-        axes.legend(loc="upper left")
+        handles, labels = axes.get_legend_handles_labels()
+        if not look.shared:  # its only curve needs no label
+            handles, labels = handles[:1], labels[:1]
+        axes.legend(handles, labels, loc="best" if look.shared else "upper left")
 
     return _draw_figure(draw, axes)
 
@@ -225,21 +242,22 @@ def _draw_figure(
 def _draw_curves(
     axes: Axes,
     study: Study,
+    look: Look,
     held_out: NDArray[np.float64],
     train: NDArray[np.float64],
-    train_label: str,
+    how: str,
 ) -> None:
     """Draw two values ``seeds epochs``: the mean over seeds, a band from lowest to highest."""
     epochs = np.arange(1, study.epochs + 1)
-    for values, color, label, marker in (
-        (held_out, BLUE, f"{study.split} images", "o"),
-        (train, ORANGE, train_label, "s"),
+    for values, color, label, end, marker in (
+        (held_out, look.colors[0], f"{study.split} images", "", "o"),
+        (train, look.colors[1], "training images", how, "s"),
     ):
-        axes.plot(epochs, values.mean(0), color=color, label=label, marker=marker)
+        look.plot(axes, epochs, values.mean(0), label, end, color=color, marker=marker)
         if len(values) > 1:
             low, high = values.min(0), values.max(0)
             axes.fill_between(epochs, low, high, color=color, alpha=0.25, linewidth=0)
-    axes.set(xlabel="epoch", xlim=(0.7, study.epochs + 0.3))
+    axes.set(xlabel="epoch", xlim=look.widen("x", 0.7, study.epochs + 0.3))
     use_whole_numbers(axes)
 
 
@@ -253,13 +271,22 @@ def training_percents(study: Study) -> NDArray[np.float64]:
     return np.array([seed.train_correct_by_epoch for seed in study.seeds]) * 100 / study.train_total
 
 
-def put_legend_below(axes: Axes) -> None:
-    """Draw the legend below the axes, where it covers no curve, unless others share the figure."""
+def put_legend_below(axes: Axes, *, named: bool = False) -> None:
+    """Draw the legend below the axes, where it covers no curve, unless others share the figure.
+
+    Args:
+        axes: The axes.
+        named: Whether the labels have names, so that each needs a line of its own.
+    """
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     constrained = isinstance(axes.figure.get_layout_engine(), ConstrainedLayoutEngine)
     if constrained and len(axes.figure.axes) == 1:
-        axes.figure.legend(loc="outside lower center", ncols=3, columnspacing=1.2)
+        for earlier in [one for one in axes.figure.legends if one.get_label() == _LEGEND]:
+            earlier.remove()
+        columns = 1 if named else 3
+        legend = axes.figure.legend(loc="outside lower center", ncols=columns, columnspacing=1.2)
+        legend.set_label(_LEGEND)  # which a later curve on these axes replaces
     else:
         axes.legend()
 

@@ -2,12 +2,19 @@
 
 from netlet.records import median_seed
 from netlet.stats.collect import (
+    LocatedStudy,
     SeedRecord,
     collect_seed_records,
     group_into_studies,
     load_frontier,
+    split_places,
 )
-from netlet.stats.comparison import Comparison, SignificanceTest, compare
+from netlet.stats.comparison import (
+    Comparison,
+    SignificanceTest,
+    compare,
+    refuse_other_images,
+)
 from netlet.stats.diagnosis import (
     GeneralizationGap,
     analyze_study,
@@ -34,7 +41,7 @@ from netlet.stats.frontier import (
     sort_by_size,
 )
 from netlet.stats.images import error_rates, interval_over_images
-from netlet.stats.labels import label_by_recipes
+from netlet.stats.labels import distinguish_names, label_by_recipes
 from netlet.stats.seed_environments import format_threads, summarize_environments
 from netlet.stats.seeds import (
     interval_over_seeds,
@@ -71,6 +78,7 @@ __all__ = [
     "Frontier",
     "FrontierPoint",
     "GeneralizationGap",
+    "LocatedStudy",
     "SeedRecord",
     "SignificanceTest",
     "TrainingDifference",
@@ -84,6 +92,7 @@ __all__ = [
     "count_passing_seeds",
     "describe_changes",
     "diagnose",
+    "distinguish_names",
     "error_rates",
     "explain_left_out",
     "explain_missing_interval",
@@ -107,10 +116,12 @@ __all__ = [
     "pareto_front",
     "pooled_scores",
     "reaches_target",
+    "refuse_other_images",
     "sd_points",
     "seed_percents",
     "seed_table",
     "sort_by_size",
+    "split_places",
     "study_text",
     "study_to_json",
     "study_verdict",

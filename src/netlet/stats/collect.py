@@ -19,6 +19,14 @@ from netlet.stats.frontier import PUBLISHED_POINTS, Frontier, measured_points, s
 
 
 @dataclass(frozen=True)
+class LocatedStudy(Displayed):
+    """A study, and where the records of its seeds are."""
+
+    study: Study
+    places: tuple[Path, ...]  # folders of runs, or of studies
+
+
+@dataclass(frozen=True)
 class SeedRecord(Displayed):
     """One seed of a run or study."""
 
@@ -104,7 +112,8 @@ def load_frontier(*folders: Path | str, published: bool = True) -> Frontier:
     studies, others = group_into_studies(seed for seeds, _ in found for seed in seeds)
     for problem in [*(problem for _, problems in found for problem in problems), *others]:
         raise RecordError(problem)
-    return sort_by_size([*measured_points(studies), *(PUBLISHED_POINTS if published else ())])
+    measured = measured_points(*split_places(studies))
+    return sort_by_size([*measured, *(PUBLISHED_POINTS if published else ())])
 
 
 def _compare_with_run(study: Study, run: Run, path: Path, place: Path) -> list[str]:
@@ -116,26 +125,41 @@ def _compare_with_run(study: Study, run: Run, path: Path, place: Path) -> list[s
     return []
 
 
-def group_into_studies(entries: Iterable[SeedRecord]) -> tuple[list[Study], list[str]]:
-    """Merge the seeds of each experiment that were scored on the same images into one study.
+def group_into_studies(
+    entries: Iterable[SeedRecord],
+) -> tuple[list[LocatedStudy], list[str]]:
+    """Merge the seeds of each experiment into one study.
+
+    Args:
+        entries: Single seeds, or studies of several.
 
     Returns:
         The studies, and an error message for each seed that contradicts the others.
     """
-    studies: dict[tuple[str, ...], Study] = {}
+    found: list[LocatedStudy] = []
+    by_key: dict[tuple[str, ...], list[int]] = {}  # numbers of studies that may be the same one
     problems = []
     for entry in entries:
         study = entry.study
-        scored_on = (study.data["digest"], study.split, str(study.total))
-        key = (
-            study.name,
-            study.net_digest,
-            str(sorted(study.recipe.items(), key=str)),
-            str(study.budget),
-            *scored_on,
-        )
+        # Recipes of two names are told apart here, even if they train alike.
+        key = (study.name, study.net_digest, study.recipe["name"], study.data["digest"])
+        numbers = by_key.setdefault(key, [])
+        same = next((n for n in numbers if not found[n].study.find_difference(study)), None)
+        if same is None:
+            numbers.append(len(found))
+            found.append(LocatedStudy(study, (entry.path,)))
+            continue
         try:
-            studies[key] = studies[key].merge(study) if key in studies else study
+            merged = found[same].study.merge(study)
         except RecordError as error:
             problems.append(f"{entry.path}: {error}")
-    return list(studies.values()), problems
+        else:
+            places = dict.fromkeys([*found[same].places, entry.path])
+            found[same] = LocatedStudy(merged, tuple(places))
+    return found, problems
+
+
+def split_places(found: Iterable[LocatedStudy]) -> tuple[list[Study], list[tuple[Path, ...]]]:
+    """Return studies, and the places of each."""
+    pairs = [(one.study, one.places) for one in found]
+    return [study for study, _ in pairs], [places for _, places in pairs]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import Literal
@@ -13,7 +13,7 @@ from netlet.errors import RecordError, check_argument
 from netlet.records.data_contradictions import find_held_out
 from netlet.records.study import Study
 from netlet.stats.images import error_rates
-from netlet.stats.labels import label_by_recipes
+from netlet.stats.labels import Places, distinguish_names
 from netlet.stats.seeds import ALIKE, clip_points, mean_percent, seed_percents
 from netlet.stats.training_differences import (
     TrainingDifference,
@@ -115,41 +115,29 @@ class Comparison(Plotted):
         return training_differences_text((self.a, self.b), self.training_differences)
 
 
-def compare(a: Study, b: Study) -> Comparison:
+def compare(a: Study, b: Study, *, places: Sequence[Places] = ()) -> Comparison:
     """Compare two studies that were scored on the same images.
 
     The test over images is paired; the test over seeds is paired if both have the same seeds.
+    Studies of one name are told apart by their recipes if they have one net, else by their folders
+    or as the first and the second.
+
+    Args:
+        a: The first study.
+        b: The second study.
+        places: The folders of each; empty if they are not known.
 
     Raises:
-        RecordError: The studies were scored on different images, or share a name but not the net.
+        RecordError: The studies were scored on different images.
     """
     for study in (a, b):
         check_argument(study, Study)
-    names = _label_pair(a, b)
-    if not _same_images(a, b):
-        raise RecordError(
-            f"{names[0]} was scored on {_name_data(a)}, {names[1]} on {_name_data(b)}; compare "
-            "studies of one data set, scored on the same images"
-        )
-    if (a.split, a.total) != (b.split, b.total):
-        raise RecordError(
-            f"{names[0]} was scored on {a.total:,} {a.split} images, {names[1]} on {b.total:,} "
-            f"{b.split} images; compare studies that were scored on the same images"
-        )
-    if not _same_class_sizes(a, b):
-        raise RecordError(
-            f"{names[0]} and {names[1]} were scored on {a.total:,} {a.split} images of "
-            f"{_name_data(a)}, but not on as many of each class; compare studies that were scored "
-            "on the same images"
-        )
-    if (a.net == b.net or a.name == b.name) and a.net_digest != b.net_digest:
-        raise RecordError(
-            f"{a.name} and {b.name} have one name but two different nets (digests "
-            f"{a.net_digest[:8]} and {b.net_digest[:8]}); rename one of them and run its study "
-            "again"
-        )
+    differences = find_training_differences(a, b)
+    a, b = distinguish_names((a, b), places)
+    refuse_other_images(a, b)
     return Comparison(
-        *names,
+        a.name,
+        b.name,
         mean_percent(a),
         mean_percent(b),
         (len(a.seeds), len(b.seeds)),
@@ -157,17 +145,40 @@ def compare(a: Study, b: Study) -> Comparison:
         a.total,
         _over_seeds(a, b),
         _over_images(a, b),
-        find_training_differences(a, b),
+        differences,
         (a, b),
     )
+
+
+def refuse_other_images(a: Study, b: Study) -> None:
+    """Check that two studies were scored on the same images.
+
+    Raises:
+        RecordError: They were not.
+    """
+    if not _same_images(a, b):
+        raise RecordError(
+            f"{a.name} was scored on {_name_data(a)}, {b.name} on {_name_data(b)}; compare "
+            "studies of one data set, scored on the same images"
+        )
+    if (a.split, a.total) != (b.split, b.total):
+        raise RecordError(
+            f"{a.name} was scored on {a.total:,} {a.split} images, {b.name} on {b.total:,} "
+            f"{b.split} images; compare studies that were scored on the same images"
+        )
+    if not _same_class_sizes(a, b):
+        raise RecordError(
+            f"{a.name} and {b.name} were scored on {a.total:,} {a.split} images of "
+            f"{_name_data(a)}, but not on as many of each class; compare studies that were scored "
+            "on the same images"
+        )
 
 
 def _over_seeds(a: Study, b: Study) -> SignificanceTest:
     """Return a t test of the seeds' accuracies: paired for equal seeds, else Welch's."""
     paired = [seed.seed for seed in a.seeds] == [seed.seed for seed in b.seeds]
     name = "paired t test over seeds" if paired else "Welch's t test over seeds"
-    labels = zip((a, b), _label_pair(a, b), strict=True)
-    single = [label for study, label in labels if len(study.seeds) < 2]
+    single = [study.name for study in (a, b) if len(study.seeds) < 2]
     if single:
         return SignificanceTest(name, None, None, f"only one seed of {' and of '.join(single)}")
     x, y = seed_percents(b), seed_percents(a)
@@ -213,7 +224,7 @@ def _over_images(a: Study, b: Study) -> SignificanceTest:
     # The normal approximation is invalid for a handful of images.
     whole = clip_points(100 * (mean - half), 100 * (mean + half))
     interval = whole if gained + lost > _FEW else None
-    about = f"{_label_pair(a, b)[1]} better on {gained:,} images, worse on {lost:,}"
+    about = f"{b.name} better on {gained:,} images, worse on {lost:,}"
     if not gained + lost:
         return SignificanceTest("McNemar test over images", 1.0, interval, "no image differs")
     if len(a.seeds) == len(b.seeds) == 1:
@@ -273,13 +284,3 @@ def _same_class_sizes(a: Study, b: Study) -> bool:
 def _name_data(study: Study) -> str:
     name = ", ".join(filter(None, (study.data["name"], find_held_out(study.data))))
     return f"{name} (digest {study.data['digest'][:8]})"
-
-
-def _label_pair(a: Study, b: Study) -> tuple[str, str]:
-    """Return names that tell two studies apart."""
-    if a.name != b.name:
-        return a.name, b.name
-    of_a, of_b = label_by_recipes((a, b))
-    if of_a == of_b:
-        of_a, of_b = "first", "second"
-    return f"{a.name} ({of_a})", f"{b.name} ({of_b})"

@@ -134,6 +134,8 @@ def describe_changes(study: Study, before: Study) -> str:
     parts = []
     if study.net_digest != before.net_digest:
         parts.append(_describe_net_change(study, before))
+    elif len({study.source_digest, before.source_digest} - {""}) > 1:
+        parts.append("the code of the net")
     # Records leave out some fields that have their default.
     new, old = DEFAULTS | dict(study.recipe), DEFAULTS | dict(before.recipe)
     parts += [

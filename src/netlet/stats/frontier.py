@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from string import ascii_lowercase, ascii_uppercase, digits
 
 from netlet.display import Displayed, Plotted
 from netlet.records.study import Study
+from netlet.stats.labels import Places, distinguish_names
 from netlet.stats.seeds import interval_over_seeds, mean_percent
 from netlet.stats.terminal_plot import Mark, draw_plot
 from netlet.text import escape_controls, format_table
@@ -160,18 +160,24 @@ PUBLISHED_POINTS = (
 )
 
 
-def measured_points(studies: Iterable[Study]) -> Frontier:
+def measured_points(studies: Sequence[Study], places: Sequence[Places] = ()) -> Frontier:
     """Return a point for each study on MNIST's test images, smallest nets first.
 
     Studies that were scored on other images are left out, and so are nets that were trained on the
     logits of a teacher: the parameters and epochs of the teacher are not part of theirs. Studies of
-    one name have the recipe beside it.
+    one name are told apart, by their places if need be.
+
+    Args:
+        studies: The studies.
+        places: The folders of each study; empty if they are not known.
     """
-    compared = [study for study in studies if not explain_left_out(study)]
-    times = Counter(study.name for study in compared)
+    numbers = [number for number, study in enumerate(studies) if not explain_left_out(study)]
+    compared = distinguish_names(
+        [studies[number] for number in numbers], [places[number] for number in numbers if places]
+    )
     points = [
         FrontierPoint(
-            name=f"{study.name}, {study.recipe['name']}" if times[study.name] > 1 else study.name,
+            name=study.name,
             parameters=study.cost["parameters"],
             epochs=str(study.total_epochs),
             percent=mean_percent(study),

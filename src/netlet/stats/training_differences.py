@@ -19,6 +19,7 @@ _Recipe = Mapping[str, Any]
 _NOT_COMPARED = {"name", "about", "precision", "backend"}
 # A record may lack fields that have their default.
 DEFAULTS = {one.name: to_json_value(one.default) for one in dataclasses.fields(Recipe)}
+_NET, _CODE = "net (digest)", "code of the net (digest)"
 _RAMPED = ("one_cycle", "triangular")
 # Fields that have an effect only together with others.
 _IN_EFFECT: Mapping[str, Callable[[_Recipe], bool]] = {
@@ -65,24 +66,30 @@ class TrainingDifference(Displayed):
 
 
 def find_training_differences(a: Study, b: Study) -> tuple[TrainingDifference, ...]:
-    """Return in what two studies were trained unequally, apart from their nets.
+    """Return in what two studies were trained unequally, apart from nets of two names.
 
-    Fields of the recipe that have no effect in one of them are left out, such as the second beta
-    of SGD. So is what changes the time, not the result.
+    Two nets of one name have two digests, or their code has. Fields of the recipe that have no
+    effect in one of them are left out, such as the second beta of SGD. So is what changes the
+    time, not the result.
 
     Args:
         a: The first study.
         b: The second study, scored on the same images.
 
     Returns:
-        The fields of the recipe in their order, then the rest; empty if nothing differs.
+        The nets if they have one name, the fields of the recipe in their order, then the rest;
+        empty if nothing differs.
     """
     mine, theirs = _settings(a), _settings(b)
-    return tuple(
+    if a.net == b.net or a.name == b.name:
+        mine, theirs = _describe_net(a) | mine, _describe_net(b) | theirs
+    found = tuple(
         TrainingDifference(what, value, theirs[what])
         for what, value in mine.items()
         if what in theirs and value != theirs[what]
     )
+    other_layers = any(one.what == _NET for one in found)  # which is other code, too
+    return tuple(one for one in found if not (other_layers and one.what == _CODE))
 
 
 def training_differences_text(names: tuple[str, str], found: Sequence[TrainingDifference]) -> str:
@@ -121,6 +128,12 @@ def _settings(study: Study) -> dict[str, Any]:
         "seeds": len(study.seeds),
         "environments of the seeds": count_environments(study),
     }
+
+
+def _describe_net(study: Study) -> dict[str, str]:
+    """Return the digests of a net: of its layers and, if it is known, of its code."""
+    code = {_CODE: study.source_digest[:8]} if study.source_digest else {}
+    return {_NET: study.net_digest[:8]} | code
 
 
 def _always(recipe: _Recipe) -> bool:
