@@ -281,8 +281,9 @@ def test_predict_answers_without_a_calibration_on_few_images(
 def test_data_that_cannot_calibrate_a_net_is_refused(scribble: Dataset) -> None:
     crest = load_trained_net("crest")
     few = dataclasses.replace(scribble, train=scribble.train.take(torch.arange(100)))
-    with pytest.raises(DataError, match="has 50 images to calibrate on, and at least 200"):
-        calibrate_confidence(crest, few)
+    for given in (few, few.hold_out(20)):
+        with pytest.raises(DataError, match="has 50 images to calibrate on, and at least 200"):
+            calibrate_confidence(crest, given)
     wide = Split(
         "train", torch.zeros(500, 1, 32, 32, dtype=torch.uint8), scribble.train.labels[:500]
     )

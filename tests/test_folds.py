@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -27,6 +28,8 @@ from netlet.experiments import (
     load_trained_net,
     run_study,
 )
+from netlet.experiments.search.run import run_search
+from netlet.experiments.search.space_file import SPACES, load_search
 from netlet.recipes import Recipe
 from netlet.records import Epoch, Run, RunConfig, Study
 from netlet.report.commands import command_for
@@ -73,8 +76,6 @@ def test_only_another_draw_or_a_fold_changes_the_digest(blob_data: Dataset) -> N
             assert again is not None
             assert torch.equal(again.held_out.images, split.held_out.images)
         assert hold_out_as_recorded(recorded, blob_data.take(400)) is None
-        # Held out again, of all training images.
-        assert split.hold_out(300).digest == blob_data.digest
     assert hold_out_as_recorded(blob_data.describe(), splits[1]) is blob_data
     with pytest.raises(DataError, match="draw=1000000000000000000 is out of range; choose"):
         blob_data.hold_out(300, draw=10**18)
@@ -160,9 +161,7 @@ def test_a_study_on_other_images_than_it_was_configured_for_is_refused_before_it
         text = f"not that of the configuration: it has another {what}; pass the one that "
         assert text in str(caught.value)
         assert not folder.parent.exists()
-    # Images are held out of all training images in any case.
     study(draw, folder, 1)
-    run_study(configure(held, val=50), [0], tmp_path / "val", 1, executor=Inline(), data=blob_data)
 
 
 def test_workers_that_load_the_images_hold_the_same_ones_out(blobs_for_mnist: Path) -> None:
@@ -170,17 +169,64 @@ def test_workers_that_load_the_images_hold_the_same_ones_out(blobs_for_mnist: Pa
     for hold_out in (*(one for one, *_ in OTHERS), lambda one: one.hold_out(300)):
         own = hold_out(whole)
         assert torch.equal(load_data(configure(own)).held_out.images, own.held_out.images)
-        # Those of val are held out by the training.
-        assert load_data(configure(own, val=50)).held_out.name == "test"
-    assert load_data(configure(whole)).held_out.name == "test"
+    # Those of val are held out by the training.
+    for val in (0, 50):
+        assert load_data(configure(whole, val)).held_out.name == "test"
 
 
-def test_images_are_held_out_of_all_training_images_by_workers_too(
+def test_images_held_out_on_loading_are_replaced_by_workers_too(
     blob_data: Dataset, tmp_path: Path
 ) -> None:
-    held = blob_data.hold_out(300)
-    found = run_study(configure(held, val=50), [0], tmp_path, 1, executor=Inline(), data=held)
+    train = blob_data.train
+    np.savez(tmp_path / "own.npz", images=train.images.numpy(), labels=train.labels.numpy())
+    own = data.load_user_images(tmp_path / "own.npz")
+    assert len(own.train) == 500
+    folder = tmp_path / "study"
+    found = run_study(configure(own, val=50), [0], folder, 1, executor=Inline(), data=own)
     assert found.data["images"] == {"train": 550, "val": 50}
+
+
+HOLD_OUT_AGAIN: list[Callable[[Dataset], object]] = [
+    lambda held: held.hold_out(50),
+    lambda held: held.hold_out(300),
+    lambda held: held.hold_out_fold(1, 2),
+    lambda held: held.with_channels(3).with_classes(held.class_names[::-1]).hold_out(50),
+    lambda held: dataclasses.replace(held, name="other").hold_out(50),
+    lambda held: configure(held, val=50),
+    lambda held: fit(package.build(package.nets.speck, 0), held, BEGUN, val=50),
+    lambda held: run_search(load_search(SPACES["speck"]), Path("trials.jsonl"), 1, 1, data=held),
+]
+
+
+@pytest.mark.parametrize("again", HOLD_OUT_AGAIN)
+def test_images_that_are_held_out_never_return_to_the_training_images(
+    blob_data: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    again: Callable[[Dataset], object],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for hold_out in (*(one for one, *_ in OTHERS), lambda whole: whole.hold_out(300)):
+        with pytest.raises(DataError, match="already holds 300 training images out; score"):
+            again(hold_out(blob_data))
+    held = blob_data.hold_out(300)
+    with pytest.raises(DataError, match="already holds 300 training images out; score"):
+        run_study(configure(blob_data, 50), [0], tmp_path, 1, executor=Inline(), data=held)
+    assert not list(tmp_path.rglob("*.json*"))
+
+
+def test_both_remedies_for_images_held_out_already(blob_data: Dataset) -> None:
+    outer = blob_data.hold_out_fold(0, 5)
+    assert outer.before_hold_out is not None
+    assert outer.before_hold_out.hold_out_fold(1, 5).digest == blob_data.hold_out_fold(1, 5).digest
+    test = outer.before_hold_out.held_out
+    rest = Dataset("rest", outer.train, test, outer.class_names)
+    inner = rest.hold_out_fold(1, 4)
+    assert (len(inner.train), len(inner.held_out)) == (360, 120)
+    splits = (inner.train, inner.held_out, outer.held_out)
+    parts = [{image.numpy().tobytes() for image in split.images} for split in splits]
+    assert len(set.union(*parts)) == sum(map(len, parts)) == 600
+    assert inner.digest not in (outer.digest, rest.digest)
 
 
 @pytest.mark.parametrize(
@@ -209,8 +255,6 @@ def test_folds_are_disjoint_and_cover_the_training_images(blob_data: Dataset) ->
         assert len(fold.train) + len(fold.held_out) == 600
         counts = torch.bincount(fold.held_out.labels, minlength=10)
         assert int(counts.max() - counts.min()) <= 1
-    again = folds[3].hold_out_fold(3, 7)
-    assert torch.equal(again.held_out.images, folds[3].held_out.images)
     for wrong in ((0, 1), (0, 61), (7, 7), (-1, 7)):
         with pytest.raises(DataError, match="choose"):
             blob_data.hold_out_fold(*wrong)

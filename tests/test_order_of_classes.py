@@ -23,6 +23,7 @@ from netlet.experiments import configure_run, find_experiment, load_data, run_st
 from netlet.experiments.execution.shared_data import from_frames, to_frames
 from netlet.recipes import Recipe
 from netlet.records import Epoch, Run
+from netlet.records.data_contradictions import checksum_of_class_names
 from netlet.training import Callback, fit
 
 ONE_EPOCH = Recipe(epochs=1, batch_size=50, peak_lr=2e-3, precision="float32", backend="eager")
@@ -204,6 +205,19 @@ def test_seeds_with_the_classes_in_another_order_are_no_study(
                 configure_run(experiment, images), [1], folder, 1, executor=Inline(), data=given
             )
         assert not (folder / "seed-1").exists()
+
+
+def test_studies_with_the_classes_in_another_order_are_compared(blob_data: Dataset) -> None:
+    a = make_study(make_seed_result(0, 900), make_seed_result(1, 905))
+    named = {**blob_data.checksums, "class names": checksum_of_class_names(blob_data.class_names)}
+    for own in (blob_data, dataclasses.replace(blob_data, checksums=named)):
+        folds = [images.hold_out_fold(1, 4) for images in (own, own.take(500))]
+        fold, fewer = (dataclasses.replace(a, data=one.describe()) for one in folds)
+        turned = folds[0].with_classes(own.class_names[::-1]).describe()
+        b = dataclasses.replace(a, name="b", data=turned)
+        assert stats.compare(fold, b).total == a.total
+        with pytest.raises(RecordError, match="scored on the same images"):
+            stats.compare(fewer, b)
 
 
 def test_studies_with_other_numbers_of_images_of_a_class_are_not_compared() -> None:

@@ -146,9 +146,12 @@ def test_data_sets_of_one_name_are_told_apart_by_their_digests() -> None:
     study = make(0)
     other = dataclasses.replace(study, data=study.data | {"digest": "e" * 64})
     mnist, digest = study.data["name"], study.data["digest"][:8]
+    checksums = study.data["checksums"] | {"held out": "fold 0 of 5"}
+    fold = dataclasses.replace(other, data=other.data | {"checksums": checksums})
     for studies, names in (
         ([study], [mnist]),
         ([study, other], [f"{mnist} ({digest})", f"{mnist} (eeeeeeee)"]),
+        ([study, fold], [mnist, f"{mnist}, fold 0 of 5"]),
     ):
         rows, problems = comparison_rows([SeedRecord(Path("a"), one) for one in studies])
         assert not problems

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from netlet import records
 from netlet.errors import NetletError, RecordError
 from netlet.recipes import count_epochs
+from netlet.records.data_contradictions import find_held_out
 
 if TYPE_CHECKING:
     from netlet.records import Study
@@ -218,6 +219,7 @@ def _comparison_row(study: Study, difference: float, outcome: str) -> Row:
         "recipe": study.recipe["name"],
         "data": study.data["name"],
         "data_digest": study.data["digest"],
+        "held_out": find_held_out(study.data),
         "split": study.split,
         "parameters": study.cost["parameters"],
         "epochs": study.total_epochs,
@@ -244,13 +246,14 @@ def comparison_cells(rows: Sequence[Row]) -> Table:
         "to best",
         "outcome",
     )
-    digests = {(row["data"], row["data_digest"]) for row in rows}
-    names = Counter(name for name, _ in digests)
+    names = [", ".join(filter(None, (row["data"], row["held_out"]))) for row in rows]
+    digests = {(name, row["data_digest"]) for name, row in zip(names, rows, strict=True)}
+    alike = Counter(name for name, _ in digests)
     cells = [
         [
             row["name"],
             row["recipe"],
-            f"{row['data']} ({row['data_digest'][:8]})" if names[row["data"]] > 1 else row["data"],
+            f"{name} ({row['data_digest'][:8]})" if alike[name] > 1 else name,
             row["split"],
             f"{row['parameters']:,}",
             str(row["epochs"]),
@@ -260,6 +263,6 @@ def comparison_cells(rows: Sequence[Row]) -> Table:
             f"{row['points_to_best']:+.3f}" if row["points_to_best"] else "-",
             row["outcome"],
         ]
-        for row in rows
+        for name, row in zip(names, rows, strict=True)
     ]
     return head, cells, "llllrrrrrrl"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Integral
@@ -11,6 +10,7 @@ from typing import Any
 
 import torch
 
+from netlet.data.class_names import match_classes
 from netlet.data.selection import choose_fold, choose_stratified, fewest_images
 from netlet.data.split import Split
 from netlet.display import Displayed
@@ -51,6 +51,8 @@ class Dataset(Displayed):
         measured: The splits that the checksums are of; None: ``train`` and ``held_out``.
         original_labels: The labels that its classes have now, in the order of those that the
             checksums are of, if :meth:`with_classes` has renumbered them.
+        held_out_on_loading: Whether ``held_out`` is a part of ``train`` for lack of other images to
+            score: holding out replaces it.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Dataset(Displayed):
     left_out: tuple[str, ...] = field(default=(), repr=False, compare=False)
     measured: tuple[Split, Split] | None = field(default=None, repr=False, compare=False)
     original_labels: tuple[int, ...] | None = field(default=None, repr=False, compare=False)
+    held_out_on_loading: bool = field(default=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Make the names valid Unicode, and check that each label belongs to a class.
@@ -179,13 +182,11 @@ class Dataset(Displayed):
 
         Raises:
             TypeError: A number is not a whole number.
-            DataError: The number of images or that of the draw is out of range.
+            DataError: A number is out of range, or images have been held out before.
         """
         _check_number(images, "the number of images to hold out", 10_000)
         _check_number(draw, "draw", 1)
-        if self.before_hold_out is not None:
-            return self.before_hold_out.hold_out(images, draw)
-        if (original := self.with_original_labels()) is not self:
+        if (original := self._whole().with_original_labels()) is not self:
             return original.hold_out(images, draw).with_classes(self.class_names)
         if not -_DRAWS < draw < _DRAWS:
             raise DataError(f"draw={draw} is out of range; choose a number of at most 18 digits")
@@ -241,13 +242,11 @@ class Dataset(Displayed):
 
         Raises:
             TypeError: A number is not a whole number.
-            DataError: A number is out of range.
+            DataError: A number is out of range, or images have been held out before.
         """
         _check_number(fold, "fold", 0)
         _check_number(folds, "folds", 5)
-        if self.before_hold_out is not None:
-            return self.before_hold_out.hold_out_fold(fold, folds)
-        if (original := self.with_original_labels()) is not self:
+        if (original := self._whole().with_original_labels()) is not self:
             return original.hold_out_fold(fold, folds).with_classes(self.class_names)
         fewest = fewest_images(self.train.labels)
         if not 2 <= folds <= fewest:
@@ -259,6 +258,20 @@ class Dataset(Displayed):
             raise DataError(f"fold {fold} does not exist; choose 0 to {folds - 1}")
         chosen = choose_fold(self.train.labels, fold, folds, HOLD_OUT_SEED)
         return self._hold_out(chosen, f"fold {fold:d} of {folds:d}")
+
+    def _whole(self) -> Dataset:
+        """Return the data set whose training images are all that there are to hold out of.
+
+        Raises:
+            DataError: Somebody has held images out of it, which must not be trained on.
+        """
+        if self.before_hold_out is None or self.held_out_on_loading:
+            return self.before_hold_out or self
+        raise DataError(
+            f"{self.name} already holds {count_noun(len(self.held_out), 'training image')} out; "
+            "score on these, hold others out of data.before_hold_out, or more of "
+            "Dataset(name, data.train, data.before_hold_out.held_out, data.class_names)"
+        )
 
     def _count_classes(self) -> int:
         """Return the number of classes that have training images."""
@@ -295,18 +308,7 @@ class Dataset(Displayed):
         """
         if tuple(names) == self.class_names:
             return self
-        for given in (self.class_names, tuple(names)):
-            if twice := [name for name, times in Counter(given).items() if times > 1]:
-                raise DataError(
-                    f"{self.name}: two classes are called {twice[0]!r}; give each class a name of "
-                    "its own"
-                )
-        if unknown := [name for name in self.class_names if name not in names]:
-            raise DataError(
-                f"{self.name}: its class {unknown[0]!r} is not among the expected classes "
-                f"({', '.join(names)}); rename it, or remove its images"
-            )
-        places = torch.tensor([list(names).index(name) for name in self.class_names])
+        places = torch.tensor(match_classes(self.name, self.class_names, names))
 
         def renumber(split: Split) -> Split:
             return replace(split, labels=places.to(split.labels.device)[split.labels])

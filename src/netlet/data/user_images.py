@@ -90,7 +90,8 @@ def _hold_out_val(dataset: Dataset, path: Path) -> Dataset:
             f"{path}: a class has {count_noun(fewest, 'image')}; give each class at least 2, or "
             "add a test set"
         )
-    return dataset.hold_out(max(dataset.classes, len(dataset.train) // _VAL_SHARE))
+    held = dataset.hold_out(max(dataset.classes, len(dataset.train) // _VAL_SHARE))
+    return replace(held, held_out_on_loading=True)
 
 
 def _image_shape(split: Split) -> str:

@@ -157,8 +157,8 @@ def _select_images(trained: TrainedNet, dataset: Dataset) -> Split:
     elif dataset.held_out.name == "val" and dataset.before_hold_out is None:
         split = dataset.held_out
     else:
-        number = min(HELD_OUT_IMAGES, len(dataset.train) // 2)
-        split = dataset.hold_out(number).held_out
+        whole = dataset.before_hold_out or dataset
+        split = whole.hold_out(min(HELD_OUT_IMAGES, len(whole.train) // 2)).held_out
         split = Split("train", split.images, split.labels)
     split = split.take(torch.arange(0, len(split), -(-len(split) // HELD_OUT_IMAGES) or 1))
     if len(split) < _MIN_IMAGES:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from netlet.display import Displayed, Plotted
 from netlet.errors import RecordError, check_argument
-from netlet.records.data_contradictions import find_held_out
+from netlet.records.data_contradictions import CLASS_NAMES, find_held_out
 from netlet.records.study import Study
 from netlet.stats.images import error_rates
 from netlet.stats.labels import Places, distinguish_names
@@ -259,12 +259,12 @@ def _same_images(a: Study, b: Study) -> bool:
     """Return whether the studies were scored on the same images, whatever they were trained on.
 
     A data set of one's own has a checksum of its test images alone. Held-out images are those of
-    one data set only, and of one draw or fold.
+    one data set only, and of one draw or fold. The order of the classes plays no part.
     """
-    if a.data["digest"] == b.data["digest"]:
+    of_a, of_b = ({**study.data["checksums"], CLASS_NAMES: ""} for study in (a, b))
+    if of_a == of_b:
         return True
-    test = [study.data["checksums"].get("test") for study in (a, b)]
-    return a.split == b.split == "test" and None not in test and test[0] == test[1]
+    return a.split == b.split == "test" and of_a.get("test", "") == of_b.get("test")
 
 
 def _same_class_sizes(a: Study, b: Study) -> bool:

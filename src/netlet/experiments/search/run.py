@@ -102,8 +102,8 @@ def run_search(
         remove_unfinished_line(path)
         known = read_results(path)
         data = data or load(search.dataset, data_folder, read_test=False)
-        data = data.before_hold_out or data  # workers hold folds out of all training images
         data.hold_out_fold(0, search.folds)
+        data = data.before_hold_out or data  # workers hold folds out of all training images
         images = Images(data.shape, data.classes)
         check_search(search, images, trust=trust)
         if isinstance(search, Comparison):
