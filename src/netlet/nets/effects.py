@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TypeGuard
 
 from netlet.nets.aliases import Aliases, find_aliases, find_place, find_roots
+from netlet.nets.hook_calls import leave_out_removed
 from netlet.nets.ipython_syntax import sets_environment
 from netlet.nets.known_changes import NEEDS_MODE, UNDONE, KnownChanges, read_net_of_mode
 from netlet.nets.patched_classes import list_patched
@@ -150,7 +151,7 @@ class ScriptEffects:
         effects.names |= {(name, "") for name in code.declared & code.local}
 
     def _prepare(self, function: Function) -> _Code:
-        nodes = [node for statement in function.body for node in ast.walk(statement)]
+        nodes = leave_out_removed(n for one in function.body for n in ast.walk(one))
         parameters = set(list_parameters(function.args))
         aliases = find_aliases(nodes, self._functions.list_passed_on)
         places = (self._change(node, aliases) for node in _list_set(nodes))
@@ -182,7 +183,7 @@ class ScriptEffects:
         """
         if isinstance(node, _Definition):
             return set(), set()
-        nodes = [*walk_outside_functions(node)]
+        nodes = leave_out_removed(walk_outside_functions(node))
         own = find_aliases(nodes, self._functions.list_passed_on)
         aliases, replaced = {**self._aliases}, _list_replaced(node)
         for name, roots in own.items():
