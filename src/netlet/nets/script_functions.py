@@ -52,6 +52,10 @@ class ScriptFunctions:
 
         A method gets its object as the first parameter.
         """
+        match call:
+            case ast.Call(func=ast.Name(id="map"), args=[function, *values]):
+                items = [ast.Subscript(one, ast.Constant(0), ast.Load()) for one in values]
+                call = ast.Call(function, [*items], [])
         functions = list[Function]()
         match call.func:
             case ast.Attribute(attr=name) if name not in _OF_MODULES:
