@@ -97,3 +97,54 @@ def test_what_sets_weights_in_or_after_a_training_is_not_run(
     load(tmp_path, f"{NET}{statements}\n")
     assert find_code(f"{tmp_path / 'mine.py'}:net") == code
     assert not Path("RAN").exists()
+
+
+LAZY = f"{HEAD}net = nn.Sequential(nn.Flatten(), nn.LazyLinear(10))\n"
+INIT = (
+    "def init(m):\n    if type(m) == nn.Linear:\n        nn.init.ones_(m.bias)\nnet.apply(init)\n"
+)
+
+
+@pytest.mark.parametrize(
+    "run_once",
+    few_fast(
+        [
+            "net(torch.zeros(1, 1, 28, 28))",
+            "_ = net(torch.rand(1, 1, 28, 28))",
+            "size = 28\nx = torch.zeros((1, 1, size, size)).to('cpu')\nwith torch.no_grad():\n"
+            "    net.forward(x)",
+            "x = torch.zeros(1, 1, 28, 28)\nfor layer in net:\n    x = layer(x)\n    print(x.shape)",
+            "print(net(torch.zeros(1, 1, 28, 28)).shape)",
+        ],
+        3,
+    ),
+)
+def test_lazy_layers_get_their_sizes_before_their_weights_are_set(
+    tmp_path: Path, run_once: str
+) -> None:
+    net = load(tmp_path, f"{LAZY}{run_once}\n{INIT}")
+    assert torch.equal(net.get_parameter("1.bias"), torch.ones(10))
+
+
+def test_lazy_layers_get_their_sizes_in_a_method_that_sets_their_weights(tmp_path: Path) -> None:
+    own = "class Net(nn.Sequential):\n    def apply_init(self, inputs, init):\n"
+    own += "        self.forward(*inputs)\n        self.apply(init)\nnet = Net(*net)\n"
+    init = INIT.replace("net.apply(", "net.apply_init([torch.rand(1, 1, 28, 28)], ")
+    net = load(tmp_path, f"{LAZY}{own}{init}")
+    assert torch.equal(net.get_parameter("1.bias"), torch.ones(10))
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        "open('RAN', 'w')\nnet(torch.zeros(1, 1, 28, 28))",  # nothing below needs it
+        f"data = torch.utils.data.DataLoader(open('RAN', 'w'))\nnet(next(iter(data)))\n{INIT}",
+        f"{TEST}{TRAIN}test(net)\nprint(open('RAN', 'w'), net(torch.zeros(1, 1, 28, 28)))",
+    ],
+)
+def test_other_runs_of_a_lazy_net_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statements: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load(tmp_path, f"{LAZY}{statements}\n").get_parameter("1.bias").shape
+    assert not Path("RAN").exists()

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from netlet.nets.aliases import Aliases, find_aliases, find_place, find_roots
+from netlet.nets.dry_runs import DryRuns
 from netlet.nets.hook_calls import leave_out_removed
 from netlet.nets.ipython_syntax import sets_environment
 from netlet.nets.known_changes import NEEDS_MODE, UNDONE, KnownChanges, read_net_of_mode
@@ -89,6 +90,7 @@ class ScriptEffects:
             training, and what undoes something, which may be part of a training.
         registered: For each definition what its decorators or ``__init_subclass__`` change, such
             as a dict of all nets, which matters only to who reads that.
+        filled: For each statement the nets with lazy layers that it gives their sizes, by a run.
 
     Args:
         body: All statements.
@@ -107,9 +109,12 @@ class ScriptEffects:
         self._read_functions()
         self._aliases: dict[str, set[str]] = {}
         self._trained = TrainedNames(self._training)
+        self._dry_runs = DryRuns(body, self._imported, self._functions)
+        self.filled = list[set[str]]()
         found = list[tuple[set[_Change], set[_Change]]]()
         for node in body:
             found.append(self._read_statement(node))
+            self.filled.append(self._find_filled(node))
             self._trained.note(node)
         self.changed = [
             {name for name, _ in changed} | patched
@@ -215,6 +220,14 @@ class ScriptEffects:
         nets = find_roots(read_net_of_mode(node), aliases, self._functions.list_passed_on)
         modes = {(one, function) for one in nets for function in NEEDS_MODE}
         return changed - noted, noted & known | modes
+
+    def _find_filled(self, node: ast.stmt) -> set[str]:
+        """Return the nets with lazy layers that a statement runs, but for their training."""
+        called = self._dry_runs.list_called(node)
+        if not called or self._training.is_in(node) or self._training.uses_work(node):
+            return set()
+        found = (find_roots(one, self._aliases, self._functions.list_passed_on) for one in called)
+        return set[str]().union(*found) & self._trained.bound - self._trained.names
 
     def _find_mutated(self, nodes: Iterable[ast.AST], *, but_weights: bool) -> set[_Change]:
         """Return what some nodes change by methods, without other names of it."""
