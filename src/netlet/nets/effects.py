@@ -11,15 +11,15 @@ import ast
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TypeGuard
 
 from netlet.nets.aliases import Aliases, find_aliases, find_place, find_roots
+from netlet.nets.dry_runs import DryRuns
+from netlet.nets.hook_calls import leave_out_removed
 from netlet.nets.ipython_syntax import sets_environment
 from netlet.nets.known_changes import NEEDS_MODE, UNDONE, KnownChanges, read_net_of_mode
 from netlet.nets.patched_classes import list_patched
 from netlet.nets.random_numbers import DRAW, RANDOM, SEED, list_generators, list_imported
 from netlet.nets.script import (
-    MUTATING_METHODS,
     find_root,
     last_name,
     list_parameters,
@@ -29,15 +29,16 @@ from netlet.nets.script import (
     walk_outside_functions,
 )
 from netlet.nets.script_functions import Function, ScriptFunctions, list_kept
+from netlet.nets.trained_names import TrainedNames
 from netlet.nets.training_code import TrainingCode
 
 _Definition = Function | ast.ClassDef
 _Loop = ast.For | ast.AsyncFor | ast.While
 # A name, and the attribute or key of its object that is changed; empty if that is not known.
 _Change = tuple[str, str]
-# What changes weights only is no part of how a net is made, unless the script does it itself.
+# What changes weights only. In a function, it counts above the training: then it initializes them.
 _OF_WEIGHTS = {"apply", "load_state_dict"}
-_OTHER_PRECISIONS = {"float64", "double", "float16", "half", "bfloat16"}
+_WEIGHTS = "values of tensors"  # stands for them, like a key
 # Packages with settings, such as torch.backends.cudnn.benchmark, that most nets do not read.
 _WITH_SETTINGS = {"wandb", "mlflow", "comet_ml", "neptune", "clearml"}
 _WITH_SETTINGS |= {"torch", "numpy", "matplotlib", "pandas", "os", "sys", "warnings", "logging"}
@@ -67,6 +68,7 @@ class _Code:
         declared: Its global names.
         local: The names that it binds.
         own: The parameters that it sets to nothing else.
+        reads_gradients: Whether it reads gradients, as a step of a training does.
     """
 
     nodes: Sequence[ast.AST]
@@ -75,6 +77,7 @@ class _Code:
     declared: set[str]
     local: set[str]
     own: set[str]
+    reads_gradients: bool
 
 
 class ScriptEffects:
@@ -87,6 +90,7 @@ class ScriptEffects:
             training, and what undoes something, which may be part of a training.
         registered: For each definition what its decorators or ``__init_subclass__`` change, such
             as a dict of all nets, which matters only to who reads that.
+        filled: For each statement the nets with lazy layers that it gives their sizes, by a run.
 
     Args:
         body: All statements.
@@ -97,7 +101,6 @@ class ScriptEffects:
         self._functions = ScriptFunctions(statements)
         functions = self._functions.list_all()
         self._imported = list_imported(body)
-        self._modules = list_imported(n for n in body if isinstance(n, ast.Import)).keys()
         self._known = KnownChanges(self._imported, self._functions.classes.values(), body)
         self._generators = list_generators(body)
         self._training = TrainingCode(self._functions, statements)
@@ -105,8 +108,14 @@ class ScriptEffects:
         self._code = {one: self._prepare(one) for one in functions}
         self._read_functions()
         self._aliases: dict[str, set[str]] = {}
-        self._results = set[str]()
-        found = [self._read_statement(node) for node in body]
+        self._trained = TrainedNames(self._training)
+        self._dry_runs = DryRuns(body, self._imported, self._functions)
+        self.filled = list[set[str]]()
+        found = list[tuple[set[_Change], set[_Change]]]()
+        for node in body:
+            found.append(self._read_statement(node))
+            self.filled.append(self._find_filled(node))
+            self._trained.note(node)
         self.changed = [
             {name for name, _ in changed} | patched
             for (changed, _), patched in zip(found, list_patched(body), strict=True)
@@ -145,12 +154,14 @@ class ScriptEffects:
         """Note what a function changes; those inside it count."""
         code = self._code[function]
         changed = self._find_changed(code.nodes, code.aliases, is_inside=True) | code.places
+        if code.reads_gradients:
+            changed = {one for one in changed if one[1] != _WEIGHTS}
         effects.parameters |= {one for one in changed if one[0] in code.own}
         effects.names |= {one for one in changed if one[0] not in code.local}
         effects.names |= {(name, "") for name in code.declared & code.local}
 
     def _prepare(self, function: Function) -> _Code:
-        nodes = [node for statement in function.body for node in ast.walk(statement)]
+        nodes = leave_out_removed(n for one in function.body for n in ast.walk(one))
         parameters = set(list_parameters(function.args))
         aliases = find_aliases(nodes, self._functions.list_passed_on)
         places = (self._change(node, aliases) for node in _list_set(nodes))
@@ -161,6 +172,7 @@ class ScriptEffects:
             declared={name for n in nodes if isinstance(n, ast.Global) for name in n.names},
             local=parameters | _list_bound(nodes),
             own=list_kept(parameters, aliases),
+            reads_gradients=any(isinstance(n, ast.Attribute) and n.attr == "grad" for n in nodes),
         )
 
     def _change(self, node: ast.expr, aliases: Aliases) -> set[_Change]:
@@ -182,7 +194,7 @@ class ScriptEffects:
         """
         if isinstance(node, _Definition):
             return set(), set()
-        nodes = [*walk_outside_functions(node)]
+        nodes = leave_out_removed(walk_outside_functions(node))
         own = find_aliases(nodes, self._functions.list_passed_on)
         aliases, replaced = {**self._aliases}, _list_replaced(node)
         for name, roots in own.items():
@@ -197,10 +209,11 @@ class ScriptEffects:
             changed |= set().union(*(self._change(one, aliases) for one in _list_set(nodes)))
         self._aliases |= own  # names mean something else now
         if trains or (calls and self._training.uses_work(node)):  # notes a result in a setting
-            changed = {one for one in changed if one[0] not in self._imported}
+            changed = {one for one in changed if not {*one} & {_WEIGHTS, *self._imported}}
+        changed -= {(name, _WEIGHTS) for name in self._trained.names}
         known = {one for one in changed if one[1]}
         noted = {one for one in changed if one[1] in UNDONE or self._has_settings(one[0])}
-        if self._follows_training(node, {name for name, _ in changed}):
+        if self._trained.are_read(node, {name for name, _ in changed}):
             return set(), known
         if self._training.uses_data(node):
             noted |= known
@@ -208,38 +221,26 @@ class ScriptEffects:
         modes = {(one, function) for one in nets for function in NEEDS_MODE}
         return changed - noted, noted & known | modes
 
-    def _follows_training(self, node: ast.stmt, changed: set[str]) -> bool:
-        """Return whether a statement reads what training or evaluating above it has bound."""
-        bound = set(names_bound(node))
-        follows = bool((names_used_at_once(node) - bound - changed) & self._results)
-        if follows or self._training.fits(node):
-            self._results |= bound
-        else:
-            self._results -= bound
-        return follows
+    def _find_filled(self, node: ast.stmt) -> set[str]:
+        """Return the nets with lazy layers that a statement runs, but for their training."""
+        called = self._dry_runs.list_called(node)
+        if not called or self._training.is_in(node) or self._training.uses_work(node):
+            return set()
+        found = (find_roots(one, self._aliases, self._functions.list_passed_on) for one in called)
+        return set[str]().union(*found) & self._trained.bound - self._trained.names
 
     def _find_mutated(self, nodes: Iterable[ast.AST], *, but_weights: bool) -> set[_Change]:
         """Return what some nodes change by methods, without other names of it."""
         found = set[_Change]()
         for one in nodes:
             match one:
-                case ast.Call(func=ast.Attribute(attr=name, value=of)) if self._is_mutating(one):
+                case ast.Call(func=ast.Attribute(attr=name, value=of)) if self._changes(one):
                     found |= set() if but_weights and name in _OF_WEIGHTS else self._change(of, {})
         return found
 
-    def _is_mutating(self, call: ast.Call) -> bool:
-        """Return whether a call is that of a method that changes its object, not ``os.remove``.
-
-        A hook that only looks changes nothing.
-        """
-        match call.func:
-            case ast.Attribute(attr="to"):
-                given = [*call.args, *(one.value for one in call.keywords)]
-                return any(last_name(one) in _OTHER_PRECISIONS for one in given)
-            case ast.Attribute(attr=name, value=of) if name in MUTATING_METHODS:
-                is_module = _is_name(of) and of.id in self._modules
-                return not is_module and not self._known.is_of_torch(call)
-        return self._functions.registers_hook(call)
+    def _changes(self, call: ast.Call) -> bool:
+        """Return whether a call changes the object of its method, as a hook that acts does."""
+        return self._known.is_mutating(call) or self._functions.registers_hook(call)
 
     def _find_changed(
         self, nodes: Sequence[ast.AST], aliases: Aliases, *, is_inside: bool = False
@@ -262,11 +263,12 @@ class ScriptEffects:
         of = self._change(receiver, aliases) if receiver is not None else set[_Change]()
         roots = {root for root, _ in of}
         of_module = bool((roots or {name}) & self._imported.keys())
-        in_place = name.endswith("_") and not name.startswith("_")
-        if is_inside and name != "requires_grad_" and not of_module:
-            in_place = False  # restores weights
-        only_weights = is_inside and name in _OF_WEIGHTS
-        if (not only_weights and self._is_mutating(call)) or (in_place and not of_module):
+        in_place = name.endswith("_") and not name.startswith("_") and not of_module
+        of_weights = name in _OF_WEIGHTS or (in_place and name != "requires_grad_")
+        if is_inside and of_weights:
+            if name != "load_state_dict" and not of_module:  # which may restore trained ones
+                found |= {(root, _WEIGHTS) for root in roots - self._functions.classes.keys()}
+        elif in_place or self._changes(call):
             found |= of
         elif name in SEED | DRAW:
             found |= {(root, "") for root in roots & self._generators}
@@ -343,7 +345,3 @@ def _list_set(nodes: Iterable[ast.AST]) -> Iterator[ast.Attribute | ast.Subscrip
 
 def _is_set(node: ast.Attribute | ast.Subscript) -> bool:
     return not isinstance(node.ctx, ast.Load)
-
-
-def _is_name(node: ast.expr) -> TypeGuard[ast.Name]:
-    return isinstance(node, ast.Name)

@@ -10,9 +10,10 @@ tensors and are part of ``torch.nn.utils`` and of its modules ``prune``, ``param
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from netlet.nets.script import find_root, last_name
+from netlet.nets.random_numbers import list_imported
+from netlet.nets.script import MUTATING_METHODS, find_root, last_name
 
 # Of Python and NumPy; they change their first argument.
 _CHANGE_FIRST = {"setattr", "delattr", "setitem", "delitem", "next", "shuffle", "copyto"}
@@ -50,6 +51,10 @@ _UNDONE = {
     "remove_parametrizations": {*_PARAMETRIZING, "transfer_parametrizations_and_params"},
 }
 UNDONE = set[str]().union(*_UNDONE.values())
+# Of PyTorch, by their names up to 0.3, which it still has.
+_OLD_INITS = {"uniform", "normal", "constant", "eye", "dirac", "xavier_uniform", "xavier_normal"}
+_OLD_INITS |= {"kaiming_uniform", "kaiming_normal", "orthogonal", "sparse"}
+_OTHER_PRECISIONS = {"float64", "double", "float16", "half", "bfloat16"}
 # Names that others use, too: these count only if they are imported from PyTorch.
 _COMMON = {"identity", "remove", "orthogonal"}
 # At which place functions of PyTorch take "inplace", and what they change then.
@@ -72,15 +77,31 @@ class KnownChanges:
         self,
         imported: Mapping[str, str],
         classes: Iterable[ast.ClassDef],
-        statements: Iterable[ast.stmt],
+        statements: Sequence[ast.stmt],
     ) -> None:
         self._imported = imported
-        nodes = (one for statement in statements for one in ast.walk(statement))
+        self._modules = list_imported(n for n in statements if isinstance(n, ast.Import)).keys()
+        nodes = [one for statement in statements for one in ast.walk(statement)]
+        self._inits = set(_list_inits(nodes))
         self._named = {last_name(n) for n in nodes if isinstance(n, ast.Name | ast.Attribute)}
         own = (one for one in classes if any(last_name(base) in _PRUNERS for base in one.bases))
         self._pruners = {one.name for one in own}
 
-    def is_of_torch(self, call: ast.Call) -> bool:
+    def is_mutating(self, call: ast.Call) -> bool:
+        """Return whether a call is that of a method that changes its object.
+
+        That of a module is none: ``os.remove`` changes nothing here.
+        """
+        match call.func:
+            case ast.Attribute(attr="to"):
+                given = [*call.args, *(one.value for one in call.keywords)]
+                return any(last_name(one) in _OTHER_PRECISIONS for one in given)
+            case ast.Attribute(attr=name, value=of) if name in MUTATING_METHODS:
+                is_module = isinstance(of, ast.Name) and of.id in self._modules
+                return not is_module and not self._is_of_torch(call)
+        return False
+
+    def _is_of_torch(self, call: ast.Call) -> bool:
         """Return whether a call is that of a listed function of PyTorch, not that of a method.
 
         ``prune.remove(net, "weight")`` changes no list ``prune``.
@@ -101,8 +122,9 @@ class KnownChanges:
         if name in _PARAMETERS and (name not in _COMMON or self._is_imported(call.func)):
             return _pick(call, int(name in _CHANGE_SECOND), _PARAMETERS[name])
         in_place = name.endswith("_") and not name.startswith("_")
-        if name in _CHANGE_FIRST or (is_of_package and (in_place or _is_in_place(call))):
-            return call.args[:1] or _pick(call, 0, "model")
+        is_old = is_of_package and name in _OLD_INITS and self._is_init(call.func)
+        if name in _CHANGE_FIRST or (is_of_package and (in_place or _is_in_place(call))) or is_old:
+            return call.args[:1] or _pick(call, 0, "model") or _pick(call, 0, "tensor")
         return []
 
     def list_undone(self, call: ast.Call) -> set[str]:
@@ -115,6 +137,11 @@ class KnownChanges:
 
     def _is_imported(self, function: ast.expr) -> bool:
         return self._imported.get(find_root(function)) == "torch"
+
+    def _is_init(self, function: ast.expr) -> bool:
+        """Return whether this is a function of ``torch.nn.init``, by whatever name."""
+        named = function.value if isinstance(function, ast.Attribute) else function
+        return last_name(named) in {"init", *self._inits}
 
     def _is_pruner(self, function: ast.expr) -> bool:
         """Return whether this is ``apply`` of a class that prunes, also of one of the script."""
@@ -130,6 +157,17 @@ def read_net_of_mode(node: ast.stmt) -> ast.expr:
         case ast.Expr(ast.Call(func=ast.Attribute(attr="eval" | "train", value=net))):
             return net
     return ast.Constant(None)
+
+
+def _list_inits(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    """Yield the names of ``torch.nn.init`` and of its functions that a script imports."""
+    for one in nodes:
+        match one:
+            case ast.Import(names=names):
+                yield from (n.asname for n in names if n.asname and n.name == "torch.nn.init")
+            case ast.ImportFrom(module="torch.nn.init" | "torch.nn" as module, names=names):
+                every = module == "torch.nn.init"
+                yield from (n.asname or n.name for n in names if every or n.name == "init")
 
 
 def _pick(call: ast.Call, place: int, parameter: str) -> list[ast.expr]:

@@ -144,7 +144,9 @@ class _Script:
             if not isinstance(self.body[i], _Definition | _Import):
                 names -= {one for one in late if not self._is_read_after(i, one, kept)}
             registers = any(self._is_looked_up(one, kept) for one in self._effects.registered[i])
-            if registers or any(not self._is_replaced(i, one, kept) for one in names):
+            filled = self._effects.filled[i] & needed
+            fills = any(self._is_read_after(i, one, kept) for one in filled)
+            if registers or fills or any(not self._is_replaced(i, one, kept) for one in names):
                 found.add(i)
         return found
 

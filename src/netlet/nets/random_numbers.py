@@ -23,6 +23,7 @@ DRAW = {"rand", "randn", "randint", "randperm", "random", "randrange", "choice",
 DRAW |= {"sample", "shuffle", "permutation", "uniform", "normal", "gauss", "integers"}
 DRAW |= {"standard_normal", "bernoulli", "multinomial", "random_sample", "rand_like"}
 DRAW |= {"randn_like", "randint_like", "poisson"}
+DRAW |= {"xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal"}
 _DRAW_IN_PLACE = {"uniform_", "normal_", "bernoulli_", "random_", "exponential_", "trunc_normal_"}
 _DRAW_IN_PLACE |= {"xavier_uniform_", "xavier_normal_", "kaiming_uniform_", "kaiming_normal_"}
 _DRAW_IN_PLACE |= {"orthogonal_", "sparse_", "log_normal_", "cauchy_", "geometric_"}
