@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from helpers import few_fast, write_notebook
+from torch import nn
 
 from netlet import build
 from netlet.errors import NetError
@@ -320,3 +321,20 @@ def test_notebooks_that_were_run_in_order_are_accepted(run: Run, cells: list[str
             kernel = run(cell)
         for name in "Net", "net":
             assert find_running_code(kernel.net, f"a.ipynb:{name}")
+
+
+def test_layers_are_compared_after_torchdynamo_has_replaced_their_init(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    init = nn.Module.__init__
+
+    def patched_init(self: nn.Module) -> None:
+        init(self)
+
+    monkeypatch.setattr(nn.Module, "__init__", patched_init)
+    cells = ["use = nn.ReLU()", CALLS, "use = nn.Tanh()", "net = build(Net, 0)"]
+    start = f"{START}from netlet import build\n"
+    write_notebook(Path("a.ipynb"), start, *cells)
+    for cell in start, *cells:
+        kernel = run(cell)
+    assert find_running_code(kernel.net, "a.ipynb:Net")

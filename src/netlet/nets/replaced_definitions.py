@@ -302,8 +302,9 @@ def _has_arguments(values: Any, node: ast.Call, parameters: Sequence[str]) -> bo
 def _list_parameters(cls: type) -> Sequence[str]:
     """Return the parameters of a class that can be passed by place."""
     own = [one.__code__ for kind in list_bases(cls) for one in list_functions(kind)]
-    code = next(one for one in own if one.co_name == "__init__")
-    return code.co_varnames[1 : code.co_argcount]
+    # TorchDynamo puts another function in the place of that of nn.Module.
+    inits = [one for one in own if one.co_name == "__init__"]
+    return inits[0].co_varnames[1 : inits[0].co_argcount] if inits else ()
 
 
 def _find_known(node: ast.expr, home: Mapping[str, object], once: set[str]) -> object:
