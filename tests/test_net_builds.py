@@ -309,6 +309,21 @@ def test_weights_of_a_deeper_net_are_not_scored_with_fewer_layers(tmp_path: Path
     assert "net.py:Net(depth=3) was not tried (it is below if __name__" in found.definitions
 
 
+@pytest.mark.parametrize(
+    "train", ["", "from net import Net\nmodel = Net(norm=True)\nmodel = Net()\n"]
+)
+def test_weights_of_layers_that_the_code_no_longer_has_are_left_out_with_a_note(
+    tmp_path: Path, train: str
+) -> None:
+    norm = bool(train)
+    weights = deep_weights(1 if norm else 2, norm=norm)
+    found = grade_code(tmp_path, {"net.py": DEEP, "train.py": train or "0", "w.pt": weights})
+    assert (found.net, found.parameters, found.problem) == ("net.py:Net", 7_960, "")
+    hint = "norm.weight, norm.bias" if norm else "blocks.1.weight, blocks.1.bias (a deeper net"
+    assert any(note.startswith(f"w.pt: the net has no {hint}") for note in found.notes)
+    assert "left out" in grade_files.explain_grade(found)
+
+
 EARLIER = [NET.replace("width=2", f"width={width}") for width in (2, 4, 3)]
 AVERAGE = """
 class Average(nn.Module):

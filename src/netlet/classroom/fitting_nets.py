@@ -17,6 +17,7 @@ from netlet.nets import build, load_weights
 from netlet.nets.outputs import extract_logits
 from netlet.nets.surplus_tensors import LEFT_OUT
 
+HAS_ALL = " has all tensors of "  # said of a net that is not graded
 _IMAGES = 8  # that tell apart nets which the same weights fit
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from netlet.classroom.fitting_nets import FittingNets
+from netlet.classroom.candidates import list_candidates
+from netlet.classroom.fitting_nets import HAS_ALL, FittingNets
 from netlet.classroom.net_search import MOST_CANDIDATES, FoundNet, find_net
 from netlet.classroom.plain_tensors import list_plain
 from netlet.classroom.working_folder import working_folder
@@ -30,6 +32,7 @@ from netlet.experiments.sandbox import analysis_to_json
 from netlet.nets import build, load_weights
 from netlet.nets.addresses import describe_other_definitions, list_other_definitions
 from netlet.nets.copying import copy_net
+from netlet.nets.surplus_tensors import LEFT_OUT
 from netlet.recipes import Recipe, recipe_from_json
 from netlet.records import Epoch
 from netlet.sandbox import Exchange
@@ -98,12 +101,9 @@ def _run_net(
         nets[0] = [build(entry.builder, 0, shape, classes)]
         try:
             if request["weights"]:
-                file = folder / request["weights"]
-                note = load_weights(nets[0][0], file, convert=True, leave_out=True)
-                values["weights_note"] = note
+                values["weights_note"] = _load_weights(nets[0][0], request, submitted, folder)
         except NetError as error:  # the rules on the net are judged without them
-            meant = _describe_meant(request, address, folder)
-            values["weights_problem"] = meant or str(error)
+            values["weights_problem"] = str(error)
         except Exception as error:  # of the net's own code, or a rare type of tensors
             reason = f"{type(error).__name__}: {first_line(error, otherwise='no message')}"
             values["weights_problem"] = f"{request['weights']}: cannot be loaded ({reason})"
@@ -116,14 +116,34 @@ def _run_net(
     return values, save(tensors)
 
 
-def _describe_meant(request: dict[str, Any], address: str, folder: Path) -> str:
-    """Return which other definition of a net the weights fit; empty if that is not one alone."""
-    shape, weights = tuple(request["shape"]), request["weights"]
-    fitting = FittingNets(folder, weights, shape, request["classes"])
-    meant = fitting.find_only(list_other_definitions(address)[:MOST_CANDIDATES])
-    if meant is None:
-        return ""
-    return f"{weights} fits only {os.path.relpath(meant, folder)}; name it in claim.toml"
+def _load_weights(
+    net: nn.Module, request: dict[str, Any], submitted: FoundNet, folder: Path
+) -> str:
+    """Load the submitted weights into a net, and return a note on them.
+
+    Those of more layers than the net has are left out only if the code builds no other net of its
+    class: then a layer that never ran may have been deleted.
+
+    Raises:
+        NetError: They do not fit; the message names another net or definition that they fit alone.
+    """
+    weights = request["weights"]
+    fitting = FittingNets(folder, weights, tuple(request["shape"]), request["classes"])
+    others = [*list_other_definitions(submitted.address), *list_candidates(folder).addresses]
+    others = [one for one in others if one != submitted.address][:MOST_CANDIDATES]
+    load = partial(load_weights, net, folder / weights, convert=True, leave_out=True)
+    try:
+        note = load()
+    except NetError:
+        if meant := fitting.find_only(others):
+            shown = os.path.relpath(meant, folder)
+            raise NetError(f"{weights} fits only {shown}; name it in claim.toml") from None
+        note = load(leave_out_layers=not submitted.has_variants)
+    meant = fitting.find_only(others) if LEFT_OUT in note else None
+    if meant and fitting.fits_exactly(meant):
+        shown = os.path.relpath(meant, folder)
+        note = f"{shown}{HAS_ALL}{weights}: if it is the net, name it in claim.toml; {note}"
+    return note
 
 
 def _score(

@@ -45,11 +45,13 @@ class FoundNet:
         analysis: What is known of it.
         note: Why it is graded, and not the net that it is a part of, one that is the same or one
             that does not run; empty if there is none.
+        has_variants: Whether the code builds nets of its class with other arguments.
     """
 
     address: str
     analysis: NetAnalysis
     note: str = ""
+    has_variants: bool = False
 
 
 def find_net(
@@ -84,6 +86,7 @@ def find_net(
     address = find_named_net(folder, pattern)
     name = address.rpartition(":")[2]
     if pattern == name or pattern.endswith(f":{name}"):
+        search.families = read_families(list_sources(folder), folder)
         return search.analyze_named(address)
     return search.run([address])  # the file alone was named
 
@@ -123,7 +126,7 @@ class _Search:
         analysis = self._analyze(address)
         if analysis.outputs != self.classes:
             raise NetError(self._describe_outputs(address, analysis))
-        return FoundNet(address, analysis)
+        return FoundNet(address, analysis, has_variants=bool(self.families.list_variants(address)))
 
     def run(self, candidates: Sequence[str]) -> FoundNet:
         """Return the only one of some nets that has the right outputs, or of their parts.
@@ -156,8 +159,7 @@ class _Search:
             if meant := self._find_meant(graded):
                 address, analysis, reason = meant
                 found, different = {address: analysis, **found}, {address: []}
-                left_out = os.path.relpath(graded, self.folder)
-                chosen = f"{left_out} is not ({reason}); if it is the net, {_NAME_IT}"
+                chosen = f"{self._show(graded)} is not ({reason}); if it is the net, {_NAME_IT}"
             else:
                 variants = self._list_variants(graded)
         names = [os.path.relpath(address, self.folder) for address in different]
@@ -189,23 +191,25 @@ class _Search:
         if copies:
             same = ", ".join(map(self._show, copies))
             notes.append(f"{names[0]} is graded; {same} has the same code")
-        return FoundNet(address, found[address], "; ".join(notes))
+        return FoundNet(address, found[address], "; ".join(notes), bool(variants))
 
     def _find_meant(self, graded: str) -> tuple[str, NetAnalysis, str] | None:
         """Return a net that is meant instead of one that was found, with the reason.
 
         It is the only one that the weights fit if they do not fit the other: one that is built with
-        other arguments, or a class derived from one of another file. Without weights, such a class
-        is meant if code uses it alone. None if there is no such net.
+        other arguments, or a class derived from one of another file. If they fit it with tensors
+        left out, and no code builds it, it is one with other arguments that has them all. Without
+        weights, such a class is meant if code uses it alone. None if there is no such net.
         """
         others = self._list_others()
-        address, reason = None, "the code builds only "
+        address, reason = None, f"{self.weights} fits "
         if not self.weights:
-            address = self.families.find_used(graded)
-        elif others and not self._fitting.fits_exactly(graded):
-            address, reason = self._fitting.find_only(others), f"{self.weights} fits "
-            if address and graded in self._fitting.list_fitting([graded, address]):
-                return None
+            address, reason = self.families.find_used(graded), "the code builds only "
+        elif not self._fitting.list_fitting([graded]):
+            address = self._fitting.find_only(others)
+        elif not (self._fitting.fits_exactly(graded) or graded in self.families.by_default):
+            named = [one for one in others if one in self.families.named]
+            address = self._fitting.find_only(filter(self._fitting.fits_exactly, named))
         if address not in others or CodeUses(address).trains():
             return None
         found = self._try([address])
@@ -215,17 +219,17 @@ class _Search:
         """Return the only net that the weights fit; None if there is none or there are several.
 
         It is one of several different nets, or what this one wraps, such as the net of an average;
-        if they fit none of these, it is built with other arguments, or an earlier definition.
-
-        Args:
-            different: The addresses of the nets.
+        if they fit none of these, or with tensors left out, it may be built with other arguments,
+        or be an earlier definition.
         """
         fitting, others = self._fitting.list_fitting(different), self._list_others()
         if len(fitting) > 1:
             return None
-        if not fitting:
+        if not (fitting and self._fitting.fits_exactly(fitting[0])):
             earlier = [more for one in different for more in list_other_definitions(one)]
-            return self._fitting.find_only([*others, *earlier][:MOST_CANDIDATES])
+            only = self._fitting.find_only([*others, *earlier][:MOST_CANDIDATES])
+            if not fitting or (only and self._fitting.fits_exactly(only)):
+                return only
         wrapper = fitting[0]
         inside = [one for one in others if CodeUses(wrapper).has(one)]
         return (inside and self._fitting.find_only([*inside, wrapper])) or wrapper
@@ -262,10 +266,10 @@ class _Search:
         """Return that there are too many nets to try all; empty if there are not."""
         if not self.left_out:
             return ""
-        first = os.path.relpath(self.left_out[0], self.folder)
         return (
             f"only {MOST_CANDIDATES} nets of a submission are tried, and {len(self.left_out)} more "
-            f"were not, the first of them {first}; if it is the net, {_NAME_IT}"
+            f"were not, the first of them {self._show(self.left_out[0])}; if it is the net, "
+            f"{_NAME_IT}"
         )
 
     def _try(self, candidates: Iterable[str]) -> dict[str, NetAnalysis]:

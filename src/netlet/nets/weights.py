@@ -84,6 +84,7 @@ def load_weights(
     *,
     convert: bool = False,
     leave_out: bool = False,
+    leave_out_layers: bool = False,
     if_other_images: str = "",
 ) -> str:
     """Load the weights in a file into a net; on an error the net stays unchanged.
@@ -98,6 +99,7 @@ def load_weights(
             the net's type; they are refused otherwise.
         leave_out: Whether tensors that the net does not have are left out if the file has all of
             the net's and those are not of more layers of the same kind; they are refused otherwise.
+        leave_out_layers: Whether those of more layers of the same kind are left out, too.
         if_other_images: What to do if only the channels of the images or the number of classes
             differ, for the error message.
 
@@ -118,7 +120,9 @@ def load_weights(
     for key, value in wanted.items():
         if key.endswith("num_batches_tracked"):  # missing in old files
             found.setdefault(key, value)
-    found, extra = leave_out_surplus(found, wanted, path) if leave_out else (found, "")
+    extra = ""
+    if leave_out:
+        found, extra = leave_out_surplus(found, wanted, path, leave_out_layers)
     found, note = _convert(found, wanted, path) if convert else (found, "")
     note = "; ".join(filter(None, [note, extra, others]))
     if problems := _find_mismatches(found, wanted):
