@@ -10,8 +10,7 @@ from torch import nn
 
 from netlet.nets import build, find_code, find_net
 
-HEAD = """import contextlib
-import functools
+HEAD = """import functools
 import logging
 import torch
 from torch import nn
@@ -41,16 +40,6 @@ def keep_as(name):
     return hook
 def note(name, output):
     seen[name] = output.mean()
-class Scale:
-    def __call__(self, module, inputs, output):
-        return output * 2
-def scale_all(net):
-    def hook(module, inputs, output):
-        return output * 2
-    return [m.register_forward_hook(hook) for m in net]
-def test(net):
-    with torch.no_grad():
-        open("RAN", "w").close()
 class SaveOutput:
     def __init__(self):
         self.outputs = []
@@ -101,16 +90,6 @@ def count_hooks(net: nn.Module) -> int:
         ("net[1].register_forward_hook(lambda m, i, o: torch.clamp(o, 0, 1))", 1),
         ("net[1].register_forward_hook(lambda m, i, o: halve(m, i, o))", 1),
         ("net[1].register_full_backward_hook(lambda m, i, o: (i[0] * 2,))", 1),
-        ("net[1].register_forward_hook(Scale())", 1),
-        ("scale_it = Scale()\nnet[1].register_forward_hook(scale_it)", 1),
-        ("double = make(2)\nnet[1].register_forward_hook(double)", 1),
-        ("scale_all(net)", 3),
-        ("hs = scale_all(net)\nfor h in hs:\n    h.remove()", 0),
-        (
-            "for i in (1, 2):\n    if i > 1:\n        h.remove()\n"
-            "    h = net[1].register_forward_hook(halve)",
-            1,
-        ),
         ("h = net[1].register_forward_hook(halve)\nh.remove()", 0),
         ("hs = [m.register_forward_hook(add) for m in net]\nfor h in hs[1:]:\n    h.remove()", 1),
         (
@@ -151,18 +130,10 @@ def test_a_hook_of_a_net_runs(tmp_path: Path) -> None:
         "writer = open('a.txt', 'w')\nnet[1].register_forward_hook(lambda m, i, o: writer.write(o))",
         "h = net[1].register_forward_hook(keep)\nnet(torch.zeros(1, 4))\nh.remove()",
         "torch.ones(2, requires_grad=True).register_hook(lambda g: g * 2)",
-        "for i in (1, 2):\n    h = net[i].register_forward_hook(halve)\n    test(net)\n    h.remove()",
-        "@contextlib.contextmanager\ndef without(m):\n    h = m.register_forward_hook(halve)\n"
-        "    try:\n        yield\n    finally:\n        h.remove()\n"
-        "with without(net[1]):\n    test(net)",
     ],
 )
-def test_a_hook_that_only_looks_or_is_removed_at_once_is_none_of_a_net(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statements: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_a_hook_that_only_looks_is_none_of_a_net(tmp_path: Path, statements: str) -> None:
     load(tmp_path, "")
     code = find_code(f"{tmp_path / 'mine.py'}:net")
     assert count_hooks(load(tmp_path, statements)) == 0
     assert find_code(f"{tmp_path / 'mine.py'}:net") == code
-    assert not Path("RAN").exists()

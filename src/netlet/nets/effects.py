@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 
 from netlet.nets.aliases import Aliases, find_aliases, find_place, find_roots
 from netlet.nets.dry_runs import DryRuns
-from netlet.nets.hook_calls import leave_out_removed
 from netlet.nets.ipython_syntax import sets_environment
 from netlet.nets.known_changes import NEEDS_MODE, UNDONE, KnownChanges, read_net_of_mode
 from netlet.nets.patched_classes import list_patched
@@ -36,9 +35,8 @@ _Definition = Function | ast.ClassDef
 _Loop = ast.For | ast.AsyncFor | ast.While
 # A name, and the attribute or key of its object that is changed; empty if that is not known.
 _Change = tuple[str, str]
-# What changes weights only. In a function, it counts above the training: then it initializes them.
+# What changes weights only is no part of how a net is made, unless the script does it itself.
 _OF_WEIGHTS = {"apply", "load_state_dict"}
-_WEIGHTS = "values of tensors"  # stands for them, like a key
 # Packages with settings, such as torch.backends.cudnn.benchmark, that most nets do not read.
 _WITH_SETTINGS = {"wandb", "mlflow", "comet_ml", "neptune", "clearml"}
 _WITH_SETTINGS |= {"torch", "numpy", "matplotlib", "pandas", "os", "sys", "warnings", "logging"}
@@ -68,7 +66,6 @@ class _Code:
         declared: Its global names.
         local: The names that it binds.
         own: The parameters that it sets to nothing else.
-        reads_gradients: Whether it reads gradients, as a step of a training does.
     """
 
     nodes: Sequence[ast.AST]
@@ -77,7 +74,6 @@ class _Code:
     declared: set[str]
     local: set[str]
     own: set[str]
-    reads_gradients: bool
 
 
 class ScriptEffects:
@@ -154,14 +150,12 @@ class ScriptEffects:
         """Note what a function changes; those inside it count."""
         code = self._code[function]
         changed = self._find_changed(code.nodes, code.aliases, is_inside=True) | code.places
-        if code.reads_gradients:
-            changed = {one for one in changed if one[1] != _WEIGHTS}
         effects.parameters |= {one for one in changed if one[0] in code.own}
         effects.names |= {one for one in changed if one[0] not in code.local}
         effects.names |= {(name, "") for name in code.declared & code.local}
 
     def _prepare(self, function: Function) -> _Code:
-        nodes = leave_out_removed(n for one in function.body for n in ast.walk(one))
+        nodes = [node for statement in function.body for node in ast.walk(statement)]
         parameters = set(list_parameters(function.args))
         aliases = find_aliases(nodes, self._functions.list_passed_on)
         places = (self._change(node, aliases) for node in _list_set(nodes))
@@ -172,7 +166,6 @@ class ScriptEffects:
             declared={name for n in nodes if isinstance(n, ast.Global) for name in n.names},
             local=parameters | _list_bound(nodes),
             own=list_kept(parameters, aliases),
-            reads_gradients=any(isinstance(n, ast.Attribute) and n.attr == "grad" for n in nodes),
         )
 
     def _change(self, node: ast.expr, aliases: Aliases) -> set[_Change]:
@@ -194,7 +187,7 @@ class ScriptEffects:
         """
         if isinstance(node, _Definition):
             return set(), set()
-        nodes = leave_out_removed(walk_outside_functions(node))
+        nodes = [*walk_outside_functions(node)]
         own = find_aliases(nodes, self._functions.list_passed_on)
         aliases, replaced = {**self._aliases}, _list_replaced(node)
         for name, roots in own.items():
@@ -209,8 +202,7 @@ class ScriptEffects:
             changed |= set().union(*(self._change(one, aliases) for one in _list_set(nodes)))
         self._aliases |= own  # names mean something else now
         if trains or (calls and self._training.uses_work(node)):  # notes a result in a setting
-            changed = {one for one in changed if not {*one} & {_WEIGHTS, *self._imported}}
-        changed -= {(name, _WEIGHTS) for name in self._trained.names}
+            changed = {one for one in changed if one[0] not in self._imported}
         known = {one for one in changed if one[1]}
         noted = {one for one in changed if one[1] in UNDONE or self._has_settings(one[0])}
         if self._trained.are_read(node, {name for name, _ in changed}):
@@ -264,11 +256,10 @@ class ScriptEffects:
         roots = {root for root, _ in of}
         of_module = bool((roots or {name}) & self._imported.keys())
         in_place = name.endswith("_") and not name.startswith("_") and not of_module
-        of_weights = name in _OF_WEIGHTS or (in_place and name != "requires_grad_")
-        if is_inside and of_weights:
-            if name != "load_state_dict" and not of_module:  # which may restore trained ones
-                found |= {(root, _WEIGHTS) for root in roots - self._functions.classes.keys()}
-        elif in_place or self._changes(call):
+        if is_inside and name != "requires_grad_":
+            in_place = False  # restores weights
+        only_weights = is_inside and name in _OF_WEIGHTS
+        if (not only_weights and self._changes(call)) or in_place:
             found |= of
         elif name in SEED | DRAW:
             found |= {(root, "") for root in roots & self._generators}

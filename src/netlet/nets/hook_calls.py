@@ -7,8 +7,7 @@ something, which takes the place of the output or the gradient, or writes into w
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from netlet.nets.script import MUTATING_METHODS, find_root, last_name, list_parameters
 
@@ -25,85 +24,21 @@ _OF_TORCH = {"torch", "nn", "F", "functional"}  # whose functions compute someth
 _TENSORS = {"data", "grad", "weight", "bias"}
 
 
-@dataclass(frozen=True)
-class HookNames:
-    """What the names in a script may mean that registers hooks.
-
-    Attributes:
-        functions: Its functions by name.
-        methods: The methods of its classes by name.
-        classes: Its classes by name.
-        values: What it assigns to its names.
-    """
-
-    functions: Mapping[str, Function]
-    methods: Mapping[str, Sequence[Function]]
-    classes: Mapping[str, ast.ClassDef]
-    values: Mapping[str, Sequence[ast.expr]]
-
-
-def registers_hook(call: ast.Call, names: HookNames, inner: Mapping[str, Function]) -> bool:
+def registers_hook(
+    call: ast.Call, functions: Mapping[str, Function], methods: Mapping[str, Sequence[Function]]
+) -> bool:
     """Return whether a call registers a hook that may change what a net computes.
 
     Args:
         call: Any call.
-        names: The names of the script.
-        inner: The functions in the function that has the call.
+        functions: The functions of the script by name.
+        methods: The methods of its classes by name.
     """
-    if not _is_registration(call):
+    if last_name(call.func) not in _HOOKS or not isinstance(call.func, ast.Attribute):
         return False
     hook = next((one.value for one in call.keywords if one.arg == "hook"), None)
     hook = call.args[0] if hook is None and call.args else hook
-    functions = {**names.functions, **inner}
-    hooks = [] if hook is None else [hook]
-    if isinstance(hook, ast.Name) and hook.id not in functions:
-        hooks += names.values.get(hook.id, ())
-    return any(
-        _may_act(one, functions, names.methods) or _is_acting_object(one, names.classes)
-        for one in hooks
-    )
-
-
-def _is_registration(call: ast.Call) -> bool:
-    return isinstance(call.func, ast.Attribute) and call.func.attr in _HOOKS
-
-
-def _is_acting_object(hook: ast.expr, classes: Mapping[str, ast.ClassDef]) -> bool:
-    """Return whether a hook is a new object of a class whose ``__call__`` changes something."""
-    made = classes.get(last_name(hook.func)) if isinstance(hook, ast.Call) else None
-    methods = [one for one in (made.body if made else ()) if isinstance(one, Function)]
-    return any(one.name == "__call__" and _acts(one) for one in methods)
-
-
-def list_inner_hooks(functions: Iterable[Function]) -> dict[ast.Call, dict[str, Function]]:
-    """Return the calls that register hooks in functions, with the functions that these define."""
-    found = dict[ast.Call, dict[str, Function]]()
-    for function in functions:
-        for one in ast.walk(function):
-            if isinstance(one, ast.Call) and _is_registration(one):
-                found[one] = _list_inner([function])
-    return found
-
-
-def leave_out_removed(nodes: Iterable[ast.AST]) -> list[ast.AST]:
-    """Return the parts of a statement or a function without the hooks that it removes itself.
-
-    ``handle.remove()`` must stand below the ``handle = net.register_forward_hook(...)``.
-    """
-    nodes = [*nodes]
-    removing = dict[str, list[ast.Call]]()
-    for node in nodes:
-        match node:
-            case ast.Call(func=ast.Attribute(attr="remove", value=ast.Name(id=handle)), args=[]):
-                removing.setdefault(handle, []).append(node)
-    left_out = set[ast.AST]()
-    for node in nodes if removing else ():
-        match node:
-            case ast.Assign(targets=[ast.Name(id=handle)], value=ast.Call() as call):
-                below = [one for one in removing.get(handle, ()) if one.lineno > call.lineno]
-                if below and _is_registration(call):
-                    left_out |= {call, *below}
-    return [node for node in nodes if node not in left_out]
+    return hook is not None and _may_act(hook, functions, methods)
 
 
 def _may_act(

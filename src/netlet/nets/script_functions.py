@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from torch import nn
 
 from netlet.nets.aliases import Aliases, find_aliases, find_roots
-from netlet.nets.hook_calls import HookNames, list_inner_hooks, registers_hook
-from netlet.nets.script import last_name, list_parameters, list_values, pair_arguments
+from netlet.nets.hook_calls import registers_hook
+from netlet.nets.script import last_name, list_parameters, pair_arguments
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Given = list[tuple[str, ast.expr]]  # the parameters of a function, with what a call passes
@@ -36,10 +36,7 @@ class ScriptFunctions:
             for method in one.body:
                 if isinstance(method, Function):
                     self.methods.setdefault(method.name, []).append(method)
-        values = list_values(ast.Module([*statements], []))
-        self._hook_names = HookNames(self.by_name, self.methods, self.classes, values)
-        self._inner_hooks = list_inner_hooks(self.list_all())
-        self._returned = {one: self._list_returned(one) for one in self.list_all()}
+        self._returned = {one: _list_returned(one) for one in self.list_all()}
 
     def list_all(self) -> list[Function]:
         """Return the functions and the methods."""
@@ -52,10 +49,6 @@ class ScriptFunctions:
 
         A method gets its object as the first parameter.
         """
-        match call:
-            case ast.Call(func=ast.Name(id="map"), args=[function, *values]):
-                items = [ast.Subscript(one, ast.Constant(0), ast.Load()) for one in values]
-                call = ast.Call(function, [*items], [])
         functions = list[Function]()
         match call.func:
             case ast.Attribute(attr=name) if name not in _OF_MODULES:
@@ -78,7 +71,7 @@ class ScriptFunctions:
 
     def registers_hook(self, call: ast.Call) -> bool:
         """Return whether a call registers a hook that may change what a net computes."""
-        return registers_hook(call, self._hook_names, self._inner_hooks.get(call, {}))
+        return registers_hook(call, self.by_name, self.methods)
 
     def list_passed_on(self, call: ast.Call) -> list[ast.expr]:
         """Return the arguments and the object that a call of an own function may return.
@@ -92,23 +85,6 @@ class ScriptFunctions:
             returned = self._returned[function]
             found |= {id(value): value for name, value in given if name in returned}
         return [*found.values()]
-
-    def _list_returned(self, function: Function) -> set[str]:
-        """Return the parameters whose objects, or parts of them, a function returns or yields.
-
-        What registers a hook may return its handle, and an object of a class may keep it.
-        """
-        nodes = [node for statement in function.body for node in ast.walk(statement)]
-        aliases, found = find_aliases(nodes), set[str]()
-        kinds = ast.Return | ast.Yield | ast.YieldFrom
-        given = [n.value for n in nodes if isinstance(n, kinds) and n.value is not None]
-        for one in nodes if given or function.name == "__init__" else ():
-            match one:
-                case ast.Call(func=ast.Attribute(value=of)) if self.registers_hook(one):
-                    given.append(of)
-        for value in given:
-            found |= find_roots(value, aliases)
-        return found & list_kept(set(list_parameters(function.args)), aliases)
 
 
 def _list_functions(statements: Iterable[ast.stmt]) -> dict[str, Function]:
@@ -126,6 +102,16 @@ def _list_functions(statements: Iterable[ast.stmt]) -> dict[str, Function]:
             ) if last_name(called) == "partial" and of in found:
                 found[name] = found[of]
     return found
+
+
+def _list_returned(function: Function) -> set[str]:
+    """Return the parameters whose objects, or parts of them, a function returns or yields."""
+    nodes = [node for statement in function.body for node in ast.walk(statement)]
+    aliases, found = find_aliases(nodes), set[str]()
+    for one in nodes:
+        if isinstance(one, ast.Return | ast.Yield | ast.YieldFrom) and one.value is not None:
+            found |= find_roots(one.value, aliases)
+    return found & list_kept(set(list_parameters(function.args)), aliases)
 
 
 def list_kept(parameters: set[str], aliases: Aliases) -> set[str]:

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import ast
-import builtins
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-
-import torch
-from torch import nn
 
 from netlet.nets.known_changes import NEEDS_MODE
 from netlet.nets.net_calls import outer_statements
-from netlet.nets.random_numbers import list_imported
-from netlet.nets.script import find_root, last_name, list_parameters, names_bound, names_used
+from netlet.nets.script import last_name, list_parameters, names_bound, names_used
 from netlet.nets.script_functions import Function, ScriptFunctions
 from netlet.nets.used_functions import FunctionNode
 
@@ -25,10 +20,6 @@ _OUTPUT = {"save", "savefig", "imshow", "show", "plot", "makedirs", "mkdir", "wr
 _OUTPUT |= {"dump", "rmtree", "unlink", "input", "getpass", "system", "to_csv", "export"}
 _IMPORTS = (ast.Import, ast.ImportFrom)
 _EVALUATE = {"no_grad", "inference_mode", "eval"}
-# What code calls that sets weights: methods of modules and values, and functions of Python.
-_METHODS = {*dir(torch.Tensor), *dir(nn.Module), *dir(str), *dir(dict), *dir(list)}
-_METHODS -= {"forward", "load_state_dict"}
-_BUILTINS = {*dir(builtins)} - {"open", "exec", "eval", "input"}
 # What puts a module into a net, and takes a new one.
 _PUT = {"setattr", "add_module", "register_module", "set_submodule"}
 
@@ -43,8 +34,6 @@ class TrainingCode:
 
     def __init__(self, functions: ScriptFunctions, statements: Sequence[ast.stmt]) -> None:
         self._functions, self._methods = functions.by_name, functions.methods
-        imported = list_imported(statements).items()
-        self._packages = {name for name, of in imported if of in ("torch", "numpy", "math")}
         assigned = [n for n in statements if isinstance(n, ast.Assign | ast.AnnAssign | ast.For)]
         bound = {one: set(names_bound(one)) for one in assigned}
         makers = {name for one, names in bound.items() if _is_of_class(one) for name in names}
@@ -127,25 +116,8 @@ class TrainingCode:
         calls = (one for one in _list_calls(function) if one.args or one.keywords)
         runs = {one for one in calls if isinstance(one.func, ast.Name) and one.func.id in nets}
         evaluates = _EVALUATE - ({"eval"} if _calls(function, NEEDS_MODE) else set())
-        evaluates -= _EVALUATE - {"eval"} if self._sets_weights(function) else set()
         is_known = _calls(function, self._known() | _OUTPUT | evaluates)
         return is_known or bool(runs - _list_put(function))
-
-    def _sets_weights(self, function: Function) -> bool:
-        """Return whether a function needs no gradients only to set weights, and runs no net."""
-        calls = _list_calls(function)
-        places = (n for n in ast.walk(function) if isinstance(n, ast.Attribute | ast.Subscript))
-        sets = any(isinstance(one.ctx, ast.Store) for one in places)
-        sets = sets or any(last_name(one.func).endswith("_") for one in calls)
-        return sets and all(self._runs_no_net(one.func) for one in calls)
-
-    def _runs_no_net(self, called: ast.expr) -> bool:
-        name, root = last_name(called), find_root(called)
-        if root in self._packages:
-            return name != "load"
-        if isinstance(called, ast.Attribute):
-            return name in _METHODS
-        return name in self._functions or name in _BUILTINS
 
     def _list_used(self, calls: Iterable[ast.Call], node: ast.AST) -> Iterator[Function]:
         """Yield the functions that a statement names, and the methods that it may call."""
