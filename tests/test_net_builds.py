@@ -13,7 +13,7 @@ from helpers import few_fast
 from torch import nn
 
 from netlet.budgets import Budget
-from netlet.classroom import Grade, GradingSettings
+from netlet.classroom import Grade, GradingSettings, grade_files
 from netlet.errors import NetError
 from netlet.nets import complete_address
 
