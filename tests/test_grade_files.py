@@ -769,9 +769,10 @@ def test_what_the_weights_have_beside_those_of_the_net_is_left_out(tmp_path: Pat
     assert (found.points, found.parameters) == (20, 7_850)
     assert "w.pt: the net has no aux.bias, left out" in found.notes
     assert grade_files.explain_grade(found) == "w.pt: the net has no aux.bias, left out"
-    deeper = torch_bytes({**weights, "2.bias": torch.ones(3)})
-    write_submission(tmp_path, "deep", {"m.py": RIGHT, "w.pt": deeper})
-    assert "another net; unexpected: 2.bias" in grade(tmp_path / "deep", settings).problem
+    more_layers = torch_bytes({**weights, "2.bias": torch.ones(3)})
+    write_submission(tmp_path, "deep", {"m.py": RIGHT, "w.pt": more_layers})
+    note = "w.pt: the net has no 2.bias (a deeper net has them), left out"
+    assert grade_files.explain_grade(grade(tmp_path / "deep", settings)) == note
     del weights["1.bias"]
     write_submission(tmp_path, "cy", {"m.py": RIGHT, "w.pt": torch_bytes(weights)})
     assert "another net; missing: 1.bias" in grade(tmp_path / "cy", settings).problem
