@@ -530,6 +530,27 @@ def test_all_curves_on_one_axes_stay_in_view() -> None:
             second.plot(what, ax=axes)
             both.append((axes.get_xlim(), axes.get_ylim()))
         assert both[0] == both[1]
+    longer = dataclasses.replace(
+        high,
+        recipe={**high.recipe, "batch_size": 50, "epochs": 3},
+        lr_by_epoch=(0.1, 0.05, 0.0),
+        seeds=(
+            dataclasses.replace(
+                high.seeds[0],
+                correct_by_epoch=(880, 890, 900),
+                train_correct_by_epoch=(570, 575, 580),
+                held_out_losses=(0.4, 0.3, 0.2),
+                train_losses=(0.5, 0.4, 0.3),
+            ),
+        ),
+    )
+    axes = longer.plot("accuracy")
+    low.plot("accuracy", ax=axes)
+    assert axes.get_ylim()[0] < 30.0
+    axes = longer.plot("learning_rate")
+    assert axes.get_xlabel() == "epoch (12 steps each)"
+    low.plot("learning_rate", ax=axes)
+    assert axes.get_xlabel() == "epoch"
     pyplot.close("all")
 
 

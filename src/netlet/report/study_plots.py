@@ -55,6 +55,9 @@ def accuracy_curves(study: Study, axes: Axes | None = None, name: str = "") -> F
             lowest = min(float(held_out[:, 1:].min()), float(train[:, 1:].min()))
             room = max(100 - lowest, 0.1)
             axes.set_ylim(look.widen("y", lowest - 0.15 * room, 100 + 0.03 * room))
+        elif not axes.get_autoscaley_on():  # an earlier curve has set the limits
+            lowest, highest = min(held_out.min(), train.min()), max(held_out.max(), train.max())
+            axes.set_ylim(look.widen("y", float(lowest) - 1, float(highest) + 1))
         label_epochs(axes, cut=min(held_out.min(), train.min()) < axes.get_ylim()[0])
         axes.set_ylabel("accuracy (%)")
         put_legend_below(axes, named=look.shared)
@@ -103,7 +106,10 @@ def learning_rate_curve(study: Study, axes: Axes | None = None, name: str = "") 
     def draw(axes: Axes) -> None:
         look = choose_look(axes, name)
         look.plot(axes, numbers / steps, rates, "learning rate")
-        axes.set(xlabel=f"epoch ({steps:,} steps each)", ylabel="learning rate")
+        xlabel = f"epoch ({steps:,} steps each)"
+        if look.limits and axes.get_xlabel() != xlabel:
+            xlabel = "epoch"  # of different numbers of steps
+        axes.set(xlabel=xlabel, ylabel="learning rate")
         top = look.widen("y", 0, 1.05 * max(rates))[1] if look.limits else None
         axes.set(xlim=look.widen("x", 0, recipe.epochs), ylim=(0, top))
         axes.locator_params(axis="y", nbins=5)
