@@ -35,7 +35,9 @@ def test_blocks_are_counted_and_their_fields_cover_the_gradient(name: str) -> No
     found = summary(net)
     assert found.field == (size if isinstance(size, tuple) else (size, size))
     # Blocks return maps; some are run twice.
-    known = ("runs 2 times", "for a single image, the net returns 1x")
+    known = ["runs 2 times", "for a single image, the net returns 1x"]
+    if "frequenc" in name:
+        known.append("so those of the net are unknown, and a limit on them cannot be judged")
     assert not [note for note in found.notes if not any(words in note for words in known)]
     if counted:
         assert found.macs == count_by_pytorch(net)

@@ -247,7 +247,7 @@ class Net(nn.Sequential):
         super().__init__(nn.Flatten(), nn.Linear(784, 10))
         self.seed, self.steps = torch.initial_seed(), 0
     def forward(self, x):
-        self.steps += 1
+        self.steps += self.training  # the analysis of a net runs it in evaluation mode
         if self.steps == 5 and Path(f"kill-{self.seed}").exists():
             if Path(f"kill-{self.seed}").read_text() == "once":
                 Path(f"kill-{self.seed}").unlink()
