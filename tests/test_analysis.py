@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from types import ModuleType
 
@@ -556,6 +557,23 @@ def test_analysis_leaves_the_net_unchanged() -> None:
     assert torch.equal(torch.random.get_rng_state(), state)
     assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
     assert not net[0]._forward_hooks
+
+
+def test_maps_of_the_analyzed_runs_are_freed_without_a_search_for_cycles() -> None:
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(2704, 10))
+    summary(net)  # everything is imported
+    gc.collect()
+    gc.disable()
+    try:
+        before = _count_maps()
+        summary(net)
+        assert _count_maps() == before
+    finally:
+        gc.enable()
+
+
+def _count_maps() -> int:
+    return sum(type(one) is torch.Tensor and one.ndim == 4 for one in gc.get_objects())
 
 
 def test_an_error_while_running_names_layer_and_shape() -> None:

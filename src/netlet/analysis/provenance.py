@@ -60,7 +60,7 @@ class Provenance:
 
     def __init__(self, net: nn.Module, earlier: Provenance | None = None) -> None:
         self._noise: set[Source] = set()
-        self._readings = Readings(self._label, self._noise)
+        self._readings = Readings(self._noise)
         self.outside = OutsideValues()
         self.net = net
         self._earlier = earlier
@@ -198,7 +198,7 @@ class Provenance:
         if active and name in VALUE_DEPENDENT:
             self.outside.note_value_read(inputs[0], place)
         if active:
-            label = self._readings.read(name, arguments, place)
+            label = self._readings.read(name, arguments, place, self._label)
         elif name in RANDOM:
             drawn = label_drawn(next(list_tensors(out), None), self._images)
             # Numbers that forward has set a seed for are the same in each run.

@@ -42,7 +42,6 @@ class Readings:
     """The sources that operations on values from the input read.
 
     Args:
-        label_of: Returns the label of a tensor.
         noise: Random numbers that differ from run to run.
 
     Attributes:
@@ -50,34 +49,38 @@ class Readings:
         used: The ids of the tensors of all, parameters too.
     """
 
-    def __init__(
-        self, label_of: Callable[[torch.Tensor], Label], noise: Collection[Source]
-    ) -> None:
+    def __init__(self, noise: Collection[Source]) -> None:
         self.found: list[Reading] = []
         self.used: set[int] = set()
         self.images = 0
-        self._label_of = label_of
         self._noise = noise
         self._combined = CombinedBuffers()
 
-    def read(self, name: str, arguments: Mapping[str, Any], place: str) -> Label:
+    def read(
+        self,
+        name: str,
+        arguments: Mapping[str, Any],
+        place: str,
+        label_of: Callable[[torch.Tensor], Label],
+    ) -> Label:
         """Note the sources that an operation reads.
 
         Args:
             name: Of the operation.
             arguments: Its arguments by name.
             place: The module that runs.
+            label_of: Returns the label of a tensor.
 
         Returns:
             The label of its result.
         """
         slots = WEIGHT_ARGUMENTS.get(name, ())
-        values = [t for t in list_tensors(arguments) if self._label_of(t).active]
+        values = [t for t in list_tensors(arguments) if label_of(t).active]
         share = count_share(name, arguments, values, self.images)
         carried: dict[Source, int] = {}
         for at, argument in arguments.items():
             for tensor in list_tensors(argument):
-                label = self._label_of(tensor)
+                label = label_of(tensor)
                 if label.active:
                     # Values that a stored index has picked are weights if they are used as such.
                     if slots and at == slots[-1]:
@@ -91,7 +94,7 @@ class Readings:
                         masks = self._count_combined(label.sources, tensor, share)
                         self.add(masks, place, name, as_weight=False)
                 else:
-                    sources = self._find_weights(name, at, tensor, values)
+                    sources = self._find_weights(name, at, tensor, label, values)
                     weights = {s: n for s, n in sources.items() if s.kind != "buffer"}
                     buffers = {s: n for s, n in sources.items() if s.kind == "buffer"}
                     if may_be_no_weight(name, at, tensor):
@@ -100,7 +103,7 @@ class Readings:
         return Label(active=True, sources=carried)
 
     def _find_weights(
-        self, name: str, at: str, tensor: torch.Tensor, values: list[torch.Tensor]
+        self, name: str, at: str, tensor: torch.Tensor, label: Label, values: list[torch.Tensor]
     ) -> dict[Source, int]:
         """Return the sources of an argument, without noise and the statistics of batch norms."""
         shapes = [value.shape for value in values]
@@ -108,7 +111,7 @@ class Readings:
         statistics = is_statistics_or_scores_mask(name, at)
         return {
             source: numbers
-            for source, numbers in self._label_of(tensor).sources.items()
+            for source, numbers in label.sources.items()
             if not (source.kind == "random" and (noise or self._draws_places(name, at, source)))
             and not (source.kind == "buffer" and statistics)
         }

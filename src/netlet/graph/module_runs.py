@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -59,7 +60,8 @@ class ModuleRun(Displayed):
         module: The module.
         path: As in ``named_modules()``.
         kind: Name of its class when it started; a lazy module becomes another one then.
-        parent: The run in which it ran; None for that of the net.
+        above: A weak reference to the run in which it ran; None for that of the net. A strong one
+            would keep all tensors of the run until Python next looks for cycles.
         input: Shape of its first tensor, without ``N``; None if it got none.
         steps: What ran in it, in order.
         output: Shape of the first tensor that it returned; None if it returned none or raised an
@@ -71,12 +73,17 @@ class ModuleRun(Displayed):
     module: nn.Module
     path: str
     kind: str
-    parent: ModuleRun | None
+    above: weakref.ref[ModuleRun] | None
     input: Shape | None = None
     steps: list[ModuleRun | FunctionCall] = field(default_factory=list, repr=False)
     output: Shape | None = None
     value: int | None = None
     after_read: bool = False
+
+    @property
+    def parent(self) -> ModuleRun | None:
+        """The run in which it ran; None for that of the net."""
+        return self.above() if self.above else None
 
     @property
     def layer(self) -> str:
@@ -127,7 +134,7 @@ class ModuleRuns:
         if module in self._paths:
             if module is not self._net or self._running:
                 kind = _class_name(module)
-                run = ModuleRun(module, self._paths[module], kind, self.current)
+                run = ModuleRun(module, self._paths[module], kind, weakref.ref(run))
                 self.current.steps.append(run)
             shapes = [tuple(arg.shape) for arg in args if isinstance(arg, torch.Tensor)]
             run.input = shapes[0][1:] if shapes else None

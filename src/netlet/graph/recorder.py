@@ -59,7 +59,7 @@ class Recorder:
         self._numbers: dict[int, int] = {}  # id of a tensor -> number of its value
         self._pending: dict[int, _Pending] = {}  # by id of the tensor
         self._kept: list[Any] = []  # keeps tensors alive, so that no id is used again
-        self._memory = SharedMemory(self._add_node)
+        self._memory = SharedMemory()
         self._stale: set[int] = set()  # ids of tensors whose memory changed through another view
         self._dispatched: set[int] = set()  # ids of what operations returned
         self._weights = WeightNames(net)
@@ -111,7 +111,7 @@ class Recorder:
         elif pending is not None:
             self._add(pending.operation, pending.inputs, tensor, pending.path)
         if id(tensor) in self._stale or id(tensor) not in self._numbers:
-            operation, number = self._memory.read(tensor, self.runs.current.path)
+            operation, number = self._memory.read(tensor, self._add_node)
             if operation is None:
                 self._bind(tensor, number)
             else:
@@ -174,7 +174,7 @@ class Recorder:
             for out, piece in pieces:
                 self._add(piece, numbers, out)
         elif name == "as_strided":
-            seen, number = self._memory.read(outputs[0], self.runs.current.path)
+            seen, number = self._memory.read(outputs[0], self._add_node)
             self._add(operation := seen or Reshape(name), (number,), outputs[0])
         else:
             operation = self._translate(
@@ -188,7 +188,8 @@ class Recorder:
             self._note_change(outputs[:1] if returned else outputs)
             for out in written:
                 if self.is_value(out):
-                    self._memory.write(out, self._number(out), name, self.runs.current.path)
+                    path = self.runs.current.path
+                    self._memory.write(out, self._number(out), name, path, self._add_node)
 
     def _record_constant(
         self,

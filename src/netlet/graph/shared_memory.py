@@ -33,16 +33,17 @@ class _Content:
     inputs: tuple[int, ...] = ()
     path: str = ""
 
+    def give_number(self, add_node: AddNode) -> int:
+        if self.number is None:
+            assert self.operation is not None
+            self.number = add_node(self.operation, self.inputs, self.layout.shape, self.path)
+        return self.number
+
 
 class SharedMemory:
-    """The values that lie in storages, and what was written to them.
+    """The values that lie in storages, and what was written to them."""
 
-    Args:
-        add_node: Adds a node to the graph.
-    """
-
-    def __init__(self, add_node: AddNode) -> None:
-        self._add_node = add_node
+    def __init__(self) -> None:
         self._values: dict[int, list[tuple[torch.Tensor, Layout, int]]] = {}  # by storage
         self._contents: dict[int, _Content] = {}  # of storages that were written to
 
@@ -64,7 +65,9 @@ class SharedMemory:
         values[:] = [value for value in values if value[0] is not tensor]
         values.append((tensor, Layout.of(tensor), number))
 
-    def write(self, out: torch.Tensor, number: int, name: str, path: str) -> None:
+    def write(
+        self, out: torch.Tensor, number: int, name: str, path: str, add_node: AddNode
+    ) -> None:
         """Note that a tensor's memory was written to.
 
         Args:
@@ -72,6 +75,7 @@ class SharedMemory:
             number: The number of the value that it holds now.
             name: The name of the operation.
             path: The path of the module that called it.
+            add_node: Adds a node to the graph.
         """
         storage = storage_address(out)
         if storage is None:
@@ -89,15 +93,15 @@ class SharedMemory:
         layout = before.layout if before else _layout_of_base(out, whole)
         source = write_over(layout, part, known=before is not None)
         operation = Opaque(name, reason, Rearrangement(name, source))
-        inputs = (number,) if before is None else (self._number(before), number)
+        inputs = (number,) if before is None else (before.give_number(add_node), number)
         self._contents[storage] = _Content(layout, None, operation, inputs, path)
 
-    def read(self, tensor: torch.Tensor, path: str) -> tuple[Operation | None, int]:
+    def read(self, tensor: torch.Tensor, add_node: AddNode) -> tuple[Operation | None, int]:
         """Return what a tensor holds that has no value of its own, or not any more.
 
         Args:
             tensor: In a storage with values.
-            path: The path of the module that reads it.
+            add_node: Adds a node to the graph.
 
         Returns:
             An operation and the number of the value that it reads; None if it is that value.
@@ -108,7 +112,7 @@ class SharedMemory:
         if content is None:
             number = values[-1][2] if values else 0
             return Opaque("view", "its memory holds several tensors"), number
-        number, layout = self._number(content), Layout.of(tensor)
+        number, layout = content.give_number(add_node), Layout.of(tensor)
         if layout == content.layout:
             return None, number
         if layout.itemsize != content.layout.itemsize:
@@ -128,13 +132,6 @@ class SharedMemory:
             if layout.covers(whole):
                 return _Content(layout, number)
         return None
-
-    def _number(self, content: _Content) -> int:
-        if content.number is None:
-            assert content.operation is not None
-            shape = content.layout.shape
-            content.number = self._add_node(content.operation, content.inputs, shape, content.path)
-        return content.number
 
 
 def _layout_of_base(out: torch.Tensor, whole: Layout) -> Layout:
