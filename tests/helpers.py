@@ -270,6 +270,11 @@ class Inline(Executor):
         return future
 
 
+def is_unfinished(name: str) -> bool:
+    """Return whether a file's name is that of the unfinished version of another one."""
+    return name.startswith(".") and ".netlet-" in name and name.endswith(".part")
+
+
 def write_notebook(path: Path, *cells: str, outputs: str = "", count: int | None = None) -> Path:
     """Write a notebook with code cells.
 

@@ -662,6 +662,30 @@ def test_options_of_other_programs_are_answered_with_ours(
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        (
+            ("evaluate", "--net", "r1"),
+            "no option --net: NET is an argument; write it without --net",
+        ),
+        (("train", "--net=speck", "--epochs", "1"), "no option --net: NET is an argument"),
+        (("show", "--nets", "speck"), "no option --nets: NET is an argument"),
+        (("explain", "speck", "--images", "a.png"), "no option --images: IMAGE is an argument"),
+        (("search", "--space", "speck"), "no option --space: SPACE is an argument"),
+        (("data", "show", "--path", "a.npz"), "no option --path: NAME|PATH is an argument"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_an_argument_that_is_given_as_an_option_is_named(
+    netlet: Netlet, words: tuple[str, ...], answer: str
+) -> None:
+    code, out, err = netlet(*words)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"netlet: {answer}")
+    assert err.count("\n") == 1
+
+
 def test_trust_is_not_needed_where_no_code_of_a_run_runs(netlet: Netlet) -> None:
     note = "netlet: --trust changes nothing: 'netlet {}' runs no code of a run\n"
     for command, *words in (

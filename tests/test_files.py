@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from helpers import is_unfinished
 
 from netlet import files
 from netlet.files import create_folder_atomic, remove_unfinished, temporary_path, write_atomic
@@ -90,7 +91,7 @@ def test_names_of_any_length_and_encoding_can_be_written(tmp_path: Path, name: s
     assert (tmp_path / name).read_text() == "other"
     create_folder_atomic(tmp_path / "in" / name, {"file": b"content"})
     assert os.listdir(tmp_path / "in") == [name]
-    assert files.is_temporary(temporary_path(tmp_path / name).name)
+    assert files._MARK.fullmatch(temporary_path(tmp_path / name).name)  # can be removed
 
 
 def test_a_replaced_file_keeps_its_permissions_and_a_new_one_follows_the_umask(
@@ -128,7 +129,7 @@ def test_links_pipes_and_read_only_files_in_netlets_folders_are_not_replaced(
     assert (tmp_path / "target").read_text() == (tmp_path / "kept").read_text() == "mine"
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "pipe").is_fifo()
-    assert not [name for name in os.listdir(tmp_path) if files.is_temporary(name)]
+    assert not [name for name in os.listdir(tmp_path) if is_unfinished(name)]
 
 
 def test_a_file_that_cannot_be_written_leaves_the_old_one_and_nothing_else(

@@ -16,8 +16,12 @@ from netlet.data import Dataset
 from netlet.errors import RecordError
 from netlet.experiments import DEFAULT, EXPERIMENTS
 from netlet.nets.shipped_weights import WEIGHTS_FOLDER, WEIGHTS_LICENSE
+from netlet.publishing.card_head import model_head
 from netlet.recipes import STEADY, Recipe
 from netlet.report import frontier_page, model_card
+from netlet.report.comparison_page import comparison_page
+from netlet.report.notebook import to_html
+from netlet.report.study_page import describe_result
 from netlet.stats import (
     PUBLISHED_POINTS,
     FrontierPoint,
@@ -346,6 +350,26 @@ def test_shipped_weights_are_the_median_seeds_with_a_card(name: str) -> None:
     )
     assert path.with_suffix(".md").read_text() == drawn.markdown, "run python -m tools"
     assert "the median seed's" in drawn.markdown
+
+
+def test_nets_that_average_shifts_say_so_where_their_accuracy_is_stated() -> None:
+    said = "averages nine shifts of the image inside the net: its scores are those of test-time"
+    cards = {name: (WEIGHTS_FOLDER / f"{name}.md").read_text() for name in SHIPPED}
+    averaging = {"massif", "spire", "ridge", "pebble", "grain", "mote"}
+    assert {name for name in SHIPPED if f"- {name} {said}" in cards[name]} == averaging
+    mote, speck = recorded_study("mote"), recorded_study("speck")
+    assert f" mote {said} augmentation by these shifts." in describe_result(mote)
+    assert "shifts" not in describe_result(speck)
+    compared = stats.compare(speck, mote)
+    assert stats.comparison_text(compared).count(said) == 1
+    assert to_html(compared).count(said) == 1
+    (line,) = (line for line in stats.summarize_study(mote) if "shifts" in line)
+    assert line.startswith(f"mote {said}")
+    (result,) = model_head(mote, None)["model-index"][0]["results"]
+    assert result["metrics"][0]["name"].endswith(", averages nine shifts")
+    drawn = frontier_page(measured_points([mote, speck])).markdown
+    assert "averages nine shifts of the image inside the net: mote." in drawn
+    assert comparison_page([mote, speck], []).markdown.count(f"- mote {said}") == 1
 
 
 @pytest.mark.mnist

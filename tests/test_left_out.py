@@ -73,6 +73,20 @@ def test_a_last_map_of_which_lines_are_cut_off_is_noted(
     ]
 
 
+@pytest.mark.parametrize("layer", [nn.MaxPool2d(4), nn.Conv2d(10, 10, 4, 4)])
+def test_a_last_map_of_which_one_place_is_left_is_noted(layer: nn.Module) -> None:
+    remedy = "ceil_mode=True" if isinstance(layer, nn.MaxPool2d) else "padding"
+    assert notes_on(Averages(layer)) == [
+        f"note: layer gap ({type(layer).__name__}) leaves out the last 2 rows and columns of its "
+        f"6x6 input: its stride rounds down; {remedy} would keep them"
+    ]
+
+
+def test_a_map_before_one_place_that_leaves_nothing_out_is_noted() -> None:
+    (note,) = notes_on(then(nn.MaxPool2d(3), nn.Conv2d(4, 4, 8), nn.MaxPool2d(1)))
+    assert "layer 1 (MaxPool2d) leaves out the last 2 rows and columns of its 26x26" in note
+
+
 def test_lines_between_windows_and_functions_are_noted() -> None:
     class Function(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -93,6 +107,9 @@ def test_maps_with_one_axis_have_positions() -> None:
     "net",
     [
         Averages(nn.AvgPool2d(6)),
+        Averages(nn.MaxPool2d(6)),
+        Averages(nn.Conv2d(10, 10, 6, 6)),
+        Averages(nn.Conv2d(10, 10, 3, 3, dilation=2)),
         Averages(nn.AdaptiveAvgPool2d(1)),
         Averages(nn.AvgPool2d(4, ceil_mode=True)),
         then(nn.MaxPool2d(2)),

@@ -14,10 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from helpers import Netlet, few_fast, linux_only
+from helpers import Netlet, few_fast, is_unfinished, linux_only
 from PIL import Image
 
-from netlet import files
 from netlet.backends.cpu.errors import NoCompilerError
 from netlet.data import make_scribble
 from netlet.data.npz import save_npz
@@ -38,7 +37,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="makes devices and mounts
 
 
 def temporary_files(folder: Path) -> list[str]:
-    return [name for name in os.listdir(folder) if files.is_temporary(name)]
+    return [name for name in os.listdir(folder) if is_unfinished(name)]
 
 
 @as_root

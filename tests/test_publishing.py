@@ -115,7 +115,7 @@ def test_the_card_states_the_mean_of_the_study_as_the_hub_reads_it(
     assert result.metric_args["seeds"] == len(study.seeds)
     assert (
         result.metric_name == f"test accuracy, mean of {len(study.seeds)} seeds, 95% interval "
-        f"{low:.3f}% to {high:.3f}%"
+        f"{low:.3f}% to {high:.3f}%{', averages nine shifts' * stats.averages_shifts(study)}"
     )
     assert (result.dataset_type, result.dataset_split) == ("ylecun/mnist", "test")
     assert f"# {name}" in card.text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -15,7 +15,12 @@ from torch.nn import functional as F
 
 from netlet.analysis import Trace, receptive_field, trace
 from netlet.analysis.axis import Interval
-from netlet.analysis.gradient_check import element_support
+from netlet.analysis.gradient_check import (
+    _find_support,
+    _GradientPaths,
+    _make_images,
+    _make_twin,
+)
 
 SHAPE = (1, 21, 18)
 
@@ -31,6 +36,31 @@ def computed(traced: Trace, index: tuple[int, ...]) -> tuple[Interval, ...] | No
             return None
         found.append((max(first, 0), min(last, n - 1)))
     return tuple(found)
+
+
+def element_support(
+    net: nn.Module, shape: Sequence[int], places: Sequence[float]
+) -> list[tuple[tuple[int, ...], tuple[Interval, ...] | None]]:
+    """Return the input positions that some elements of a net's output depend on.
+
+    Args:
+        net: Not changed; a copy is run. It returns one tensor.
+        shape: The shape of one image, ``C H W``.
+        places: The places of the elements, each from 0 (the first of the first image) to 1.
+
+    Returns:
+        The indices of each element, and the first and last position with a gradient along each axis
+        of the image; None if there is none.
+    """
+    x = _make_images(shape)
+    with _GradientPaths():
+        out = _make_twin(net)(x)[:1]
+    found = []
+    for place in places:
+        number = min(int(place * out.numel()), out.numel() - 1)
+        index = tuple(int(i) for i in torch.unravel_index(torch.tensor(number), out.shape))
+        found.append((index, _find_support(out[index], x)))
+    return found
 
 
 @pytest.mark.parametrize("seed", few_fast(range(300), 12))

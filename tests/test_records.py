@@ -128,6 +128,7 @@ def test_old_trials_are_read() -> None:
     assert (frontier["total"], frontier["train_correct"]) == (10_000, lines[0]["train_clean"])
     assert (frontier["backend"], clock["backend"]) == ("compiled", "eager")
     assert clock["batch_size"] == lines[1]["batch"]
+    assert [line["state"] for line in (frontier, clock)] == ["finished"] * 2
 
 
 @pytest.mark.parametrize(

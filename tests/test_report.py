@@ -45,7 +45,12 @@ from netlet.report.mistakes import add_mistakes
 from netlet.report.net_diagram import net_diagram
 from netlet.report.page import Draft
 from netlet.report.study_page import _explain_command, summarize_cost
-from netlet.report.study_plots import accuracy_curves, learning_rate_curve, loss_curves
+from netlet.report.study_plots import (
+    accuracy_curves,
+    learning_rate_curve,
+    loss_curves,
+    seed_accuracies,
+)
 from netlet.report.tables import (
     Bold,
     Code,
@@ -384,6 +389,20 @@ def test_several_studies_are_held_side_by_side() -> None:
         assert f"]({name})" in page.text
     whole = combine_pages(Page("All", ""), [Page("x", "## y\n\n```sh\n# z\n```", {})])
     assert whole.text == "## x\n\n### y\n\n```sh\n# z\n```"
+
+
+def test_targets_of_different_budgets_have_lines_of_their_own() -> None:
+    higher = to_json_value(dataclasses.replace(budgets.TWENTY_K, accuracy_at_least=99.7))
+    a = make_study(make_seed_result(0, 970), make_seed_result(1, 972), name="a", budget=BUDGET)
+    b = dataclasses.replace(a, name="b", budget=higher)
+    shared = accuracy_curves(a, name="a")
+    accuracy_curves(b, shared.axes[0], name="b")
+    for figure in (curves_of_studies([a, b, a]), seed_accuracies([b, a]), shared):
+        (legend,) = figure.legends
+        texts = [text.get_text() for text in legend.get_texts()]
+        lines = dict(zip(texts, legend.get_lines(), strict=True))
+        targets = {text: line.get_linestyle() for text, line in lines.items() if "target" in text}
+        assert targets == {"target 99.4%": "--", "target 99.7%": ":"}
 
 
 def test_studies_of_one_name_are_told_apart_by_their_recipes() -> None:

@@ -271,6 +271,7 @@ def test_a_last_line_that_is_damaged_but_not_cut_off_is_refused_and_stays(
         ({"params": [1]}, "params is a list of 1, expected an object"),
         ({"net": 3}, "net is 3, expected a text"),
         ({"state": "over"}, 'state is "over", expected one of finished, stopped, failed'),
+        ({"state": "stopped", "total": 9}, "correct of a stopped trial is missing; remove the li"),
     ],
 )
 def test_a_value_that_no_search_writes_is_refused_with_its_line(
@@ -381,6 +382,17 @@ def test_lines_of_a_changed_space_are_counted_and_not_learned_from(
     assert Sampler(space, Images(), "d", changed).known == []
     wider = dataclasses.replace(space, keep=0.9)  # stopping earlier is the same space
     assert Sampler(wider, Images(), "d", [line]).known == [line]
+
+
+@needs_optuna
+def test_lines_of_earlier_versions_are_counted_and_new_ones_added(
+    space: Space, blobs_for_mnist: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "x.jsonl"
+    file.write_bytes((ROOT / "tests" / "fixtures" / "records" / "trials.jsonl").read_bytes())
+    found = search(space, file, 1)
+    assert (found.unusable, len(found.known), len(found.lines)) == (2, 0, 1)
+    assert len(read_results(file)) == 3
 
 
 def pretend(sampler: Any, trials: int) -> list[dict[str, Any]]:

@@ -91,7 +91,7 @@ def mcu_nets() -> str:
         at = row["levels"][_LEVEL]
         rows.append(
             [
-                inline_code(study.name),
+                f"{inline_code(study.name)}{stats.mark_shifts(study)}",
                 f"{stats.mean_percent(study):.2f}%",
                 f"{study.cost['parameters']:,}",
                 *(f"{at[kind]:,}" for kind in kinds),
@@ -100,10 +100,12 @@ def mcu_nets() -> str:
         )
     rows.sort(key=lambda row: int(row[3].replace(",", "")))
     head = ("net", "test accuracy", "parameters", "flash", "RAM", "stack", "instructions")
+    footnote = stats.explain_shift_mark([studies[net["net"]] for net in record["nets"]])
     return (
         f"{markdown_table(head, rows, 'lrrrrrr')}\n\n"
         f"Bytes, and millions of instructions per image, of the int8 C for {record['target']}, "
         f"compiled with `{_LEVEL}`; the accuracy is the study's mean, of the float32 nets."
+        f"\n\n{footnote}"
     )
 
 

@@ -24,7 +24,6 @@ _SOURCES = {
     "after the 65 from 8,000",
 }
 _MUCH_LARGER = 10
-_SHIFTED = "†"
 
 
 def draw_frontier() -> Page:
@@ -146,7 +145,7 @@ def _describe_shifts() -> str:
     plain = [study for study in shifted if study.recipe.get("train_as") == "strided"]
     trained = f" {_list_names(plain)} {'were' if len(plain) > 1 else 'was'} trained without it."
     return (
-        f"{_SHIFTED} The net ends in a [shift average](notation.md#shift-average): it averages the "
+        "† The net ends in a [shift average](notation.md#shift-average): it averages the "
         "logits for nine shifts of the image by a pixel. This part has no parameters; the MACs "
         "include it. The scores are those of test-time augmentation by these shifts."
         f"{trained if plain else ''}\n\n"
@@ -155,8 +154,7 @@ def _describe_shifts() -> str:
 
 def _mark_name(study: Study) -> str:
     """Return the name of a study, marked if its net averages shifts of the image."""
-    mark = f" {_SHIFTED}" if stats.averages_shifts(study) else ""
-    return f"{inline_code(study.name)}{mark}"
+    return f"{inline_code(study.name)}{stats.mark_shifts(study)}"
 
 
 def _list_names(studies: Sequence[Study]) -> str:

@@ -60,8 +60,8 @@ def draw_results() -> str:
         f"{markdown_table(columns, rows, 'llrrr')}\n\n"
         "Accuracy after the last epoch on the 10,000 test images: a single net, no "
         "test-time augmentation. Training times are medians over the seeds of a study, recorded on "
-        "different days and machines; [Speed](docs/speed.md) times `sprint` and `swift` side by "
-        "side."
+        "different days and machines; [Speed](docs/speed.md) times `sprint` and `swift` "
+        "beside [train_mnist_fast](https://github.com/tuomaso/train_mnist_fast)."
     )
 
 

@@ -38,7 +38,9 @@ def _draw_table(names: Sequence[str]) -> str:
         "verdict on the mean",
         "p",
     )
-    return markdown_table(columns, [_draw_row(name) for name in names], "lrrrrrrrllr")
+    table = markdown_table(columns, [_draw_row(name) for name in names], "lrrrrrrrllr")
+    footnote = stats.explain_shift_mark([recorded_study(name) for name in names])
+    return "\n\n".join(filter(None, (table, footnote)))
 
 
 def _draw_row(name: str) -> list[str]:
@@ -51,7 +53,7 @@ def _draw_row(name: str) -> list[str]:
     p = stats.p_value_mean_above(study, target)
     correct = [seed.correct for seed in study.seeds]
     return [
-        f"`{name}`",
+        f"`{name}`{stats.mark_shifts(study)}",
         f"{study.cost['parameters']:,}",
         str(study.total_epochs),
         str(len(study.seeds)),

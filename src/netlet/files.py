@@ -227,11 +227,6 @@ def temporary_path(path: Path) -> Path:
     return path.with_name(f".{name}.{mark}{UNFINISHED}")
 
 
-def is_temporary(name: str) -> bool:
-    """Return whether a file's name is one that :func:`temporary_path` makes."""
-    return _MARK.fullmatch(name) is not None
-
-
 def host_name() -> str:
     """Return this machine's name, as it appears in names of files."""
     return re.sub(r"[^A-Za-z0-9.-]", "_", platform.node())[:64] or "host"

@@ -25,14 +25,13 @@ from typing import Any
 
 import pytest
 from fault_counts import FaultCounts
-from helpers import few_fast, linux_only, set_options, write_blob_source
+from helpers import few_fast, is_unfinished, linux_only, set_options, write_blob_source
 from mirror import Mirror, head
 from processes import DIED, Crash, Ended, Job, Running, run
 
 from netlet import records
 from netlet.data import Source
 from netlet.data.npz import load_npz
-from netlet.files import is_temporary
 from netlet.locks import LOCK
 from netlet.training import load_checkpoint
 
@@ -378,7 +377,7 @@ def damaged(folder: Path, scenario: Scenario, whole: Whole) -> list[str]:
     for place in scenario.results:
         for path in sorted((folder / place).rglob("*")):
             name = str(path.relative_to(folder))
-            temporary = any(is_temporary(part) for part in path.relative_to(folder).parts)
+            temporary = any(is_unfinished(part) for part in path.relative_to(folder).parts)
             if path.is_dir() or is_foreign(path) or temporary or path.name.endswith(LOCK):
                 continue
             try:
@@ -419,14 +418,14 @@ def leftovers(folder: Path) -> list[str]:
     return [
         str(path.relative_to(folder))
         for path in folder.rglob("*")
-        if not is_foreign(path) and (is_temporary(path.name) or path.name.endswith(LOCK))
+        if not is_foreign(path) and (is_unfinished(path.name) or path.name.endswith(LOCK))
     ]
 
 
 def make_old(folder: Path) -> None:
     """Let an hour pass for what the dead process has left."""
     for path in folder.rglob("*"):
-        if is_temporary(path.name):
+        if is_unfinished(path.name):
             os.utime(path, (time.time() - 3600,) * 2)
 
 

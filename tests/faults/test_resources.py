@@ -21,13 +21,12 @@ from pathlib import Path
 
 import pytest
 from fault_counts import FaultCounts
-from helpers import linux_only
+from helpers import is_unfinished, linux_only
 from processes import Ended, Job, run
 from stage import COMMANDS, copy_template, environment, make_template
 
 from netlet.cli.app import build_command
 from netlet.data import Source
-from netlet.files import is_temporary
 
 pytestmark = linux_only
 
@@ -268,7 +267,7 @@ def judge(
     empty = [name for name in changed if not after[name]]
     if empty:
         return f"emptied {empty}"
-    if left := [name for name in after if any(is_temporary(part) for part in Path(name).parts)]:
+    if left := [name for name in after if any(is_unfinished(part) for part in Path(name).parts)]:
         return f"leaves {left}"
     return ""
 

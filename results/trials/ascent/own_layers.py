@@ -2,8 +2,8 @@
 
 The nets are arms of ``under_800_layers.toml``, ``under_800_norms.toml``,
 ``under_800_functions.toml``, ``under_800_kernels.toml``, ``under_800_joint.toml`` and
-``under_800_many_epochs.toml``, and larger
-ones those of ``under_2000_optimizer.toml`` and ``under_3800_optimizer.toml``.
+``under_800_many_epochs.toml``, and a larger
+one is that of ``under_2000_optimizer.toml``.
 """
 
 from collections import OrderedDict
@@ -260,8 +260,3 @@ def mish_with_shifts() -> nn.Module:
 def mish_1934() -> nn.Module:
     """Build the net of 1,934 parameters with shift average and Mish."""
     return notation_with_mish("6b d11b d13b P d15b d18b d19b W S")
-
-
-def mish_3751() -> nn.Module:
-    """Build the net of 3,751 parameters with shift average and Mish."""
-    return notation_with_mish("10b d16b d19b P d23b d28b d29b W S")

@@ -53,31 +53,6 @@ def gradient_support(net: nn.Module, shape: Sequence[int]) -> dict[str, tuple[In
     return {name: _find_middle(out, x) for name, out in outputs.items()}
 
 
-def element_support(
-    net: nn.Module, shape: Sequence[int], places: Sequence[float]
-) -> list[tuple[tuple[int, ...], tuple[Interval, ...] | None]]:
-    """Return the input positions that some elements of a net's output depend on.
-
-    Args:
-        net: Not changed; a copy is run. It returns one tensor.
-        shape: The shape of one image, ``C H W``.
-        places: The places of the elements, each from 0 (the first of the first image) to 1.
-
-    Returns:
-        The indices of each element, and the first and last position with a gradient along each axis
-        of the image; None if there is none.
-    """
-    x = _make_images(shape)
-    with _GradientPaths():
-        out = _make_twin(net)(x)[:1]
-    found = []
-    for place in places:
-        number = min(int(place * out.numel()), out.numel() - 1)
-        index = tuple(int(i) for i in torch.unravel_index(torch.tensor(number), out.shape))
-        found.append((index, _find_support(out[index], x)))
-    return found
-
-
 def _make_twin(net: nn.Module) -> nn.Module:
     """Return a copy of a net through which the gradient passes everywhere."""
     twin = copy.deepcopy(net).double().eval()

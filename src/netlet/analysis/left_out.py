@@ -64,9 +64,13 @@ class _Sliding:
 
     @property
     def slides(self) -> bool:
-        """Whether there is more than one place, and more to a place than one element."""
+        """Whether there could be a place more, and more to a place than one element."""
         window = self.window
-        return max(window.n_out) > 1 and (max(window.kernel) > 1 or max(window.stride) > 1)
+        if max(window.n_out) == 1:  # an average says by itself what it leaves out
+            axes = range(len(window.n_in))
+            cut_off = any(self.left_out(axis)[0] for axis in axes) and not self.is_average
+            return cut_off and _overlap_or_touch(window)
+        return max(window.kernel) > 1 or max(window.stride) > 1
 
     @property
     def size(self) -> Sizes:

@@ -80,7 +80,9 @@ class Command(_Examples, TyperCommand):
         except Exception as error:
             option = getattr(error, "option_name", None)  # of an unknown option
             names = {name for param in self.params for name in param.opts}
-            if hint := _explain_unknown(str(option), names):
+            arguments = [_usage(param).strip("[].") for param in self.params if _is_argument(param)]
+            hint = _explain_argument(str(option), arguments) if option not in names else ""
+            if hint := hint or _explain_unknown(str(option), names):
                 raise NetletError(f"{hint}; see '{ctx.command_path} --help'") from error
             raise
 
@@ -181,6 +183,15 @@ def _is_argument(param: Any) -> bool:
 def _usage(param: Any) -> str:
     name = str(param.metavar or str(param.name).upper()) + ("..." if param.nargs != 1 else "")
     return name if param.required else f"[{name}]"
+
+
+def _explain_argument(option: str, arguments: list[str]) -> str:
+    """Return what to write instead of an option that is the name of an argument, or nothing."""
+    for argument in arguments:
+        words = argument.lower().split("|")
+        if option in {f"--{word.removesuffix('s')}{end}" for word in words for end in ("", "s")}:
+            return f"no option {option}: {argument} is an argument; write it without {option}"
+    return ""
 
 
 def _explain_unknown(option: str, known: set[str]) -> str:

@@ -79,6 +79,7 @@ def _result(study: Study) -> dict[str, Any]:
     interval = stats.interval_over_seeds(study)
     over = "of 1 seed" if count == 1 else f"mean of {count} seeds"
     within = ""
+    shifts = f", {stats.SHIFTS}" if stats.averages_shifts(study) else ""
     arguments: dict[str, Any] = {"seeds": count, "epoch": "last", "images": study.total}
     if interval:
         within = f", 95% interval {interval[0]:.3f}% to {interval[1]:.3f}%"
@@ -90,7 +91,7 @@ def _result(study: Study) -> dict[str, Any]:
             {
                 "type": "accuracy",
                 "value": round(stats.mean_percent(study) / 100, _DIGITS),
-                "name": f"{study.split} accuracy, {over}{within}",
+                "name": f"{study.split} accuracy, {over}{within}{shifts}",
                 "args": arguments,
             }
         ],

@@ -244,10 +244,13 @@ def _upgrade_first_checkpoint(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def upgrade_trial(line: Mapping[str, Any]) -> dict[str, Any]:
-    """Return one line of a trials file in today's form."""
+    """Return one line of a trials file in today's form.
+
+    Version 0.1 recorded finished trials only, so its lines do not say how a trial ended.
+    """
     if "schema" in line:
         return dict(line)
-    upgraded = upgrade_recipe(_rename(line, _TRIAL_KEYS))
+    upgraded = {"state": "finished", **upgrade_recipe(_rename(line, _TRIAL_KEYS))}
     if isinstance(upgraded.get("changes"), Mapping):
         upgraded["changes"] = upgrade_recipe(upgraded["changes"])
     if isinstance(upgraded.get("params"), Mapping):

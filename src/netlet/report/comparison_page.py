@@ -30,11 +30,14 @@ def comparison_page(studies: Sequence[Study], pages: Sequence[Page]) -> Page:
     figure = seed_accuracies(studies)
     comparisons = [stats.compare(studies[0], other) for other in studies[1:]]
     notes = [one.training_note for one in comparisons if one.training_note]
+    shifts = stats.describe_shifts(studies)
     draft.add(
         draft.table("studies", study_table(studies)),
         draft.figure("seeds", figure, "Accuracy of each study's seeds, their mean, and the target"),
         draft.table("comparisons", comparison_table(comparisons)),
-        bullet_list([escape_markdown(note[:1].upper() + note[1:]) for note in notes]),
+        bullet_list(
+            [escape_markdown(note) for note in (*shifts, *(n[:1].upper() + n[1:] for n in notes))]
+        ),
         draft.figure(
             "curves",
             curves_of_studies(studies),

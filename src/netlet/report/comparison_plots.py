@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from netlet import stats
 from netlet.records import Study
 from netlet.report.figures import BLUE, GRAY, GREEN, NARROW, ORANGE, RED, new_figure, use_style
 from netlet.report.study_plots import (
     held_out_percents,
     label_epochs,
+    style_targets,
     training_percents,
     use_whole_numbers,
 )
@@ -59,10 +59,8 @@ def curves_of_studies(studies: Sequence[Study]) -> Figure:
         lines = _draw_lines(upper, studies, held_out)
         _draw_lines(lower, studies, train)
         names = [escape_controls(study.name) for study in studies]
-        for target in sorted(
-            {t for one in studies if (t := stats.target_percent(one)) is not None}
-        ):
-            lines.append(upper.axhline(target, color=GRAY, linestyle="--", linewidth=1, zorder=1))
+        for target, style in style_targets(studies):
+            lines.append(upper.axhline(target, color=GRAY, linestyle=style, linewidth=1, zorder=1))
             names.append(f"target {target:g}%")
         upper.set_ylabel(f"{studies[0].split} accuracy (%)")
         lower.set_ylabel("accuracy while training (%)")

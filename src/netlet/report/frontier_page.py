@@ -78,6 +78,10 @@ def _explain_figure(points: Sequence[FrontierPoint]) -> str:
         "Published results are single runs unless the table says otherwise, and triangles are the "
         "best of several runs. They can lie below the solid line, which shows means."
     )
+    shifted = [point.name for point in points if point.evidence.endswith(stats.SHIFTS)]
+    if shifted:
+        names = ", ".join(map(escape_markdown, shifted))
+        text += f" Each of these {stats.SHIFTS} of the image inside the net: {names}."
     left_out = [point.name for point in stats.sort_by_size(points) if not point.plotted]
     if left_out and len(left_out) < len(points):
         text += f" Outside the figure's range: {', '.join(map(escape_markdown, left_out))}."

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from netlet import stats
 from netlet.records import Study
 from netlet.report.figures import BLUE, GRAY, NARROW, ORANGE, new_figure, use_error_axis, use_style
+from netlet.report.study_plots import style_targets
 from netlet.text import escape_controls
 
 if TYPE_CHECKING:
@@ -42,11 +43,10 @@ def ladder_figure(names: Sequence[str], studies: Sequence[Study]) -> Figure:
         axes.plot(held_out, rows, "o", color=BLUE, label=f"{split} images, 95% interval")
         label = "training images, not augmented"
         axes.plot(train, rows, "s", color=ORANGE, markerfacecolor="none", label=label)
-        targets = {t for study in studies if (t := stats.target_percent(study)) is not None}
-        for target in targets:
+        for target, line in style_targets(studies):
             text = f"target ({target:g}% accuracy)"
             axes.axvline(
-                100 - target, color=GRAY, linestyle="--", linewidth=1, label=text, zorder=1
+                100 - target, color=GRAY, linestyle=line, linewidth=1, label=text, zorder=1
             )
         axes.set_yticks(rows, labels=[*map(escape_controls, names)])
         axes.set_ylim(len(studies) - 0.5, -0.5)

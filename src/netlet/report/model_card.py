@@ -86,6 +86,7 @@ def _describe_accuracy(study: Study, seed: int) -> list[str]:
         f"the last epoch{within}.{median}"
         if n > 1
         else "Study: one seed, so the accuracy of other seeds is unknown.",
+        *(f"{escape_markdown(line)}." for line in stats.describe_shifts([study])),
         f"{'The error' if n == 1 else 'The mean error'} of {100 - stats.mean_percent(study):.2f}% "
         f"holds for images like those of {data}. Expect a larger one on {other}.",
     ]

@@ -37,7 +37,14 @@ from netlet.report.frontier_page import frontier_table
 from netlet.report.frontier_plot import frontier_figure
 from netlet.report.learning_rate_plot import range_test_figure
 from netlet.report.page import Page
-from netlet.stats import Comparison, Frontier, comparison_tables, seed_table, summarize_study
+from netlet.stats import (
+    Comparison,
+    Frontier,
+    comparison_tables,
+    describe_shifts,
+    seed_table,
+    summarize_study,
+)
 from netlet.text import Table, count_noun, escape_html, format_shape
 from netlet.training import RangeTest
 
@@ -112,6 +119,7 @@ def _(value: Comparison) -> str:
     accuracies, tests = comparison_tables(value)
     caption = f"last epoch on {value.total:,} {value.split} images"
     lines = [value.conclusion, *filter(None, [value.training_note])]
+    lines += describe_shifts(value.studies or ())
     parts = [accuracies.to_html(caption), tests.to_html(), _lines(lines)]
     if value.studies is not None:
         studies = value.studies

@@ -75,6 +75,7 @@ def describe_result(study: Study) -> str:
         f"{describe_epochs(study.recipe)} with recipe {escape_markdown(study.recipe['name'])}: "
         f"{stats.mean_percent(study):.3f}% accuracy on the {study.total:,} {study.split} images of "
         f"{escape_markdown(study.data['name'])} after the last epoch ({seeds})."
+        + "".join(f" {escape_markdown(line)}." for line in stats.describe_shifts([study]))
     )
 
 

@@ -7,6 +7,7 @@ share their axes with those of other studies have a ``name`` in their labels.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,6 +39,7 @@ _HEIGHT = 3.0  # inches
 _MOST_NAMED_CLASSES = 20
 _GALLERY_COLUMNS = 4
 _LEGEND = "legend of netlet"
+_TARGET_LINES = ("--", ":", "-.")
 
 
 def accuracy_curves(study: Study, axes: Axes | None = None, name: str = "") -> Figure:
@@ -49,7 +51,9 @@ def accuracy_curves(study: Study, axes: Axes | None = None, name: str = "") -> F
         _draw_curves(axes, study, look, held_out, train, ", augmented")
         target = stats.target_percent(study)
         if target is not None and (label := f"target {target:g}%") not in find_labels(axes):
-            axes.axhline(target, color=GRAY, linestyle="--", linewidth=1, label=label)
+            earlier = sum(one.startswith("target ") for one in find_labels(axes))
+            line = _TARGET_LINES[earlier % len(_TARGET_LINES)]
+            axes.axhline(target, color=GRAY, linestyle=line, linewidth=1, label=label)
         if study.epochs > 2:
             # The first epoch would squeeze the others together.
             lowest = min(float(held_out[:, 1:].min()), float(train[:, 1:].min()))
@@ -63,6 +67,12 @@ def accuracy_curves(study: Study, axes: Axes | None = None, name: str = "") -> F
         put_legend_below(axes, named=look.shared)
 
     return _draw_figure(draw, axes)
+
+
+def style_targets(studies: Sequence[Study]) -> list[tuple[float, str]]:
+    """Return the accuracies that the budgets of studies ask for, each with its style of line."""
+    targets = sorted({t for study in studies if (t := stats.target_percent(study)) is not None})
+    return list(zip(targets, cycle(_TARGET_LINES), strict=False))
 
 
 def label_epochs(axes: Axes, *, cut: bool) -> None:
@@ -132,9 +142,9 @@ def seed_accuracies(studies: Sequence[Study], axes: Axes | None = None) -> Figur
                 axes.plot(interval, [row + 0.17] * 2, color=RED, linewidth=2)
             if len(values) > 1:
                 axes.plot([stats.mean_percent(study)], [row + 0.17], "D", color=RED)
-        targets = {t for study in studies if (t := stats.target_percent(study)) is not None}
-        for target in targets:
-            axes.axvline(target, color=GRAY, linestyle="--", linewidth=1, zorder=1)
+        targets = style_targets(studies)
+        for target, line in targets:
+            axes.axvline(target, color=GRAY, linestyle=line, linewidth=1, zorder=1)
         names = [escape_controls(study.name) for study in studies]
         axes.set_yticks(range(len(names)), labels=names)
         axes.set(xlabel=f"{studies[0].split} accuracy (%)", ylim=(len(names) - 0.5, -0.5))
@@ -143,9 +153,8 @@ def seed_accuracies(studies: Sequence[Study], axes: Axes | None = None) -> Figur
         axes.plot([], [], "o", color=BLUE, label="one seed")
         if any(len(study.seeds) > 1 for study in studies):
             axes.plot([], [], "D-", color=RED, linewidth=2, label="mean, 95% interval")
-        if targets:
-            text = ", ".join(f"{target:g}" for target in sorted(targets))
-            axes.plot([], [], "--", color=GRAY, linewidth=1, label=f"target {text}%")
+        for target, line in targets:
+            axes.plot([], [], line, color=GRAY, linewidth=1, label=f"target {target:g}%")
         put_legend_below(axes)
 
     return _draw_figure(draw, axes, height=1.25 + 0.36 * len(studies))

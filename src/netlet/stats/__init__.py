@@ -32,7 +32,6 @@ from netlet.stats.frontier import (
     PUBLISHED_POINTS,
     Frontier,
     FrontierPoint,
-    averages_shifts,
     explain_left_out,
     frontier_text,
     measured_points,
@@ -49,6 +48,13 @@ from netlet.stats.seeds import (
     p_value_mean_above,
     sd_points,
     seed_percents,
+)
+from netlet.stats.shift_average import (
+    SHIFTS,
+    averages_shifts,
+    describe_shifts,
+    explain_shift_mark,
+    mark_shifts,
 )
 from netlet.stats.text import (
     comparison_tables,
@@ -74,6 +80,7 @@ from netlet.stats.verdict import (
 
 __all__ = [
     "PUBLISHED_POINTS",
+    "SHIFTS",
     "Comparison",
     "Frontier",
     "FrontierPoint",
@@ -91,11 +98,13 @@ __all__ = [
     "comparison_to_json",
     "count_passing_seeds",
     "describe_changes",
+    "describe_shifts",
     "diagnose",
     "distinguish_names",
     "error_rates",
     "explain_left_out",
     "explain_missing_interval",
+    "explain_shift_mark",
     "find_training_differences",
     "format_interval",
     "format_p_value",
@@ -108,6 +117,7 @@ __all__ = [
     "interval_over_seeds",
     "label_by_recipes",
     "load_frontier",
+    "mark_shifts",
     "mean_percent",
     "measured_points",
     "median_seed",

@@ -10,6 +10,7 @@ from netlet.display import Displayed, Plotted
 from netlet.records.study import Study
 from netlet.stats.labels import Places, distinguish_names
 from netlet.stats.seeds import interval_over_seeds, mean_percent
+from netlet.stats.shift_average import SHIFTS, averages_shifts
 from netlet.stats.terminal_plot import Mark, draw_plot
 from netlet.text import escape_controls, format_table
 
@@ -193,16 +194,7 @@ def measured_points(studies: Sequence[Study], places: Sequence[Places] = ()) -> 
 def _describe_evidence(study: Study) -> str:
     """Return what the accuracy of a study is of."""
     of = f"mean of {len(study.seeds)} seeds" if len(study.seeds) > 1 else "one seed"
-    return f"{of}; averages nine shifts" if averages_shifts(study) else of
-
-
-def averages_shifts(study: Study) -> bool:
-    """Return whether a study's net averages its logits over nine shifts of the image.
-
-    Such a net is scored as others are with test-time augmentation; docs/notation.md explains it.
-    """
-    kinds = {row["name"]: row["kind"] for row in study.summary["rows"]}
-    return kinds.get("border") == "ReplicationPad2d" and kinds.get("shifts") == "AvgPool2d"
+    return f"{of}; {SHIFTS}" if averages_shifts(study) else of
 
 
 def explain_left_out(study: Study) -> str:

@@ -18,6 +18,7 @@ from netlet.stats.formatting import (
 from netlet.stats.images import error_rates, interval_over_images
 from netlet.stats.seed_environments import format_threads, summarize_environments
 from netlet.stats.seeds import interval_over_seeds, mean_percent, p_value_mean_above, sd_points
+from netlet.stats.shift_average import describe_shifts
 from netlet.stats.verdict import count_passing_seeds, study_verdict, target_percent
 from netlet.text import Table, escape_controls, round_percentages
 
@@ -61,6 +62,7 @@ def summarize_study(study: Study) -> list[str]:
         f"{study.name} on {study.data['name']}, {format_seed_count(len(study.seeds))}, "
         f"last epoch on {study.total:,} {study.split} images:",
         *_summarize_accuracy(study),
+        *describe_shifts([study]),
         *_summarize_images(study),
         _summarize_gap(study),
         *_summarize_verdict(study),
@@ -177,6 +179,7 @@ def comparison_text(comparison: Comparison) -> str:
         str(tests),
         escape_controls(comparison.conclusion),
         escape_controls(comparison.training_note),
+        *map(escape_controls, describe_shifts(comparison.studies or ())),
     ]
     return "\n\n".join(part for part in parts if part)
 

@@ -140,7 +140,7 @@ def run_search(
     return SearchResult(
         lines=tuple(lines),
         known=tuple(policy.known),
-        unusable=sum(line["state"] != FAILED for line in known if line not in policy.known),
+        unusable=sum(line.get("state") != FAILED for line in known if line not in policy.known),
         arms=tuple(arms),
     )
 

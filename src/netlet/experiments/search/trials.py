@@ -29,6 +29,7 @@ STATES = (FINISHED, STOPPED, FAILED)
 # What a finished trial must record to be ranked among others, or to be the run of an arm.
 RANKED_BY = ("correct", "total", "loss", "parameters")
 COMPARED_BY = ("correct", "total", "nll", "parameters")
+_SHOWN_OF_STOPPED = ("correct", "total", "correct_by_epoch", "epochs")
 _REMEDY = "remove the line, or restore the file from a copy"
 _COUNTS = (
     *("epochs", "fold", "folds", "draw", "parameters", "correct", "total", "train_correct"),
@@ -189,6 +190,10 @@ def _check_values(line: Mapping[str, Any], where: str) -> None:
                 raise RecordError(
                     f"{where}: {name} is {shorten(value)}, expected {expected}; {_REMEDY}"
                 )
+    if line.get("state") == STOPPED:
+        for name in _SHOWN_OF_STOPPED:
+            if name not in line:
+                raise RecordError(f"{where}: {name} of a stopped trial is missing; {_REMEDY}")
     total = line.get("total")
     counts = [line.get("correct", 0), *line.get("correct_by_epoch", ())]
     if total == 0 or (line.get("nll") or 0) < 0:
