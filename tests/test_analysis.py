@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from netlet import nets
 from netlet.analysis import (
     check,
+    check_input_shape,
     cost,
     gradient_support,
     receptive_field,
@@ -26,7 +27,7 @@ from netlet.analysis.field_rules import RULES
 from netlet.analysis.multiply_adds import COUNTS
 from netlet.budgets import Budget
 from netlet.errors import BudgetError, NetError
-from netlet.graph import dependence, operations, rare_operations
+from netlet.graph import Tracer, dependence, operations, rare_operations
 
 
 class Residual(nn.Module):
@@ -585,6 +586,37 @@ def test_an_error_while_running_names_layer_and_shape() -> None:
         summary(net)
     with pytest.raises(NetError, match=r"input 3x28x28"):
         summary(nets.mnistnet_1(), (3, 28, 28))
+
+
+def test_the_check_of_a_shape_is_one_run_and_fails_as_an_analysis(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class ReturnsNothing(nn.Conv2d):
+        def forward(self, x: torch.Tensor) -> None:  # type: ignore[override]
+            super().forward(x)
+
+    class KeepsARamp(nn.Conv2d):
+        ramp: torch.Tensor | None = None
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if self.ramp is None:
+                self.ramp = torch.linspace(0, 1, 28)
+            return super().forward(x + self.ramp).mean((2, 3))
+
+    for net in (ReturnsNothing(1, 4, 3), nn.Linear(3, 3), nn.Conv2d(3, 4, 3).bfloat16()):
+        with pytest.raises(NetError) as expected:
+            trace(net, (1, 28, 28))
+        with pytest.raises(NetError) as found:
+            check_input_shape(net, (1, 28, 28))
+        assert str(found.value) == str(expected.value)
+    runs: list[Tracer] = []
+    run = Tracer.run
+    monkeypatch.setattr(Tracer, "run", lambda tracer: (runs.append(tracer), run(tracer))[1])
+    keeps = KeepsARamp(1, 10, 3)
+    check_input_shape(keeps, (1, 28, 28))
+    assert len(runs) == 1
+    assert trace(keeps, (1, 28, 28)).hidden == ()  # it was made in a run, so it is no weight
+    assert len(runs) == 4
 
 
 def test_only_shape_errors_suggest_another_input_shape() -> None:

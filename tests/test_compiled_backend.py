@@ -345,6 +345,19 @@ def conv_then(*layers: nn.Module) -> nn.Module:
         (conv_then(nn.Threshold(0.1, 0)), r"1 \(threshold\) is not supported"),
         (conv_then(Cube()), r"1 \(pow\) has an exponent other than 2"),
         (conv_then(nn.AlphaDropout(0.1)), r"1 \(alpha_dropout\) is not supported"),
+        # Layers of several operations, or of one with another name.
+        (conv_then(nn.InstanceNorm2d(4)), r"^1 \(InstanceNorm2d\) is not supported$"),
+        (
+            conv_then(nn.InstanceNorm2d(4, track_running_stats=True)),
+            r"^1 \(InstanceNorm2d\) is not supported$",
+        ),
+        (conv_then(nn.LocalResponseNorm(3)), r"^1 \(LocalResponseNorm\) is not supported$"),
+        (conv_then(nn.CrossMapLRN2d(3)), r"^1 \(CrossMapLRN2d\) is not supported$"),
+        (conv_then(nn.LPPool2d(2, 2)), r"^1 \(LPPool2d\) is not supported$"),
+        (conv_then(nn.Softsign()), r"^1 \(Softsign\) is not supported$"),
+        (conv_then(nn.Linear(6, 6)), r"1 \(Linear\) is not supported for an input of 4x6x6$"),
+        (conv_then(nn.Unfold(3)), r"^1 \(Unfold\) is not supported$"),
+        (conv_then(nn.UpsamplingBilinear2d(8)), r"1 \(UpsamplingBilinear2d\) .* only mode="),
         (conv_then(nn.Dropout(1.0)), r"1 \(dropout\) has a rate of 1"),
         (
             conv_then(nn.BatchNorm2d(4, track_running_stats=False)),
@@ -503,6 +516,10 @@ def test_nets_that_do_more_than_their_graph_shows_are_rejected_with_the_reason()
             larger = F.interpolate(x, scale_factor=2, mode="bilinear")
             return self.conv(larger[:, :, 4:12, 4:12])  # type: ignore[no-any-return]
 
+    class Norms(WithConv):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.conv(F.instance_norm(x)).flatten(1)  # type: ignore[no-any-return]
+
     class Remembering(WithConv):
         def __init__(self) -> None:
             super().__init__()
@@ -544,9 +561,10 @@ def test_nets_that_do_more_than_their_graph_shows_are_rejected_with_the_reason()
         (NeverNormalizesByTheBatch(), "normalizes by running statistics in training, too"),
         (NormsInVain(), "updates its statistics, though the output does not depend on it"),
         (Truncates(), "to_copy is not supported"),
-        (PoolsRows(), "and only flattening is supported"),
+        (PoolsRows(), "^max_pool1d is not supported$"),
         (Joins(), "cat is not supported as it is called here .some of its parts are constants"),
         (Enlarges(), "upsample_bilinear2d is not supported, only mode=.nearest. of maps is"),
+        (Norms(), "^instance_norm is not supported$"),
         (Remembering(), r"cell .GRUCell. is not supported"),
         (Mixes(), "mean mixes the images of a batch"),
         (KeepsNothing(), "slice returns a map without elements"),

@@ -22,6 +22,7 @@ from netlet.export import (
     OnnxPredictor,
     TracedModel,
     build_onnx,
+    build_page,
     int8_reference,
     quantize_onnx,
     reference,
@@ -31,6 +32,7 @@ from netlet.export.c_build import STRICT, library_predictor, load_library
 from netlet.export.c_program import SOURCE, generate_program
 from netlet.export.map_layers import find_offsets
 from netlet.export.quantize import quantize_graph
+from netlet.graph import Tracer
 from netlet.recipes import Recipe
 
 FLAGS = (*STRICT, "-Werror", "-O0")
@@ -53,6 +55,20 @@ def images() -> torch.Tensor:
 def logits_of(name: str) -> torch.Tensor:
     with torch.inference_mode():
         return model_of(name).source.net(normalize(images(), Recipe()))
+
+
+def test_a_net_is_traced_once_for_all_exports_and_analyzed_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source = model_of("chunks").source
+    runs: list[Tracer] = []
+    run = Tracer.run
+    monkeypatch.setattr(Tracer, "run", lambda tracer: (runs.append(tracer), run(tracer))[1])
+    model = trace_model(source)
+    assert len(runs) == 1 + 3
+    build_page(model)
+    build_onnx(model)
+    assert len(runs) == 4
 
 
 def assert_close(name: str, found: torch.Tensor) -> None:

@@ -961,7 +961,7 @@ class Classroom(nn.Module):
 
 def test_the_page_shows_the_net_as_it_is_written(crest: TracedModel) -> None:
     model = trace_model(dataclasses.replace(crest.source, name="mine", net=Classroom().eval()))
-    written = describe_written_net(model.source.net, model.graph)
+    written = describe_written_net(model)
     shown = [(one.name, one.kind, one.shape, one.parameters, one.role) for one in written.layers]
     assert shown[:7] == [
         ("conv1", "Conv2d", (4, 26, 26), 40, "feature maps above"),
@@ -998,7 +998,7 @@ def test_global_average_pooling_is_shown_however_it_is_written(crest: TracedMode
         nn.Sequential(nn.AvgPool2d(28), nn.Flatten(), nn.Linear(1, 10)),
     ):
         model = trace_model(dataclasses.replace(crest.source, net=net.eval()))
-        written = describe_written_net(model.source.net, model.graph)
+        written = describe_written_net(model)
         assert sum(one.is_gap for one in written.layers) == 1
         assert build_page(model).count("global average pooling</td>") == 1
 

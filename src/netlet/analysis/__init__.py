@@ -22,7 +22,7 @@ from netlet.analysis.table_styles import (
     format_torchinfo,
     format_torchsummary,
 )
-from netlet.analysis.trace import trace
+from netlet.analysis.trace import check_input_shape, trace
 
 __all__ = [
     "STYLE_DIFFERENCES",
@@ -32,6 +32,7 @@ __all__ = [
     "Summary",
     "Trace",
     "check",
+    "check_input_shape",
     "check_outputs",
     "cost",
     "cost_from_trace",

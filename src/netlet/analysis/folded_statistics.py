@@ -7,7 +7,7 @@ with others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import torch
 from torch import nn
@@ -15,8 +15,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from netlet.analysis.hidden_weights import HiddenWeights, find_hidden_weights
 from netlet.analysis.provenance import Provenance
+from netlet.analysis.value_observer import ValueObserver
 from netlet.errors import NetletError
-from netlet.graph import Observer, Tracer
+from netlet.graph import Tracer
 from netlet.nets.code_state import CodeState
 from netlet.nets.copying import UncopyableError, copy_net
 from netlet.nets.isolation import Isolation
@@ -31,7 +32,6 @@ def find_folded_statistics(
     net: nn.Module,
     found: Iterable[HiddenWeights],
     batches: Sequence[torch.Tensor],
-    observe: Callable[[Provenance], Observer],
     code: CodeState,
 ) -> frozenset[str]:
     """Return the names of the statistics among hidden weights that a net only folds.
@@ -40,7 +40,6 @@ def find_folded_statistics(
         net: It has run, and stays as it is.
         found: All that was found in these runs.
         batches: The images of these runs.
-        observe: Makes an observer of a run from its provenance.
         code: The functions that the net must leave as they are.
     """
     names = {weights.name for weights in found}
@@ -51,7 +50,7 @@ def find_folded_statistics(
         return frozenset()
     try:
         with torch.random.fork_rng(devices=[]), Isolation(strict=True, code=code):
-            same = _computes_the_same(net, names - folded, batches, observe)
+            same = _computes_the_same(net, names - folded, batches)
     except UncopyableError:
         return frozenset()
     except NetletError:
@@ -65,7 +64,6 @@ def _computes_the_same(
     net: nn.Module,
     others: Collection[str],
     batches: Sequence[torch.Tensor],
-    observe: Callable[[Provenance], Observer],
 ) -> bool:
     """Return whether the norms compute what a net computes in evaluation mode.
 
@@ -73,7 +71,6 @@ def _computes_the_same(
         net: It.
         others: The hidden weights that are not such statistics.
         batches: Images.
-        observe: Makes an observer of a run from its provenance.
     """
     folding, norming = copy_net(net).eval(), copy_net(net).train()
     for _, norm in _list_norms(norming):
@@ -86,7 +83,8 @@ def _computes_the_same(
         for images in batches:
             provenance = Provenance(norming)
             provenance.start(images)
-            normed = first_tensor(Tracer(norming, images, [observe(provenance)]).run().returned)
+            watched = Tracer(norming, images, [ValueObserver(provenance)])
+            normed = first_tensor(watched.run().returned)
             provenance.finish(normed)
             if any(w.name not in others for w in find_hidden_weights(norming, provenance)):
                 return False

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import chain
 from math import prod
-from typing import Any
 
 import torch
 from torch import nn
@@ -26,7 +25,7 @@ from netlet.analysis.idle_modules import find_idle_modules
 from netlet.analysis.left_out import write_left_out_notes
 from netlet.analysis.memory import forward_backward_bytes, peak_bytes
 from netlet.analysis.mode_switch import ModeSwitch, enter_evaluation
-from netlet.analysis.module_rows import list_rows, name_reader, name_run, shown_name
+from netlet.analysis.module_rows import list_rows, name_reader, name_run
 from netlet.analysis.net_end import count_outputs, write_end_notes
 from netlet.analysis.ops import Op, Trace
 from netlet.analysis.precision import copy_in_float32, list_precisions
@@ -35,9 +34,9 @@ from netlet.analysis.random_scores import write_random_notes
 from netlet.analysis.structure import describe_structure, list_kinds
 from netlet.analysis.training_run import run_in_training
 from netlet.analysis.unused_results import write_returned_note, write_unused_result_notes
+from netlet.analysis.value_observer import ValueObserver
 from netlet.errors import NetError, check_argument
-from netlet.graph import BATCH, Execution, Graph, ModuleRun, Observer, Tracer
-from netlet.graph.aten_names import BULK_READS
+from netlet.graph import BATCH, Execution, Graph, Tracer
 from netlet.nets.code_state import CodeState
 from netlet.nets.compiled_nets import unwrap
 from netlet.nets.eval_mode import EVALUATION_BATCH, eval_mode
@@ -66,9 +65,7 @@ def trace(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> Trace:
         NetError: The net does not run on such an image (with the layer and its input shape), or its
             output contains no tensor.
     """
-    net = unwrap(net)
-    check_argument(net, nn.Module)
-    check_shape(shape)
+    net = _check_arguments(net, shape)
     twin = copy_in_float32(net)
     if twin is None:
         return _trace_in_evaluation(net, shape)
@@ -84,6 +81,34 @@ def trace(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> Trace:
     return traced
 
 
+def check_input_shape(net: nn.Module, shape: Sequence[int]) -> None:
+    """Run a net once in evaluation mode, on images of a shape.
+
+    Raises:
+        TypeError: As :func:`trace` does.
+        NetError: As :func:`trace` does.
+    """
+    net = _check_arguments(net, shape)
+    twin = copy_in_float32(net)
+    for one in (net,) if twin is None else (twin, net):
+        try:
+            with eval_mode(one):
+                _, observer, switch, _, output = _run_on_blank_images(one, shape, CodeState())
+                _finish(observer.provenance, switch, output)  # what it has kept is no weight later
+            return
+        except NetError:
+            if one is net:
+                raise
+
+
+def _check_arguments(net: nn.Module, shape: Sequence[int]) -> nn.Module:
+    """Check the arguments of a trace and return the net itself, if it was wrapped."""
+    net = unwrap(net)
+    check_argument(net, nn.Module)
+    check_shape(shape)
+    return net
+
+
 def _trace_in_evaluation(net: nn.Module, shape: Sequence[int]) -> Trace:
     # Around all runs: weights that the net changes in eval() must not change between them.
     with eval_mode(net):
@@ -92,16 +117,8 @@ def _trace_in_evaluation(net: nn.Module, shape: Sequence[int]) -> Trace:
 
 def _trace(net: nn.Module, shape: Sequence[int]) -> Trace:
     code = CodeState()
-    images, observer, switch, execution = _run_on_blank_images(net, shape, code)
+    images, observer, switch, execution, output = _run_on_blank_images(net, shape, code)
     provenance = observer.provenance
-    output = first_tensor(execution.returned)
-    if execution.returned is None:
-        raise NetError(f"{type(net).__name__}: {RETURNS_NOTHING}")
-    if output is None:
-        raise NetError(
-            f"{type(net).__name__}: returns a {type(execution.returned).__name__} without a "
-            "tensor; it must return logits of shape (N, K)"
-        )
     modules = dict(list_modules(net))
     made = _finish(provenance, switch, output)
     reader = observer.taken
@@ -184,21 +201,21 @@ def _confirm_end_notes(graph: Graph, training: Callable[[], Execution | None]) -
 
 def _run_on_blank_images(
     net: nn.Module, shape: Sequence[int], code: CodeState
-) -> tuple[torch.Tensor, _ValueObserver, ModeSwitch, Execution]:
+) -> tuple[torch.Tensor, ValueObserver, ModeSwitch, Execution, torch.Tensor]:
     """Run a net, in the first precision in which it does.
 
     Returns:
-        The images, what watched the run, what the net did before it, and the run.
+        The images, what watched the run, what the net did before it, the run, and its output.
 
     Raises:
-        NetError: The net does not run.
+        NetError: The net does not run, or returns no tensor.
     """
     failure: NetError | None = None
     provenance: Provenance | None = None
     for precision in list_precisions(net):
         images = torch.zeros(BATCH, *shape, dtype=precision, device=find_device(net))
         provenance = Provenance(net, provenance)
-        observer = _ValueObserver(provenance)
+        observer = ValueObserver(provenance)
         provenance.start(images)
         tracer = Tracer(net, images, [observer])
         with eval_mode(net), torch.random.fork_rng(devices=[]):
@@ -209,7 +226,8 @@ def _run_on_blank_images(
                         tracer = Tracer(net, images, [observer])
                     execution = tracer.run()
                     execution = replace(execution, read=execution.read | switch.read)
-                    return images, observer, switch, execution
+                output = _find_output(net, execution.returned)
+                return images, observer, switch, execution, output
             except NetError:
                 raise
             except Exception as error:
@@ -218,6 +236,18 @@ def _run_on_blank_images(
                     failure.__cause__ = error
     assert failure is not None
     raise failure
+
+
+def _find_output(net: nn.Module, returned: object) -> torch.Tensor:
+    if returned is None:
+        raise NetError(f"{type(net).__name__}: {RETURNS_NOTHING}")
+    output = first_tensor(returned)
+    if output is None:
+        raise NetError(
+            f"{type(net).__name__}: returns a {type(returned).__name__} without a "
+            "tensor; it must return logits of shape (N, K)"
+        )
+    return output
 
 
 def _finish(
@@ -279,7 +309,7 @@ def _run_on_other_images(
         try:
             with Isolation(strict=True, code=code):
                 switch = enter_evaluation(net, provenance)
-                execution = Tracer(net, images, [_ValueObserver(provenance)]).run()
+                execution = Tracer(net, images, [ValueObserver(provenance)]).run()
                 _finish(provenance, switch, first_tensor(execution.returned))
         except NetError:
             raise
@@ -300,38 +330,7 @@ def _find_hidden_weights(
     """
     found = [find_hidden_weights(net, provenance) for provenance, _ in runs]
     batches = [images for _, images in runs]
-    folded = find_folded_statistics(net, chain(*found), batches, _ValueObserver, code)
+    folded = find_folded_statistics(net, chain(*found), batches, code)
     if folded:
         found = [find_hidden_weights(net, provenance, folded) for provenance, _ in runs]
     return max(found, key=lambda hidden: (sum(w.numbers for w in hidden), len(hidden)))
-
-
-class _ValueObserver(Observer):
-    """Shows a run to the provenance of its values.
-
-    Attributes:
-        provenance: The provenance of the values.
-        taken: Name of the module that first took values out of PyTorch; None if none did.
-    """
-
-    def __init__(self, provenance: Provenance) -> None:
-        self.provenance = provenance
-        self.taken: str | None = None
-
-    def dispatching(
-        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], run: ModuleRun
-    ) -> None:
-        self.provenance.prepare(func, args, kwargs, shown_name(run))
-
-    def dispatched(
-        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any, run: ModuleRun
-    ) -> None:
-        self.provenance.observe(func, args, kwargs, out, shown_name(run))
-
-    def called(self, name: str, args: tuple[Any, ...], out: Any, run: ModuleRun) -> None:
-        if name in BULK_READS and args and isinstance(args[0], torch.Tensor):
-            active = self.provenance.note_bulk_read(args[0], name, shown_name(run))
-            if active:
-                self.taken = self.taken or name_run(run)
-            if active and hasattr(out, "flags"):
-                out.flags.writeable = False  # it shares the tensor's memory

@@ -58,7 +58,7 @@ def evaluate(
     Prints accuracy with its 95% interval, classes, confusion matrix and worst mistakes.
     """
     from netlet import evaluation
-    from netlet.analysis import trace
+    from netlet.analysis import check_input_shape
     from netlet.data.disputed_labels import disputed_labels
     from netlet.evaluation.evaluate import TRAIN_AGAIN
     from netlet.experiments import find_run, find_weights
@@ -72,7 +72,8 @@ def evaluate(
     else:
         images = load_dataset(dataset or "mnist", data_dir, channels)
         trained = using.load(net, shape=images.shape, class_names=images.class_names)
-    trace(trained.net, images.shape)  # says in one line why a net cannot run on such images
+    if tuple(images.shape) != trained.shape:
+        check_input_shape(trained.net, images.shape)
     scored = images.split(split.value) if split else images.held_out
     say_repeated_images(images, scored)
     with show_progress("evaluating") as bar:

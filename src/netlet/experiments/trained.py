@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import nn
 
-from netlet.analysis import trace
+from netlet.analysis import check_input_shape
 from netlet.budgets import Budget, Score, budget_from_json
 from netlet.data import Dataset, Split
 from netlet.data.recorded_data import is_recorded_split
@@ -168,7 +168,7 @@ def load_trained_net(
     file = pretrained.find_weights(name, entry, weights, net=net, run=run)
     remedy = "" if run else _OF_OTHER_IMAGES
     pretrained.load_found_weights(net, name, weights, file, run, if_other_images=remedy)
-    trace(net, shape)  # raises if the net cannot process such images
+    check_input_shape(net, shape)
     return TrainedNet(
         name=own_name,
         net=net.eval(),

@@ -76,14 +76,29 @@ def build_inference_graph(
             the operation and an alternative.
         NetError: The net does not run on such an image.
     """
-    name = type(net).__name__
+    return lower_graph(trace_evaluation(net, shape), type(net).__name__, mean, std)
+
+
+def trace_evaluation(net: nn.Module, shape: Sequence[int]) -> Graph:
+    """Return the graph of a net in evaluation mode; see :func:`build_inference_graph`."""
     if len(shape) != 3:
         raise ExportError(
-            f"{name}: cannot be exported for images of shape {format_shape(shape)}; "
+            f"{type(net).__name__}: cannot be exported for images of shape {format_shape(shape)}; "
             "use images C H W"
         )
     with eval_mode(net):
-        graph = trace_graph(net, shape)
+        return trace_graph(net, shape)
+
+
+def lower_graph(graph: Graph, name: str, mean: float, std: float) -> InferenceGraph:
+    """Return the graph of a net as an inference graph; see :func:`build_inference_graph`.
+
+    Args:
+        graph: Of the net in evaluation mode.
+        name: What messages call the net.
+        mean: As there.
+        std: As there.
+    """
     for where, reason in ((graph.value_dependent, READS_VALUES), (graph.random, RANDOM)):
         if where:
             raise unsupported(where, *reason)

@@ -116,7 +116,8 @@ def build_page(
     words = words_of_page(model, whole=sees_whole_pictures(model))
     folder = resources.files(__package__) / "page"
     style = (folder / "page.css").read_text("utf-8")
-    written = describe_written_net(model.source.net, model.graph)
+    written = describe_written_net(model)
+    detector = detector_graph() if has_detector(confidence) else None
     script, program = _join_scripts(_LOADER), _join_scripts(_PROGRAM)
     text = Template((folder / "page.html").read_text("utf-8")).substitute(
         name=escape_html(model.metadata["net"]),
@@ -134,9 +135,9 @@ def build_page(
         costs="\n".join(cost_rows(model, verification, confidence)),
         written="\n".join(written_rows(written)),
         card=card_section(card),
-        net=_to_script_json(net_to_json(model, written, confidence)),
+        net=_to_script_json(net_to_json(model, written, confidence, detector)),
         weights=encode_weights(model.graph),
-        detector_weights=encode_weights(detector_graph()) if has_detector(confidence) else "",
+        detector_weights=encode_weights(detector) if detector else "",
     )
     return WebPage(text)
 

@@ -29,9 +29,19 @@ _SAMPLE_STYLES = 2  # ways of writing a sample digit: the most frequent ones, in
 
 
 def net_to_json(
-    model: TracedModel, written: WrittenNet, confidence: Confidence | None
+    model: TracedModel,
+    written: WrittenNet,
+    confidence: Confidence | None,
+    detector: InferenceGraph | None,
 ) -> dict[str, Any]:
-    """Return what the page's scripts know of a net, without its weights."""
+    """Return what the page's scripts know of a net, without its weights.
+
+    Args:
+        model: The net.
+        written: It, as its code has it.
+        confidence: The calibration of its confidence; None: there is none.
+        detector: The digit detector; None if the calibration does not use it.
+    """
     whole = sees_whole_pictures(model)
     return {
         "shape": model.graph.shape,
@@ -42,7 +52,7 @@ def net_to_json(
         "words": words_of_page(model, whole=whole).to_json(),
         "layers": _layers_to_json(model.graph, written),
         "samples": {} if whole else _samples_to_json(model.labels),
-        "confidence": _confidence_to_json(confidence),
+        "confidence": _confidence_to_json(confidence, detector),
     }
 
 
@@ -111,21 +121,21 @@ def _layers_to_json(
     return layers
 
 
-def _confidence_to_json(confidence: Confidence | None) -> dict[str, Any] | None:
+def _confidence_to_json(
+    confidence: Confidence | None, detector: InferenceGraph | None
+) -> dict[str, Any] | None:
     if confidence is None:
         return None
-    detector = None
-    if has_detector(confidence):
-        graph = detector_graph()
-        detector = {
-            "shape": graph.shape,
-            "layers": _layers_to_json(graph),
-            "shift": LOG_ODDS_SHIFT,
-        }
     return {
         "temperature": confidence.temperature,
         "threshold": confidence.threshold,
-        "detector": detector,
+        "detector": {
+            "shape": detector.shape,
+            "layers": _layers_to_json(detector),
+            "shift": LOG_ODDS_SHIFT,
+        }
+        if detector
+        else None,
     }
 
 

@@ -21,13 +21,13 @@ from netlet.errors import ExportError, NetletWarning, check_argument
 from netlet.evaluation.evaluate import TRAIN_AGAIN
 from netlet.experiments import TrainedNet
 from netlet.export import reference
-from netlet.export.build_graph import build_inference_graph
+from netlet.export.build_graph import lower_graph, trace_evaluation
 from netlet.export.fold import fold_graph
 from netlet.export.inference_graph import FinalSoftmax, InferenceGraph
 from netlet.export.input_words import describe_levels
 from netlet.export.progress import OnProgress, ignore_progress
 from netlet.files import safe_name
-from netlet.graph import Tracer
+from netlet.graph import Graph, Tracer
 from netlet.nets import weights_digest
 from netlet.nets.copying import copy_to_cpu
 from netlet.nets.outputs import count_tensors, extract_logits, name_logits
@@ -50,6 +50,7 @@ class TracedModel(Displayed):
     graph: InferenceGraph  # folded; from gray levels 0 to 255 to logits
     cost: ModelCost  # of the net as trained, before folding
     digest: str  # of its weights
+    traced: Graph  # of the net as its code has it, in evaluation mode
 
     @property
     def stem(self) -> str:
@@ -120,11 +121,12 @@ def trace_model(trained: TrainedNet, on_progress: OnProgress = ignore_progress) 
             "train it again"
         )
     on_progress("tracing")
-    graph = fold_graph(build_inference_graph(trained.net, trained.shape, trained.mean, trained.std))
+    traced = trace_evaluation(trained.net, trained.shape)
+    name = type(trained.net).__name__
+    graph = fold_graph(lower_graph(traced, name, trained.mean, trained.std))
     _check_graph(graph, trained)
-    return TracedModel(
-        trained, graph, cost(trained.net, trained.shape), weights_digest(trained.net)
-    )
+    found = cost(trained.net, trained.shape)
+    return TracedModel(trained, graph, found, weights_digest(trained.net), traced)
 
 
 def _check_graph(graph: InferenceGraph, trained: TrainedNet) -> None:

@@ -15,7 +15,8 @@ from torch import nn
 from netlet.analysis.module_rows import is_atomic
 from netlet.display import Displayed
 from netlet.export.inference_graph import InferenceGraph, Layer, Pooling
-from netlet.graph import Node, Weight, trace_graph
+from netlet.export.traced_model import TracedModel
+from netlet.graph import Node, Weight
 from netlet.graph.operations import (
     Dropout,
     Operation,
@@ -26,7 +27,6 @@ from netlet.graph.operations import (
     Softmax,
 )
 from netlet.graph.rare_operations import EdgePadding, Interpolation, Rearrangement
-from netlet.nets.eval_mode import eval_mode
 from netlet.nets.registered import list_modules, list_parameters
 
 NORMALIZATION = "input normalization"
@@ -80,15 +80,9 @@ class WrittenNet(Displayed):
     folded: tuple[tuple[str, ...], ...]
 
 
-def describe_written_net(net: nn.Module, graph: InferenceGraph) -> WrittenNet:
-    """Return the layers of a net as written, and how its folded graph does them.
-
-    Args:
-        net: The net, in evaluation mode.
-        graph: The folded graph that was built from it.
-    """
-    with eval_mode(net):
-        nodes = trace_graph(net, graph.shape).nodes
+def describe_written_net(model: TracedModel) -> WrittenNet:
+    """Return the layers of a net as written, and how its folded graph does them."""
+    net, nodes, graph = model.source.net, model.traced.nodes, model.graph
     parameters = {name: tensor.numel() for name, tensor in list_parameters(net)}
     own, parts = _list_parts(graph)
     layers: list[WrittenLayer] = []

@@ -60,6 +60,7 @@ class Node:
         layer: Name of the class of that module if PyTorch defines it; else empty.
         function: Name of the function of PyTorch that the module called, which may consist of
             several operations; empty if it is not known.
+        call: Number of that call, from 1; 0 if the function is not known.
     """
 
     operation: Operation
@@ -69,6 +70,7 @@ class Node:
     batched: bool = True
     layer: str = field(default="", repr=False, compare=False)
     function: str = field(default="", repr=False, compare=False)
+    call: int = field(default=0, repr=False, compare=False)
 
     @property
     def name(self) -> str:

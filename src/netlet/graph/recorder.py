@@ -46,6 +46,7 @@ class Recorder:
         runs: The runs of its modules.
         paused: Whether operations that are dispatched now are not the net's.
         function: Name of the function of PyTorch that the net calls now; empty if it calls none.
+        calls: How many functions it has called so far.
         caller: The code that calls the net.
     """
 
@@ -53,6 +54,7 @@ class Recorder:
         self.runs = ModuleRuns(net)
         self.paused = False
         self.function = ""
+        self.calls = 0
         self.caller: CodeType | None = None
         self._images = images
         self._nodes: list[Node] = []
@@ -263,7 +265,8 @@ class Recorder:
         layer, function = run.layer, self.function
         if path != run.path:  # a value of an earlier module, which is read only now
             layer = function = ""
-        node = Node(operation, inputs, shape[batched:], path, batched, layer, function)
+        call = self.calls if function else 0
+        node = Node(operation, inputs, shape[batched:], path, batched, layer, function, call)
         self._nodes.append(node)
         return len(self._nodes)
 

@@ -256,6 +256,7 @@ class _FunctionMode(WithoutDropout):
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
         self._recorder.function = "" if name.startswith("_") else name  # not of x / y and the like
+        self._recorder.calls += 1
         try:
             return self._call(func, types, args, kwargs)
         finally:

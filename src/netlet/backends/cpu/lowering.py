@@ -19,6 +19,7 @@ from netlet.backends.cpu.parts.maps import Images
 from netlet.backends.cpu.parts.stage import Stage
 from netlet.graph import Graph, Node, Weight
 from netlet.graph.operations import Operation
+from netlet.text import format_shape
 
 
 @dataclass(frozen=True)
@@ -97,9 +98,25 @@ class Builder:
     node: Node | None = None
 
     def refuse(self, why: str) -> NoReturn:
-        """Raise the error that names the node that is being lowered."""
-        assert self.node is not None
-        name, kind = self.node.name, self.node.operation.name
+        """Raise the error that names the node that is being lowered.
+
+        If it is one of several operations of a layer or function of PyTorch, the error names that
+        one, and not the reason, which is not about what the user has written.
+        """
+        node = self.node
+        assert node is not None
+        kind = node.operation.name
+        if node.function not in ("", kind):
+            parts = [other for other in self.graph.nodes if other.call == node.call]
+            if len({part.operation.name for part in parts}) > 1:
+                kind, why = node.layer or node.function, "is not supported"
+                if any(part.operation.name == node.function for part in parts):
+                    # Such as a linear layer, which is one operation for vectors only.
+                    given = self.graph.shape_of(parts[0].inputs[0])
+                    why += f" for an input of {format_shape(given)}"
+            else:
+                kind = node.layer or kind
+        name = node.path or kind
         raise UnsupportedNetError(f"{name} {why}" if name == kind else f"{name} ({kind}) {why}")
 
     def value(self, position: int = 0) -> Value:

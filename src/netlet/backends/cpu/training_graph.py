@@ -36,9 +36,12 @@ def trace_training(net: nn.Module, shape: Sequence[int]) -> Graph:
             evaluation = trace_graph(twin.eval(), shape)
     except NetError as error:
         raise UnsupportedNetError(str(error)) from error
-    layer = dict(list_modules(twin)).get(graph.stale) if graph.stale else None
-    if isinstance(layer, nn.RNNBase | nn.RNNCellBase):  # which write to what they read again
-        raise UnsupportedNetError(f"{graph.stale} ({type(layer).__name__}) is not supported")
+    modules = dict(list_modules(twin))
+    for path in filter(None, (graph.stale, graph.changes)):
+        layer = modules.get(path)
+        if type(layer).__module__.startswith("torch.nn.modules."):
+            # How it works inside is nothing that the user has written.
+            raise UnsupportedNetError(f"{path} ({type(layer).__name__}) is not supported")
     for marked, what in (
         (graph.value_dependent, "reads a tensor's value, which may choose the path of an image"),
         (graph.random or again.random or evaluation.random, "draws random numbers"),
