@@ -188,10 +188,9 @@ class Recorder:
         self._add_call(name, operation, inputs, outputs)
         if func._schema.is_mutable and torch.Tag.inplace_view not in func.tags:
             self._note_change(outputs[:1] if returned else outputs)
-            for out in written:
-                if self.is_value(out):
-                    path = self.runs.current.path
-                    self._memory.write(out, self._number(out), name, path, self._add_node)
+            for out in filter(self.is_value, written):
+                path = self.runs.current.path
+                self._memory.write(out, self._number(out), name, path, self._add_node)
 
     def _record_constant(
         self,
