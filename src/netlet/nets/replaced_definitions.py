@@ -14,21 +14,12 @@ from functools import partial
 from types import FunctionType, ModuleType
 from typing import Any
 
-from torch import nn
-
-from netlet.nets.built_nets import (
-    Building,
-    describe_constant,
-    evaluate_constant,
-    find_namespace,
-)
-from netlet.nets.cell_history import describe, find_ran, look_up
-from netlet.nets.cells import Source
-from netlet.nets.definitions import Selection
+from netlet.nets.built_nets import describe_constant, evaluate_constant, find_namespace
+from netlet.nets.cell_history import Definition, describe, find_ran, look_up
 from netlet.nets.name_bindings import Binding, find_loaded, list_bindings
 from netlet.nets.other_nets import find_definitions
-from netlet.nets.registered import list_attributes, list_modules
-from netlet.nets.running_constants import ReadNames
+from netlet.nets.registered import list_attributes
+from netlet.nets.running_net import RunningNet, SavedNet
 from netlet.nets.stored_values import (
     is_a,
     list_bases,
@@ -38,8 +29,6 @@ from netlet.nets.stored_values import (
     read_names,
 )
 from netlet.nets.used_functions import list_functions
-
-_Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda
 
 
 @dataclass(frozen=True)
@@ -75,31 +64,21 @@ class _Running:
     anywhere: bool = True
 
 
-def find_replaced(
-    net: nn.Module,
-    building: Building | None,
-    home: Mapping[str, object],
-    read: ReadNames,
-    source: Source,
-    selection: Selection,
-) -> Replaced | None:
+def find_replaced(running: RunningNet, saved: SavedNet) -> Replaced | None:
     """Return what a net runs, or was built with, that its notebook replaces before the net uses it.
 
     Only what surely is the replaced definition counts: by the text of its cell, or by its value.
 
     Args:
-        net: The net.
-        building: How it was built, if that is known.
-        home: The names in the kernel; those of a file were bound in the order of the file.
-        read: The names that the net reads.
-        source: The notebook.
-        selection: The net and the statements that it needs.
+        running: The net. The names of a file were bound in the order of the file.
+        saved: What the notebook has for it.
     """
+    home, source = running.home, saved.source
     if "__file__" in home:
         return None
     bindings = list_bindings(source.body)
     once = {name for name, ones in bindings.items() if len(ones) == 1}
-    for one in _list_running(net, building, home, read, source, selection, bindings):
+    for one in _list_running(running, saved, bindings):
         own, name, value = bindings[one.name], one.name, one.value
         loaded = find_loaded(one.body, name, own)
         if not loaded or any(_is_from(value, of, name, home, once) is not False for of in loaded):
@@ -112,17 +91,12 @@ def find_replaced(
 
 
 def _list_running(
-    net: nn.Module,
-    building: Building | None,
-    home: Mapping[str, object],
-    read: ReadNames,
-    source: Source,
-    selection: Selection,
-    bindings: Mapping[str, Sequence[Binding]],
+    running: RunningNet, saved: SavedNet, bindings: Mapping[str, Sequence[Binding]]
 ) -> Iterator[_Running]:
     """Yield names with what they mean for a net, and the statements that decide what they mean."""
     names = {name: ones for name, ones in bindings.items() if len(ones) > 1}
-    for one in _list_read(building, home, read, source, selection):
+    home, body = running.home, saved.selection.tree.body
+    for one in _list_read(running, saved):
         if one.name in names:
             yield one
         elif (binding := next(iter(bindings.get(one.name, ())), None)) is not None:
@@ -133,17 +107,14 @@ def _list_running(
             for function in _walk_held(functions, home):  # by its decorators
                 if (top := _find_top(function)) in names:
                     yield _Running(top, function, above)
-    body = selection.tree.body
-    parts = [part for _, part in list_modules(net)]
-    classes = {id(cls): cls for part in parts for cls in list_bases(type(part))}.values()
-    for cls in classes:
+    for cls in running.classes:
         if find_namespace(cls) is home:
             members, owner = read_names(cls), f"{read_class_name(cls)}."
             for name in names:
                 if name.startswith(owner) and (member := name.removeprefix(owner)) in members:
                     yield _Running(name, members[member], body)
-    held = [*classes, *(value for part in parts for value in list_attributes(part).values())]
-    for function in _walk_held(held, home):
+    attributes = (value for part in running.parts for value in list_attributes(part).values())
+    for function in _walk_held([*running.classes, *attributes], home):
         top = _find_top(function)
         for name, own in names.items():
             if name == top or (
@@ -152,25 +123,20 @@ def _list_running(
                 yield _Running(name, function, body)
 
 
-def _list_read(
-    building: Building | None,
-    home: Mapping[str, object],
-    read: ReadNames,
-    source: Source,
-    selection: Selection,
-) -> Iterator[_Running]:
+def _list_read(running: RunningNet, saved: SavedNet) -> Iterator[_Running]:
     """Yield the names that a net reads as :func:`_list_running` does."""
+    home, read, selection = running.home, running.read, saved.selection
     body: Sequence[ast.stmt] = selection.tree.body
     before = body
     if selection.chosen and not find_definitions(selection):  # a variable: it is built there
-        before = _cut(body, source.body[selection.chosen.statement or 0])
-    then = building.definitions if building and find_namespace(building.builder) is home else {}
+        before = _cut(body, saved.source.body[selection.chosen.statement or 0])
+    then = running.own_building.definitions if running.own_building else {}
     for name in sorted(read.called & home.keys()):
         yield _Running(name, home[name], body)
     for name in sorted(read.built):
         if name in then:
             yield _Running(name, then[name], before)
-        elif not building and name in home and name not in read.called:
+        elif not running.building and name in home and name not in read.called:
             yield _Running(name, home[name], body, anywhere=False)
 
 
@@ -219,7 +185,7 @@ def _is_from(
         once: Those of them that one statement binds, so that they mean the same as then.
     """
     node = binding.node
-    if isinstance(node, _Definition):
+    if isinstance(node, Definition):
         return _is_defined_by(value, node, name, home)
     if isinstance(node, ast.Import | ast.ImportFrom) and binding.alias is not None:
         return _is_imported_by(value, node, binding.alias)
