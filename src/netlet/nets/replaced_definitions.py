@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import FunctionType, ModuleType
-from typing import Any
+
+import torch
 
 from netlet.nets.built_nets import describe_constant, evaluate_constant, find_namespace
 from netlet.nets.cell_history import Definition, describe, find_ran, look_up
@@ -22,7 +23,6 @@ from netlet.nets.registered import list_attributes
 from netlet.nets.running_net import RunningNet, SavedNet
 from netlet.nets.stored_values import (
     is_a,
-    list_bases,
     read_attribute,
     read_class_name,
     read_module,
@@ -234,43 +234,45 @@ def _is_imported_by(
 def _is_made_by(
     value: object, node: ast.Call, home: Mapping[str, object], once: set[str]
 ) -> bool | None:
-    """Compare an object with a call: a layer of PyTorch without weights, or a ``partial``."""
-    made = _find_known(node.func, home, once)
-    if made is partial and node.args:
-        inner = _find_known(node.args[0], home, once)
-        if not is_a(value, partial):
-            return False
-        if inner is None or len(node.args) > 1:
-            return None
-        if read_attribute(value, "func") is not inner:
-            return False
-        made_of = ast.Call(node.func, [], node.keywords)
-        return _has_arguments(read_attribute(value, "keywords"), made_of, ())
-    if not is_a(made, type) or not read_module(made).startswith("torch.nn.modules."):
+    """Compare an object with a call with constants: a layer of PyTorch, or a ``partial``."""
+    made, args = _find_known(node.func, home, once), node.args
+    is_partial = made is partial and bool(args)
+    if not is_a(made, type):
+        return None
+    if not is_partial and not read_module(made).startswith("torch.nn.modules."):
         return None
     if type(value) is not made:
         return False
-    return _has_arguments(read_names(value), node, _list_parameters(made))
-
-
-def _has_arguments(values: Any, node: ast.Call, parameters: Sequence[str]) -> bool | None:
-    """Return whether the arguments of a call are constants with the values under their names."""
-    if len(node.args) > len(parameters):
+    if is_partial:
+        inner, args = _find_known(args[0], home, once), args[1:]
+        if inner is None or is_a(inner, partial):  # Python takes a partial of a partial apart
+            return None
+        if read_attribute(value, "func") is not inner:
+            return False
+    if any(one.arg is None for one in node.keywords):  # **values
         return None
-    with contextlib.suppress(Exception):  # not a constant; its class is anybody's
-        given = dict(zip(parameters, node.args, strict=False))
-        given |= {str(one.arg): one.value for one in node.keywords}
-        pairs = [(values[name], evaluate_constant(one)) for name, one in given.items()]
-        return all(describe_constant(one) == describe_constant(other) for one, other in pairs)
+    with contextlib.suppress(Exception):  # no constants, or none that the layer takes
+        given = [evaluate_constant(one) for one in args]
+        named = {str(one.arg): evaluate_constant(one.value) for one in node.keywords}
+        if type(value) is partial:
+            own = {**value.keywords, "*": value.args}
+            return _describe_constants(own) == _describe_constants({**named, "*": tuple(given)})
+        with torch.device("meta"):  # without memory for weights, and without random numbers
+            layer = made(*given, **named)
+        own = {one: held for one, held in read_names(layer).items() if one[0] != "_"}
+        del own["training"]
+        running = _describe_constants(read_names(value))
+        return _describe_constants(own).items() <= running.items()
     return None
 
 
-def _list_parameters(cls: type) -> Sequence[str]:
-    """Return the parameters of a class that can be passed by place."""
-    own = [one.__code__ for kind in list_bases(cls) for one in list_functions(kind)]
-    # TorchDynamo puts another function in the place of that of nn.Module.
-    inits = [one for one in own if one.co_name == "__init__"]
-    return inits[0].co_varnames[1 : inits[0].co_argcount] if inits else ()
+def _describe_constants(values: Mapping[str, object]) -> dict[str, str]:
+    """Return the texts of those values that are constants."""
+    found = dict[str, str]()
+    for name, value in values.items():
+        with contextlib.suppress(Exception):  # not a constant; its class is anybody's
+            found[name] = describe_constant(value)
+    return found
 
 
 def _find_known(node: ast.expr, home: Mapping[str, object], once: set[str]) -> object:
