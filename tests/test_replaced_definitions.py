@@ -212,6 +212,13 @@ def test_the_message_names_the_cells_and_what_to_do(run: Run) -> None:
 USES = NET.format(built="use(1)", called="1")
 CALLS = NET.format(built="1", called="use(x).sum()")
 IN_ORDER = [
+    [
+        "use = nn.ReLU",
+        "use = nn.GELU",
+        NET.format(built="use()", called="1"),
+        "net = Net()",
+        "use = nn.ReLU",
+    ],
     [DEFINED.format(1), USES, "net = build(Net, 0)", DEFINED.format(2), "fit(net)"],
     [
         DEFINED.format(1),
@@ -331,6 +338,13 @@ IN_ORDER = [
         "use = functools.partial(old)",
         CALLS,
         "net = build(Net, 0)",
+    ],
+    [
+        "use = 2",
+        NET.format(built="use", called="1"),
+        "use = 4",
+        "net = Net()",
+        "use = 2",
     ],
     ["Act = nn.ReLU", "use = Act()", "Act = nn.GELU", "use2 = Act()", CALLS, "net = build(Net, 0)"],
 ]

@@ -54,14 +54,14 @@ class _Running:
         name: The name.
         value: What it means.
         body: The statements that decide what it means after loading.
-        anywhere: Whether it may mean what a statement below the net's last use binds it to; if it
-            is not known when the net was built, such a statement may have run since.
+        is_known: Whether the net surely has this value. If it is not known when the net was built,
+            a statement below the net's last use may have set the name since.
     """
 
     name: str
     value: object
     body: Sequence[ast.stmt]
-    anywhere: bool = True
+    is_known: bool = True
 
 
 def find_replaced(running: RunningNet, saved: SavedNet) -> Replaced | None:
@@ -81,9 +81,11 @@ def find_replaced(running: RunningNet, saved: SavedNet) -> Replaced | None:
     for one in _list_running(running, saved, bindings):
         own, name, value = bindings[one.name], one.name, one.value
         loaded = find_loaded(one.body, name, own)
-        if not loaded or any(_is_from(value, of, name, home, once) is not False for of in loaded):
+        below = [] if one.is_known else [of for of in own if of.statement not in one.body]
+        possible = [*loaded, *below]
+        if not loaded or any(_is_from(value, of, name, home, once) is not False for of in possible):
             continue
-        for other in own if one.anywhere else [of for of in own if of.statement in one.body]:
+        for other in own:
             if other not in loaded and _is_from(value, other, name, home, once):
                 ran, last = (source.cell_of(of.statement) for of in (other, loaded[-1]))
                 return Replaced(name, str(ran), str(last))
@@ -137,7 +139,7 @@ def _list_read(running: RunningNet, saved: SavedNet) -> Iterator[_Running]:
         if name in then:
             yield _Running(name, then[name], before)
         elif not running.building and name in home and name not in read.called:
-            yield _Running(name, home[name], body, anywhere=False)
+            yield _Running(name, home[name], body, is_known=False)
 
 
 def _cut(body: Sequence[ast.stmt], statement: ast.stmt) -> Sequence[ast.stmt]:
