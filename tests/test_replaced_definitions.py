@@ -168,9 +168,15 @@ PUT = [
         NET.replace("nn.Module", "Base").format(built="1", called="1"),
         "",
     ],
+    [
+        "use = float('0.1')",
+        NET.format(built="nn.Dropout(use)", called="1"),
+        "use = 0.5",
+        "use = 0.2",
+    ],
 ]
 ORDERS = [(0, 1, 2, 3, 2), (0, 1, 2, 3, 2), (0, 2, 1, 3), (0, 1, 2, 3, 0, 3), (0, 1, 2, 3, 0)]
-ORDERS += [(0, 1, 0, 2)]
+ORDERS += [(0, 1, 0, 2), (0, 1, 2, 3, 2)]
 
 
 @pytest.mark.parametrize(("cells", "order"), [*zip(PUT, ORDERS, strict=True)])
@@ -345,6 +351,12 @@ IN_ORDER = [
         "use = 4",
         "net = Net()",
         "use = 2",
+    ],
+    [
+        "use = 3.141592653589793",
+        "from math import pi as use",
+        NET.format(built="use", called="1"),
+        "net = build(Net, 0)",
     ],
     ["Act = nn.ReLU", "use = Act()", "Act = nn.GELU", "use2 = Act()", CALLS, "net = build(Net, 0)"],
 ]

@@ -15,7 +15,12 @@ from types import FunctionType, ModuleType
 
 import torch
 
-from netlet.nets.built_nets import describe_constant, evaluate_constant, find_namespace
+from netlet.nets.built_nets import (
+    Building,
+    describe_constant,
+    evaluate_constant,
+    find_namespace,
+)
 from netlet.nets.cell_history import Definition, describe, find_ran, look_up
 from netlet.nets.name_bindings import Binding, find_loaded, list_bindings
 from netlet.nets.other_nets import find_definitions
@@ -129,15 +134,18 @@ def _list_read(running: RunningNet, saved: SavedNet) -> Iterator[_Running]:
     """Yield the names that a net reads as :func:`_list_running` does."""
     home, read, selection = running.home, running.read, saved.selection
     body: Sequence[ast.stmt] = selection.tree.body
-    before = body
-    if selection.chosen and not find_definitions(selection):  # a variable: it is built there
+    before, is_variable = body, not find_definitions(selection)
+    if selection.chosen and is_variable:  # it is built there
         before = _cut(body, saved.source.body[selection.chosen.statement or 0])
-    then = running.own_building.definitions if running.own_building else {}
+    then = running.own_building or Building(None)
     for name in sorted(read.called & home.keys()):
         yield _Running(name, home[name], body)
     for name in sorted(read.built):
-        if name in then:
-            yield _Running(name, then[name], before)
+        if name in then.definitions:
+            yield _Running(name, then.definitions[name], before)
+        elif name in then.constants and not is_variable:  # as find_other_constant has it
+            with contextlib.suppress(ValueError, SyntaxError):  # it is of a class of its own
+                yield _Running(name, ast.literal_eval(then.constants[name]), before)
         elif not running.building and name in home and name not in read.called:
             yield _Running(name, home[name], body, is_known=False)
 
@@ -202,8 +210,14 @@ def _is_from(
         return False
     if isinstance(node, ast.Call):
         return _is_made_by(value, node, home, once)
-    known = _find_known(node, home, once)
-    return None if known is None else known is value
+    return _is_same(value, _find_known(node, home, once))
+
+
+def _is_same(value: object, known: object) -> bool | None:
+    """Return whether a value is a known one, or an equal constant; None if none is known."""
+    with contextlib.suppress(Exception):  # not a constant; its class is anybody's
+        return None if known is None else describe_constant(value) == describe_constant(known)
+    return value is known
 
 
 def _is_defined_by(
@@ -230,7 +244,7 @@ def _is_imported_by(
         return None
     names = read_names(sys.modules.get(node.module))
     found = names.get(alias.name, sys.modules.get(f"{node.module}.{alias.name}"))
-    return None if found is None else found is value
+    return _is_same(value, found)
 
 
 def _is_made_by(
