@@ -210,8 +210,9 @@ def test_the_message_names_the_cells_and_what_to_do(run: Run) -> None:
     with pytest.raises(NetError) as error:
         find_running_code(build(kernel.Net, 0), "a.ipynb:Net")
     assert str(error.value) == (
-        "a.ipynb: the use that runs here is that of cell 2, but loading the net uses that of "
-        "cell 4; give them different names, or run cell 4 again, and build and train the net again"
+        "a.ipynb: defines use more than once: that of cell 2 runs here, but loading the net uses "
+        "that of cell 4; give them different names, or run cell 4 again, and build and train the "
+        "net again"
     )
 
 

@@ -96,7 +96,7 @@ def _read_bindings(statement: ast.stmt, registers: bool) -> Iterator[tuple[str, 
 def find_loaded(body: Sequence[ast.stmt], name: str, bindings: Sequence[Binding]) -> list[Binding]:
     """Return what a name may be bound to wherever the statements of a net use it.
 
-    Without the bindings that others replace before any statement can use the name.
+    Bindings that are replaced before a statement can use the name are left out.
 
     Args:
         body: The statements that the net needs.

@@ -1,6 +1,7 @@
 """Find what runs in a kernel although its notebook defines it anew before the net uses it.
 
-So it is after an earlier cell was run again: loading the notebook runs its cells in their order.
+This happens when an earlier cell is run again: the kernel then has its definition, but loading the
+notebook runs all cells in order.
 """
 
 from __future__ import annotations

@@ -98,9 +98,9 @@ def find_running_code(net: nn.Module, address: str) -> NetCode | None:
     _compare_values(running, saved)
     if other := find_replaced(running, saved):
         raise NetError(
-            f"{place}: the {other.name} that runs here is that of {other.ran}, but loading the net "
-            f"uses that of {other.loaded}; give them different names, or run {other.loaded} again, "
-            "and build and train the net again"
+            f"{place}: defines {other.name} more than once: that of {other.ran} runs here, but "
+            f"loading the net uses that of {other.loaded}; give them different names, or run "
+            f"{other.loaded} again, and build and train the net again"
         )
     return find_code(address)
 
