@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from helpers import few_fast, write_notebook
 from torch import nn
 
@@ -56,6 +57,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 DEFINED = "def use(x):\n    return x * {}\n"
 TWICE = [
     # the earlier definition, the later one, what is built, what is called
+    ("use = nn.LeakyReLU(0.2)\n", "use = nn.LeakyReLU()\n", "use", "1"),
     (DEFINED.format(1), DEFINED.format(2), "use(1)", "1"),
     (DEFINED.format(1), DEFINED.format(2), "1", "use(1)"),
     (DEFINED.format(1), DEFINED.format(2), "[use]", "self.own[0](1)"),
@@ -70,7 +72,21 @@ TWICE = [
     ("use = nn.ReLU()\n", "use = nn.GELU()\n", "use", "1"),
     ("use = nn.ReLU()\n", "use = nn.GELU()\n", "1", "use(x).sum()"),
     ("use = nn.LeakyReLU(0.1)\n", "use = nn.LeakyReLU(0.2)\n", "1", "use(x).sum()"),
+    ("use = nn.GELU('tanh')\n", "use = nn.GELU()\n", "1", "use(x).sum()"),
+    ("use = nn.MaxPool2d(2, 1)\n", "use = nn.MaxPool2d(2)\n", "use", "1"),
     ("use = None\n", "use = nn.ReLU()\n", "1", "1 if use else 0"),
+    (
+        "use = functools.partial(nn.Linear, bias=False)\n",
+        "use = functools.partial(nn.Linear)\n",
+        "use(2, 2)",
+        "1",
+    ),
+    (
+        "use = functools.partial(nn.LeakyReLU, 0.1)\n",
+        "use = functools.partial(nn.LeakyReLU, 0.2)\n",
+        "use()",
+        "1",
+    ),
     (
         "use = functools.partial(F.leaky_relu, negative_slope=0.1)\n",
         "use = functools.partial(F.leaky_relu, negative_slope=0.2)\n",
@@ -152,9 +168,15 @@ PUT = [
         NET.replace("nn.Module", "Base").format(built="1", called="1"),
         "",
     ],
+    [
+        "use = float('0.1')",
+        NET.format(built="nn.Dropout(use)", called="1"),
+        "use = 0.5",
+        "use = 0.2",
+    ],
 ]
 ORDERS = [(0, 1, 2, 3, 2), (0, 1, 2, 3, 2), (0, 2, 1, 3), (0, 1, 2, 3, 0, 3), (0, 1, 2, 3, 0)]
-ORDERS += [(0, 1, 0, 2)]
+ORDERS += [(0, 1, 0, 2), (0, 1, 2, 3, 2)]
 
 
 @pytest.mark.parametrize(("cells", "order"), [*zip(PUT, ORDERS, strict=True)])
@@ -188,14 +210,22 @@ def test_the_message_names_the_cells_and_what_to_do(run: Run) -> None:
     with pytest.raises(NetError) as error:
         find_running_code(build(kernel.Net, 0), "a.ipynb:Net")
     assert str(error.value) == (
-        "a.ipynb: the use that runs here is that of cell 2, but loading the net uses that of "
-        "cell 4; give them different names, or run cell 4 again, and build and train the net again"
+        "a.ipynb: defines use more than once: that of cell 2 runs here, but loading the net uses "
+        "that of cell 4; give them different names, or run cell 4 again, and build and train the "
+        "net again"
     )
 
 
 USES = NET.format(built="use(1)", called="1")
 CALLS = NET.format(built="1", called="use(x).sum()")
 IN_ORDER = [
+    [
+        "use = nn.ReLU",
+        "use = nn.GELU",
+        NET.format(built="use()", called="1"),
+        "net = Net()",
+        "use = nn.ReLU",
+    ],
     [DEFINED.format(1), USES, "net = build(Net, 0)", DEFINED.format(2), "fit(net)"],
     [
         DEFINED.format(1),
@@ -308,6 +338,27 @@ IN_ORDER = [
         "net = build(Net, 0)",
     ],
     ["use = nn.Dropout(0.1)", "use = nn.Dropout(0.2)", CALLS, "net = build(Net, 0)\nuse.p = 0.3"],
+    ["use = nn.ELU(2.0)", "use = nn.ELU(inplace=True)", CALLS, "net = build(Net, 0)\nuse.eval()"],
+    [
+        "use = functools.partial(F.elu, alpha=2)",
+        "old = functools.partial(F.elu, alpha=2)",
+        "use = functools.partial(old)",
+        CALLS,
+        "net = build(Net, 0)",
+    ],
+    [
+        "use = 2",
+        NET.format(built="use", called="1"),
+        "use = 4",
+        "net = Net()",
+        "use = 2",
+    ],
+    [
+        "use = 3.141592653589793",
+        "from math import pi as use",
+        NET.format(built="use", called="1"),
+        "net = build(Net, 0)",
+    ],
     ["Act = nn.ReLU", "use = Act()", "Act = nn.GELU", "use2 = Act()", CALLS, "net = build(Net, 0)"],
 ]
 
@@ -338,3 +389,13 @@ def test_layers_are_compared_after_torchdynamo_has_replaced_their_init(
     for cell in start, *cells:
         kernel = run(cell)
     assert find_running_code(kernel.net, "a.ipynb:Net")
+
+
+def test_comparing_layers_draws_no_random_numbers(run: Run) -> None:
+    cells = [START, "use = nn.Linear(9, 9)", CALLS, "use = nn.Linear(9, 9, bias=False)"]
+    write_notebook(Path("a.ipynb"), *cells)
+    for cell in *cells, cells[1]:
+        kernel = run(cell)
+    net, state = kernel.Net(), torch.get_rng_state()
+    assert find_running_code(net, "a.ipynb:Net")
+    assert torch.equal(torch.get_rng_state(), state)

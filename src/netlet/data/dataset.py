@@ -251,7 +251,7 @@ class Dataset(Displayed):
         fewest = fewest_images(self.train.labels)
         if not 2 <= folds <= fewest:
             raise DataError(
-                f"{folds} folds of {self.name} are out of range: each class has at least "
+                f"{folds} folds of {self.name} are out of range: the smallest class has "
                 f"{count_noun(fewest, 'image')}; choose 2 to {max(2, fewest):,} folds"
             )
         if not 0 <= fold < folds:
@@ -269,8 +269,7 @@ class Dataset(Displayed):
             return self.before_hold_out or self
         raise DataError(
             f"{self.name} already holds {count_noun(len(self.held_out), 'training image')} out; "
-            "score on these, hold others out of data.before_hold_out, or more of "
-            "Dataset(name, data.train, data.before_hold_out.held_out, data.class_names)"
+            "score on these, or hold out of data.before_hold_out"
         )
 
     def _count_classes(self) -> int:

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 
 from netlet.nets.effects import ScriptEffects
 from netlet.nets.patched_classes import list_patched
-from netlet.nets.script import names_bound, names_used, names_used_at_once, walk_outside_functions
+from netlet.nets.script import (
+    follow_names,
+    names_bound,
+    names_used,
+    names_used_at_once,
+    walk_outside_functions,
+)
 
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
@@ -90,7 +96,7 @@ def _read_bindings(statement: ast.stmt, registers: bool) -> Iterator[tuple[str, 
 def find_loaded(body: Sequence[ast.stmt], name: str, bindings: Sequence[Binding]) -> list[Binding]:
     """Return what a name may be bound to wherever the statements of a net use it.
 
-    Without the bindings that others replace before any statement can use the name.
+    Bindings that are replaced before a statement can use the name are left out.
 
     Args:
         body: The statements that the net needs.
@@ -99,31 +105,20 @@ def find_loaded(body: Sequence[ast.stmt], name: str, bindings: Sequence[Binding]
     """
     own = {id(one.statement): one for one in bindings}
     found, now = list[Binding](), list[Binding]()
-    uses = {id(statement): names_used(statement) for statement in body}
-    bound = {id(statement): {*names_bound(statement)} for statement in body}
-    for statement in body:
-        if now and name in _list_used_at_once(statement, body, uses, bound):
+    pairs = [({*names_bound(statement)}, names_used(statement)) for statement in body]
+    for statement, (bound, _) in zip(body, pairs, strict=True):
+        if now and name in _list_used_at_once(statement, pairs):
             found += now
-        if "*" in bound[id(statement)]:
+        if "*" in bound:
             now = [*now, Binding(statement, None)]
         elif (new := own.get(id(statement))) is not None:
             now = [*(one for one in now if one.outlives(new)), new]
     return [*found, *now]
 
 
-def _list_used_at_once(
-    statement: ast.stmt,
-    body: Sequence[ast.stmt],
-    uses: dict[int, set[str]],
-    bound: dict[int, set[str]],
-) -> set[str]:
+def _list_used_at_once(statement: ast.stmt, pairs: Sequence[tuple[set[str], set[str]]]) -> set[str]:
     """Return the names that a statement reads when it runs, in what it may call, too."""
     found = names_used_at_once(statement)
     runs = not isinstance(statement, _Definition) or bool(statement.decorator_list)
     runs = runs or any(isinstance(one, ast.Call) for one in walk_outside_functions(statement))
-    while runs:
-        more = [uses[id(one)] for one in body if bound[id(one)] & found]
-        if found.issuperset(*[set[str]().union(*more)]):
-            break
-        found |= set[str]().union(*more)
-    return found
+    return follow_names(found, pairs) if runs else found

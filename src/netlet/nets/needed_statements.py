@@ -16,6 +16,7 @@ from netlet.nets.effects import ScriptEffects
 from netlet.nets.known_changes import NEEDS_MODE, UNDONE
 from netlet.nets.random_numbers import RANDOM, list_drawing
 from netlet.nets.script import (
+    follow_names,
     is_always_kept,
     is_main_guard,
     last_name,
@@ -183,17 +184,12 @@ class _Script:
 
     def _read_now(self, place: int, kept: set[int]) -> set[str]:
         """Return the names that a statement reads when it runs, in the functions that it calls."""
-        node, found = self.body[place], set(self._at_once[place])
+        node, found = self.body[place], self._at_once[place]
         calls = getattr(node, "decorator_list", []) or any(
             isinstance(one, _Calling) for one in walk_outside_functions(node)
         )
-        while calls:
-            used = (self._uses[i] for i in kept if self.binds[i] & found)
-            more = set[str]().union(*used) - found
-            if not more:
-                break
-            found |= more
-        return found
+        pairs = ((self.binds[i], self._uses[i]) for i in kept)
+        return follow_names(found, pairs) if calls else found
 
 
 def _leave_out_users(name: str, read: _Statements) -> list[set[str]]:

@@ -1,6 +1,7 @@
 """Find what runs in a kernel although its notebook defines it anew before the net uses it.
 
-So it is after an earlier cell was run again: loading the notebook runs its cells in their order.
+This happens when an earlier cell is run again: the kernel then has its definition, but loading the
+notebook runs all cells in order.
 """
 
 from __future__ import annotations
@@ -12,9 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import FunctionType, ModuleType
-from typing import Any
 
-from torch import nn
+import torch
 
 from netlet.nets.built_nets import (
     Building,
@@ -22,24 +22,19 @@ from netlet.nets.built_nets import (
     evaluate_constant,
     find_namespace,
 )
-from netlet.nets.cell_history import describe, find_ran, look_up
-from netlet.nets.cells import Source
-from netlet.nets.definitions import Selection
+from netlet.nets.cell_history import Definition, describe, find_ran, look_up
 from netlet.nets.name_bindings import Binding, find_loaded, list_bindings
 from netlet.nets.other_nets import find_definitions
-from netlet.nets.registered import list_attributes, list_modules
-from netlet.nets.running_constants import ReadNames
+from netlet.nets.registered import list_attributes
+from netlet.nets.running_net import RunningNet, SavedNet
 from netlet.nets.stored_values import (
     is_a,
-    list_bases,
     read_attribute,
     read_class_name,
     read_module,
     read_names,
 )
 from netlet.nets.used_functions import list_functions
-
-_Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda
 
 
 @dataclass(frozen=True)
@@ -65,46 +60,38 @@ class _Running:
         name: The name.
         value: What it means.
         body: The statements that decide what it means after loading.
-        anywhere: Whether it may mean what a statement below the net's last use binds it to; if it
-            is not known when the net was built, such a statement may have run since.
+        is_known: Whether the net surely has this value. If it is not known when the net was built,
+            a statement below the net's last use may have set the name since.
     """
 
     name: str
     value: object
     body: Sequence[ast.stmt]
-    anywhere: bool = True
+    is_known: bool = True
 
 
-def find_replaced(
-    net: nn.Module,
-    building: Building | None,
-    home: Mapping[str, object],
-    read: ReadNames,
-    source: Source,
-    selection: Selection,
-) -> Replaced | None:
+def find_replaced(running: RunningNet, saved: SavedNet) -> Replaced | None:
     """Return what a net runs, or was built with, that its notebook replaces before the net uses it.
 
     Only what surely is the replaced definition counts: by the text of its cell, or by its value.
 
     Args:
-        net: The net.
-        building: How it was built, if that is known.
-        home: The names in the kernel; those of a file were bound in the order of the file.
-        read: The names that the net reads.
-        source: The notebook.
-        selection: The net and the statements that it needs.
+        running: The net. The names of a file were bound in the order of the file.
+        saved: What the notebook has for it.
     """
+    home, source = running.home, saved.source
     if "__file__" in home:
         return None
     bindings = list_bindings(source.body)
     once = {name for name, ones in bindings.items() if len(ones) == 1}
-    for one in _list_running(net, building, home, read, source, selection, bindings):
+    for one in _list_running(running, saved, bindings):
         own, name, value = bindings[one.name], one.name, one.value
         loaded = find_loaded(one.body, name, own)
-        if not loaded or any(_is_from(value, of, name, home, once) is not False for of in loaded):
+        below = [] if one.is_known else [of for of in own if of.statement not in one.body]
+        possible = [*loaded, *below]
+        if not loaded or any(_is_from(value, of, name, home, once) is not False for of in possible):
             continue
-        for other in own if one.anywhere else [of for of in own if of.statement in one.body]:
+        for other in own:
             if other not in loaded and _is_from(value, other, name, home, once):
                 ran, last = (source.cell_of(of.statement) for of in (other, loaded[-1]))
                 return Replaced(name, str(ran), str(last))
@@ -112,17 +99,12 @@ def find_replaced(
 
 
 def _list_running(
-    net: nn.Module,
-    building: Building | None,
-    home: Mapping[str, object],
-    read: ReadNames,
-    source: Source,
-    selection: Selection,
-    bindings: Mapping[str, Sequence[Binding]],
+    running: RunningNet, saved: SavedNet, bindings: Mapping[str, Sequence[Binding]]
 ) -> Iterator[_Running]:
     """Yield names with what they mean for a net, and the statements that decide what they mean."""
     names = {name: ones for name, ones in bindings.items() if len(ones) > 1}
-    for one in _list_read(building, home, read, source, selection):
+    home, body = running.home, saved.selection.tree.body
+    for one in _list_read(running, saved):
         if one.name in names:
             yield one
         elif (binding := next(iter(bindings.get(one.name, ())), None)) is not None:
@@ -133,17 +115,14 @@ def _list_running(
             for function in _walk_held(functions, home):  # by its decorators
                 if (top := _find_top(function)) in names:
                     yield _Running(top, function, above)
-    body = selection.tree.body
-    parts = [part for _, part in list_modules(net)]
-    classes = {id(cls): cls for part in parts for cls in list_bases(type(part))}.values()
-    for cls in classes:
+    for cls in running.classes:
         if find_namespace(cls) is home:
             members, owner = read_names(cls), f"{read_class_name(cls)}."
             for name in names:
                 if name.startswith(owner) and (member := name.removeprefix(owner)) in members:
                     yield _Running(name, members[member], body)
-    held = [*classes, *(value for part in parts for value in list_attributes(part).values())]
-    for function in _walk_held(held, home):
+    attributes = (value for part in running.parts for value in list_attributes(part).values())
+    for function in _walk_held([*running.classes, *attributes], home):
         top = _find_top(function)
         for name, own in names.items():
             if name == top or (
@@ -152,26 +131,24 @@ def _list_running(
                 yield _Running(name, function, body)
 
 
-def _list_read(
-    building: Building | None,
-    home: Mapping[str, object],
-    read: ReadNames,
-    source: Source,
-    selection: Selection,
-) -> Iterator[_Running]:
+def _list_read(running: RunningNet, saved: SavedNet) -> Iterator[_Running]:
     """Yield the names that a net reads as :func:`_list_running` does."""
+    home, read, selection = running.home, running.read, saved.selection
     body: Sequence[ast.stmt] = selection.tree.body
-    before = body
-    if selection.chosen and not find_definitions(selection):  # a variable: it is built there
-        before = _cut(body, source.body[selection.chosen.statement or 0])
-    then = building.definitions if building and find_namespace(building.builder) is home else {}
+    before, is_variable = body, not find_definitions(selection)
+    if selection.chosen and is_variable:  # it is built there
+        before = _cut(body, saved.source.body[selection.chosen.statement or 0])
+    then = running.own_building or Building(None)
     for name in sorted(read.called & home.keys()):
         yield _Running(name, home[name], body)
     for name in sorted(read.built):
-        if name in then:
-            yield _Running(name, then[name], before)
-        elif not building and name in home and name not in read.called:
-            yield _Running(name, home[name], body, anywhere=False)
+        if name in then.definitions:
+            yield _Running(name, then.definitions[name], before)
+        elif name in then.constants and not is_variable:  # as find_other_constant has it
+            with contextlib.suppress(ValueError, SyntaxError):  # it is of a class of its own
+                yield _Running(name, ast.literal_eval(then.constants[name]), before)
+        elif not running.building and name in home and name not in read.called:
+            yield _Running(name, home[name], body, is_known=False)
 
 
 def _cut(body: Sequence[ast.stmt], statement: ast.stmt) -> Sequence[ast.stmt]:
@@ -219,7 +196,7 @@ def _is_from(
         once: Those of them that one statement binds, so that they mean the same as then.
     """
     node = binding.node
-    if isinstance(node, _Definition):
+    if isinstance(node, Definition):
         return _is_defined_by(value, node, name, home)
     if isinstance(node, ast.Import | ast.ImportFrom) and binding.alias is not None:
         return _is_imported_by(value, node, binding.alias)
@@ -234,8 +211,14 @@ def _is_from(
         return False
     if isinstance(node, ast.Call):
         return _is_made_by(value, node, home, once)
-    known = _find_known(node, home, once)
-    return None if known is None else known is value
+    return _is_same(value, _find_known(node, home, once))
+
+
+def _is_same(value: object, known: object) -> bool | None:
+    """Return whether a value is a known one, or an equal constant; None if none is known."""
+    with contextlib.suppress(Exception):  # not a constant; its class is anybody's
+        return None if known is None else describe_constant(value) == describe_constant(known)
+    return value is known
 
 
 def _is_defined_by(
@@ -262,49 +245,51 @@ def _is_imported_by(
         return None
     names = read_names(sys.modules.get(node.module))
     found = names.get(alias.name, sys.modules.get(f"{node.module}.{alias.name}"))
-    return None if found is None else found is value
+    return _is_same(value, found)
 
 
 def _is_made_by(
     value: object, node: ast.Call, home: Mapping[str, object], once: set[str]
 ) -> bool | None:
-    """Compare an object with a call: a layer of PyTorch without weights, or a ``partial``."""
-    made = _find_known(node.func, home, once)
-    if made is partial and node.args:
-        inner = _find_known(node.args[0], home, once)
-        if not is_a(value, partial):
-            return False
-        if inner is None or len(node.args) > 1:
-            return None
-        if read_attribute(value, "func") is not inner:
-            return False
-        made_of = ast.Call(node.func, [], node.keywords)
-        return _has_arguments(read_attribute(value, "keywords"), made_of, ())
-    if not is_a(made, type) or not read_module(made).startswith("torch.nn.modules."):
+    """Compare an object with a call with constants: a layer of PyTorch, or a ``partial``."""
+    made, args = _find_known(node.func, home, once), node.args
+    is_partial = made is partial and bool(args)
+    if not is_a(made, type):
+        return None
+    if not is_partial and not read_module(made).startswith("torch.nn.modules."):
         return None
     if type(value) is not made:
         return False
-    return _has_arguments(read_names(value), node, _list_parameters(made))
-
-
-def _has_arguments(values: Any, node: ast.Call, parameters: Sequence[str]) -> bool | None:
-    """Return whether the arguments of a call are constants with the values under their names."""
-    if len(node.args) > len(parameters):
+    if is_partial:
+        inner, args = _find_known(args[0], home, once), args[1:]
+        if inner is None or is_a(inner, partial):  # Python takes a partial of a partial apart
+            return None
+        if read_attribute(value, "func") is not inner:
+            return False
+    if any(one.arg is None for one in node.keywords):  # **values
         return None
-    with contextlib.suppress(Exception):  # not a constant; its class is anybody's
-        given = dict(zip(parameters, node.args, strict=False))
-        given |= {str(one.arg): one.value for one in node.keywords}
-        pairs = [(values[name], evaluate_constant(one)) for name, one in given.items()]
-        return all(describe_constant(one) == describe_constant(other) for one, other in pairs)
+    with contextlib.suppress(Exception):  # no constants, or none that the layer takes
+        given = [evaluate_constant(one) for one in args]
+        named = {str(one.arg): evaluate_constant(one.value) for one in node.keywords}
+        if type(value) is partial:
+            own = {**value.keywords, "*": value.args}
+            return _describe_constants(own) == _describe_constants({**named, "*": tuple(given)})
+        with torch.device("meta"):  # without memory for weights, and without random numbers
+            layer = made(*given, **named)
+        own = {one: held for one, held in read_names(layer).items() if one[0] != "_"}
+        del own["training"]
+        running = _describe_constants(read_names(value))
+        return _describe_constants(own).items() <= running.items()
     return None
 
 
-def _list_parameters(cls: type) -> Sequence[str]:
-    """Return the parameters of a class that can be passed by place."""
-    own = [one.__code__ for kind in list_bases(cls) for one in list_functions(kind)]
-    # TorchDynamo puts another function in the place of that of nn.Module.
-    inits = [one for one in own if one.co_name == "__init__"]
-    return inits[0].co_varnames[1 : inits[0].co_argcount] if inits else ()
+def _describe_constants(values: Mapping[str, object]) -> dict[str, str]:
+    """Return the texts of those values that are constants."""
+    found = dict[str, str]()
+    for name, value in values.items():
+        with contextlib.suppress(Exception):  # not a constant; its class is anybody's
+            found[name] = describe_constant(value)
+    return found
 
 
 def _find_known(node: ast.expr, home: Mapping[str, object], once: set[str]) -> object:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from torch import nn
 
 from netlet.errors import NetError
-from netlet.nets.built_nets import Building, find_building, find_namespace
+from netlet.nets.built_nets import find_building, find_namespace
 from netlet.nets.cell_history import (
     Definition,
     describe,
@@ -21,7 +21,7 @@ from netlet.nets.cell_history import (
 )
 from netlet.nets.cells import Source
 from netlet.nets.code_imports import UNREADABLE, find_module
-from netlet.nets.definitions import Selection, select_net, split_number
+from netlet.nets.definitions import select_net, split_number
 from netlet.nets.imported_code import find_edited, find_edited_since
 from netlet.nets.name_errors import SELECTED
 from netlet.nets.net_code import NetCode, find_code, is_file_address
@@ -30,16 +30,11 @@ from netlet.nets.other_nets import refuse_other_address, refuse_other_net, unwra
 from netlet.nets.patched_classes import list_added
 from netlet.nets.registered import list_modules
 from netlet.nets.replaced_definitions import find_replaced
-from netlet.nets.running_constants import (
-    ReadNames,
-    find_other_constant,
-    find_other_default,
-    list_read_names,
-    read_defaults,
-)
+from netlet.nets.running_constants import find_other_constant, find_other_default, read_defaults
+from netlet.nets.running_net import RunningNet, SavedNet
 from netlet.nets.script import binds_name, names_used_by_all
 from netlet.nets.sources import read_source
-from netlet.nets.stored_values import is_a, list_bases, read_class_name, read_module, read_names
+from netlet.nets.stored_values import is_a, read_class_name, read_module, read_names
 from netlet.nets.user_imports import is_installed
 from netlet.text import relative_path
 
@@ -98,65 +93,49 @@ def find_running_code(net: nn.Module, address: str) -> NetCode | None:
             refuse_other_address(building, path, name, selection)
         return find_code(address)
     refuse_other_net(net, builder, source, selection)
-    read = list_read_names(net, builder, home)
-    _compare_definitions(net, building, home, read, source, selection, place)
-    _compare_values(building, home, read, source, selection, place)
-    if other := find_replaced(net, building, home, read, source, selection):
+    running, saved = RunningNet(net, builder, building, home), SavedNet(source, selection, place)
+    _compare_definitions(running, saved)
+    _compare_values(running, saved)
+    if other := find_replaced(running, saved):
         raise NetError(
-            f"{place}: the {other.name} that runs here is that of {other.ran}, but loading the net "
-            f"uses that of {other.loaded}; give them different names, or run {other.loaded} again, "
-            "and build and train the net again"
+            f"{place}: defines {other.name} more than once: that of {other.ran} runs here, but "
+            f"loading the net uses that of {other.loaded}; give them different names, or run "
+            f"{other.loaded} again, and build and train the net again"
         )
     return find_code(address)
 
 
-def _compare_definitions(
-    net: nn.Module,
-    building: Building | None,
-    home: Mapping[str, object],
-    read: ReadNames,
-    source: Source,
-    selection: Selection,
-    place: str,
-) -> None:
+def _compare_definitions(running: RunningNet, saved: SavedNet) -> None:
     """Check that a file has the functions and classes of a net, with their default arguments.
 
     Raises:
         NetError: It has not.
     """
-    defaults = read_defaults(selection.tree, source.tree, home)
-    parts = [part for _, part in list_modules(net)]
-    classes = {id(cls): cls for part in parts for cls in list_bases(type(part))}.values()
-    added = list_added(selection.tree.body)
-    for name, saved in list_defined(selection.tree).items():
-        values = _find_values(classes, building, home, read, name)
+    tree = saved.selection.tree
+    defaults = read_defaults(saved, running.home)
+    added = list_added(tree.body)
+    for name, definitions in list_defined(tree).items():
+        values = _find_values(running, name)
         if name in added:  # its name may mean the method of another class by now
-            changed = [cls for cls in classes if read_class_name(cls) in added[name]]
+            changed = [cls for cls in running.classes if read_class_name(cls) in added[name]]
             values = [read_names(cls).get(name) for cls in changed]
         for value in values:
-            _refuse_other_definition(value, name, saved, place, selection, building)
+            _refuse_other_definition(value, name, definitions, running, saved)
             if default := find_other_default(value, defaults):
                 raise NetError(
-                    f"{place}: the default of {default[0]} is not {_shorten(default[1])} there, "
-                    f"as it is here; {_find_remedy(source)}"
+                    f"{saved.place}: the default of {default[0]} is not {_shorten(default[1])} "
+                    f"there, as it is here; {_find_remedy(saved.source)}"
                 )
 
 
-def _compare_values(
-    building: Building | None,
-    home: Mapping[str, object],
-    read: ReadNames,
-    source: Source,
-    selection: Selection,
-    place: str,
-) -> None:
+def _compare_values(running: RunningNet, saved: SavedNet) -> None:
     """Check that a file has the constants and the other values of a net.
 
     Raises:
         NetError: It has not.
     """
-    remedy = _find_remedy(source)
-    if other := find_other_constant(home, building, read, selection, source.tree):
+    place, selection, remedy = saved.place, saved.selection, _find_remedy(saved.source)
+    if other := find_other_constant(running, saved):
         variable, value, is_now = other
         when = "as it is here" if is_now else "as it was when the net was built"
         raise NetError(
@@ -165,8 +144,8 @@ def _compare_values(
         )
     defined = list_defined(selection.tree).values()
     used = names_used_by_all(node for nodes in defined for node in nodes) - {selection.name}
-    own_cells = [node for node in selection.tree.body if not source.cell_of(node).file]
-    if never_run := find_never_run(own_cells, used, home):
+    own_cells = [node for node in selection.tree.body if not saved.source.cell_of(node).file]
+    if never_run := find_never_run(own_cells, used, running.home):
         raise NetError(f"{place}: has another {never_run} than the one that runs here; {remedy}")
 
 
@@ -242,30 +221,22 @@ def _refuse_edited_since_loading(net: nn.Module) -> None:
             )
 
 
-def _find_values(
-    classes: Iterable[type],
-    building: Building | None,
-    home: Mapping[str, object],
-    read: ReadNames,
-    name: str,
-) -> list[object]:
+def _find_values(running: RunningNet, name: str) -> list[object]:
     """Return the classes or the function of a name that a net consists of, or was built with."""
-    named = [cls for cls in classes if read_class_name(cls) == name]
-    if own := [cls for cls in named if find_namespace(cls) is home]:
+    named = [cls for cls in running.classes if read_class_name(cls) == name]
+    if own := [cls for cls in named if find_namespace(cls) is running.home]:
         return [*own]
-    definitions = home
-    if building and name not in read.called and find_namespace(building.builder) is home:
-        definitions = {**home, **building.definitions}
-    return [definitions.get(name)]
+    building = None if name in running.read.called else running.own_building
+    definitions = building.definitions if building else {}
+    return [definitions.get(name, running.home.get(name))]
 
 
 def _refuse_other_definition(
     value: object,
     name: str,
-    saved: Sequence[Definition],
-    place: str,
-    selection: Selection,
-    building: Building | None,
+    definitions: Sequence[Definition],
+    running: RunningNet,
+    saved: SavedNet,
 ) -> None:
     """Check that a file has a definition as the cell has it that has run.
 
@@ -273,14 +244,14 @@ def _refuse_other_definition(
         NetError: It has another one.
     """
     ran = {describe(node) for node in find_ran(value, name)}
-    if not ran or not ran.isdisjoint(map(describe, saved)):
+    if not ran or not ran.isdisjoint(map(describe, definitions)):
         return
-    remedy = _RUN_AGAIN
+    place, selection, remedy = saved.place, saved.selection, _RUN_AGAIN
     if len(selection.definitions) > 1:
         remedy = (
             f"name the definition that was trained, like {place}:{selection.name}[1], or {remedy}"
         )
-    elif building is None and name != selection.name:
+    elif running.building is None and name != selection.name:
         remedy += f"; if {name} is defined again since, build the net with netlet.build"
     raise NetError(f"{place}: has another {name} than the one that runs here; {remedy}")
 

@@ -5,89 +5,16 @@ from __future__ import annotations
 import ast
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from types import FunctionType
 
-from torch import nn
-
-from netlet.nets.built_nets import (
-    Building,
-    describe_constant,
-    evaluate_constant,
-    find_namespace,
-)
+from netlet.nets.built_nets import describe_constant, evaluate_constant
 from netlet.nets.changed_names import list_changed, list_defaults
-from netlet.nets.definitions import Selection
 from netlet.nets.other_nets import find_definitions
-from netlet.nets.registered import list_modules
+from netlet.nets.running_net import RunningNet, SavedNet
 from netlet.nets.script import names_bound
-from netlet.nets.stored_values import is_a, list_bases
-from netlet.nets.used_functions import (
-    FunctionNode,
-    find_used,
-    is_of_library,
-    list_all_functions,
-    list_functions,
-    list_names,
-)
+from netlet.nets.used_functions import FunctionNode, list_functions
 
 
-@dataclass(frozen=True)
-class ReadNames:
-    """The global names of a net's module that its functions read.
-
-    Attributes:
-        built: Those that they read when the net is built.
-        called: Those that they read when it runs.
-    """
-
-    built: set[str]
-    called: set[str]
-
-
-def list_read_names(net: nn.Module, builder: object, namespace: Mapping[str, object]) -> ReadNames:
-    """Return which names of a module the functions of a net read.
-
-    Args:
-        net: The net.
-        builder: The class or function that has built it, if that is known.
-        namespace: The names of the module.
-    """
-    classes = {id(cls): cls for _, part in list_modules(net) for cls in list_bases(type(part))}
-    members: dict[str, list[FunctionType]] = {}
-    for cls in classes.values():
-        for function in list_functions(cls):
-            members.setdefault(function.__name__, []).append(function)
-    built = [*members.get("__init__", ()), *members.get("__new__", ())]
-    if not is_a(builder, type):
-        built += list_functions(builder)
-
-    def follow(todo: list[FunctionType]) -> set[str]:
-        seen, found = set[FunctionType](), set[str]()
-        while todo:
-            function = todo.pop()
-            if function in seen or is_of_library(function):
-                continue
-            seen.add(function)
-            read, names = list_names(function.__code__)
-            if function.__globals__ is namespace:
-                found |= read
-            todo += [one for name in names for one in members.get(name, ())]
-            # Of the net's own classes, the methods that are called are followed by their names.
-            used = (one for one in find_used(function) if id(one) not in classes)
-            todo += [one for value in used for one in list_all_functions(value)]
-        return found
-
-    return ReadNames(follow(built), follow([*members.get("forward", ())]))
-
-
-def find_other_constant(
-    namespace: Mapping[str, object],
-    building: Building | None,
-    read: ReadNames,
-    selection: Selection,
-    whole: ast.Module,
-) -> tuple[str, str, bool] | None:
+def find_other_constant(running: RunningNet, saved: SavedNet) -> tuple[str, str, bool] | None:
     """Return a constant of a file that a net has another value of.
 
     What the net reads when it runs has to be as it is now, and what it was built from as it was by
@@ -96,22 +23,19 @@ def find_other_constant(
     variable was built from, any value counts: the file may have set the name again since.
 
     Args:
-        namespace: The names in the module of the net, as they are now.
-        building: How the net was built, if that is known.
-        read: Those that it reads.
-        selection: The net and the statements of the file that it needs.
-        whole: All its statements.
+        running: The net.
+        saved: What the file has for it.
 
     Returns:
         Its name, its value, and whether this is the value that it has now; None if there is none.
     """
-    is_same = building is not None and find_namespace(building.builder) is namespace
-    then = building.constants if building is not None and is_same else {}
-    changed = list_changed(whole, namespace)
+    building, read, whole = running.own_building, running.read, saved.source.tree
+    then = building.constants if building else {}
+    changed = list_changed(whole, running.home)
     anywhere = _list_constants(whole, changed)
-    is_built_last = bool(find_definitions(selection))
-    for name, texts in _list_constants(selection.tree, changed).items():
-        now = _describe_now(namespace, name)
+    is_built_last = bool(find_definitions(saved.selection))
+    for name, texts in _list_constants(saved.selection.tree, changed).items():
+        now = _describe_now(running.home, name)
         pairs = [(now, texts[-1:])] if name in read.called else []
         if name in read.built and then:
             pairs.append((then.get(name), texts[-1:] if is_built_last else texts))
@@ -124,13 +48,13 @@ def find_other_constant(
 
 
 def find_other_default(
-    value: object, saved: Mapping[tuple[str, str], Sequence[str]]
+    value: object, defaults: Mapping[tuple[str, str], Sequence[str]]
 ) -> tuple[str, str] | None:
     """Return a parameter of a function whose default value is another one than in a file.
 
     Args:
         value: The function, or a class with functions.
-        saved: What :func:`read_defaults` returns for the file.
+        defaults: What :func:`read_defaults` returns for the file.
 
     Returns:
         The parameter and its default value; None if there is none.
@@ -141,7 +65,7 @@ def find_other_default(
         found = dict(zip(reversed(args), reversed(function.__defaults__ or ()), strict=False))
         found |= function.__kwdefaults__ or {}
         for parameter, default in found.items():
-            expected = saved.get((code.co_qualname, parameter))
+            expected = defaults.get((code.co_qualname, parameter))
             with contextlib.suppress(Exception):  # not a constant; its class is anybody's
                 text = describe_constant(default)
                 # A list may be changed by the function.
@@ -151,13 +75,12 @@ def find_other_default(
 
 
 def read_defaults(
-    needed: ast.Module, whole: ast.Module, namespace: Mapping[str, object]
+    saved: SavedNet, namespace: Mapping[str, object]
 ) -> dict[tuple[str, str], list[str]]:
     """Return the default values of functions and methods of a file, where they are constants.
 
     Args:
-        needed: The statements of the file that a net needs.
-        whole: All its statements.
+        saved: The file, and the statements that a net needs.
         namespace: The names in its module.
 
     Returns:
@@ -165,7 +88,8 @@ def read_defaults(
         also come about in another way, as in the branch of an ``if``, is left out.
     """
     found: dict[tuple[str, str], list[str]] = {}
-    constants = _list_constants(needed, list_changed(whole, namespace)).keys()
+    needed, changed = saved.selection.tree, list_changed(saved.source.tree, namespace)
+    constants = _list_constants(needed, changed).keys()
     now, others = dict[str, str](), set[str]()
     for node in needed.body:
         now |= {one: text for one, text in _read_assignment(node) if one in constants}

@@ -162,6 +162,19 @@ def names_used_at_once(node: ast.AST) -> set[str]:
     return found
 
 
+def follow_names(names: set[str], statements: Iterable[tuple[set[str], set[str]]]) -> set[str]:
+    """Return names, with those that are read by the statements that bind them, and so on.
+
+    Args:
+        names: The names.
+        statements: For each statement, the names that it binds, and those that it reads.
+    """
+    pairs, found = [*statements], set(names)
+    while more := set[str]().union(*(reads for binds, reads in pairs if binds & found)) - found:
+        found |= more
+    return found
+
+
 def names_used_later(node: ast.AST) -> set[str]:
     """Return the module-level names that a statement may read after it has run.
 

@@ -9,7 +9,7 @@ from netlet.nets.training_code import TrainingCode
 
 
 class TrainedNames:
-    """The names that mean what a training above has made of it, read statement by statement.
+    """The names that hold results of a training, or nets that it has trained, so far in a script.
 
     Attributes:
         bound: All names bound so far.
