@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +28,10 @@ from netlet.errors import NetError, first_line
 from netlet.evaluation import compute_logits
 from netlet.experiments import find_experiment
 from netlet.experiments.sandbox import analysis_to_json
-from netlet.nets import build, load_weights
+from netlet.nets import build
 from netlet.nets.addresses import describe_other_definitions, list_other_definitions
 from netlet.nets.copying import copy_net
-from netlet.nets.surplus_tensors import LEFT_OUT
+from netlet.nets.weights import load_adapted
 from netlet.recipes import Recipe, recipe_from_json
 from netlet.records import Epoch
 from netlet.sandbox import Exchange
@@ -131,19 +130,21 @@ def _load_weights(
     fitting = FittingNets(folder, weights, tuple(request["shape"]), request["classes"])
     others = [*list_other_definitions(submitted.address), *list_candidates(folder).addresses]
     others = [one for one in others if one != submitted.address][:MOST_CANDIDATES]
-    load = partial(load_weights, net, folder / weights, convert=True, leave_out=True)
     try:
-        note = load()
+        loaded = load_adapted(net, folder / weights)
     except NetError:
         if meant := fitting.find_only(others):
             shown = os.path.relpath(meant, folder)
             raise NetError(f"{weights} fits only {shown}; name it in claim.toml") from None
-        note = load(leave_out_layers=not submitted.has_variants)
-    meant = fitting.find_only(others) if LEFT_OUT in note else None
+        if submitted.has_variants:
+            raise
+        loaded = load_adapted(net, folder / weights, leave_out="layers")
+    meant = fitting.find_only(others) if loaded.left_out else None
     if meant and fitting.fits_exactly(meant):
         shown = os.path.relpath(meant, folder)
-        note = f"{shown}{HAS_ALL}{weights}: if it is the net, name it in claim.toml; {note}"
-    return note
+        has_all = f"{shown}{HAS_ALL}{weights}: if it is the net, name it in claim.toml"
+        return f"{has_all}; {loaded.note}"
+    return loaded.note
 
 
 def _score(
