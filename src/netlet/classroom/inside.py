@@ -19,7 +19,7 @@ from safetensors.torch import save
 from torch import nn
 
 from netlet.classroom.candidates import list_candidates
-from netlet.classroom.fitting_nets import HAS_ALL, FittingNets
+from netlet.classroom.fitting_nets import HAS_ALL
 from netlet.classroom.net_search import MOST_CANDIDATES, FoundNet, find_net
 from netlet.classroom.plain_tensors import list_plain
 from netlet.classroom.working_folder import working_folder
@@ -127,20 +127,19 @@ def _load_weights(
         NetError: They do not fit; the message names another net or definition that they fit alone.
     """
     weights = request["weights"]
-    fitting = FittingNets(folder, weights, tuple(request["shape"]), request["classes"])
     others = [*list_other_definitions(submitted.address), *list_candidates(folder).addresses]
     others = [one for one in others if one != submitted.address][:MOST_CANDIDATES]
     try:
         loaded = load_adapted(net, folder / weights)
     except NetError:
-        if meant := fitting.find_only(others):
+        if meant := submitted.fitting.find_only(others):
             shown = os.path.relpath(meant, folder)
             raise NetError(f"{weights} fits only {shown}; name it in claim.toml") from None
         if submitted.has_variants:
             raise
         loaded = load_adapted(net, folder / weights, leave_out="layers")
-    meant = fitting.find_only(others) if loaded.left_out else None
-    if meant and fitting.fits_exactly(meant):
+    meant = submitted.fitting.find_only(others) if loaded.left_out else None
+    if meant and submitted.fitting.fits_exactly(meant):
         shown = os.path.relpath(meant, folder)
         has_all = f"{shown}{HAS_ALL}{weights}: if it is the net, name it in claim.toml"
         return f"{has_all}; {loaded.note}"
