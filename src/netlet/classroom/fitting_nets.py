@@ -61,7 +61,7 @@ class FittingNets:
     def list_fitting(self, addresses: Iterable[str]) -> list[str]:
         """Return those of some nets that the weights fit.
 
-        Those that lack tensors of the weights count only if all do.
+        If some have all tensors of the weights, only these are returned.
         """
         fitting = [address for address in addresses if self._find(address)]
         return [*filter(self.fits_exactly, fitting)] or fitting

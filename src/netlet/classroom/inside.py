@@ -120,11 +120,11 @@ def _load_weights(
 ) -> str:
     """Load the submitted weights into a net, and return a note on them.
 
-    Those of more layers than the net has are left out only if the code builds no other net of its
-    class: then a layer that never ran may have been deleted.
+    Tensors of more layers than the net has are left out only if the code builds no other net of its
+    class: then they are probably of a layer that has been deleted since.
 
     Raises:
-        NetError: They do not fit; the message names another net or definition that they fit alone.
+        NetError: They do not fit; the message names the only other net or definition that they fit.
     """
     weights = request["weights"]
     others = [*list_other_definitions(submitted.address), *list_candidates(folder).addresses]

@@ -232,9 +232,9 @@ class _Search:
     def _find_fitting(self, different: Iterable[str]) -> str | None:
         """Return the only net that the weights fit; None if there is none or there are several.
 
-        It is one of several different nets, or what this one wraps, such as the net of an average;
-        if they fit none of these, or with tensors left out, it may be built with other arguments,
-        or be an earlier definition.
+        - It is one of several different nets, or what this one wraps, such as that of an average.
+        - If none of these has exactly the tensors of the weights, it may be one that the code
+          builds with other arguments, or an earlier definition.
         """
         fitting, others = self._fitting.list_fitting(different), self._list_others()
         if len(fitting) > 1:

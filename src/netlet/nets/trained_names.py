@@ -1,4 +1,4 @@
-"""Which names of a script stand for results of a training, or for nets that it has trained."""
+"""Which names of a script hold results of a training, or nets that it has trained."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from netlet.nets.training_code import TrainingCode
 
 
 class TrainedNames:
-    """The names that mean what a training above has made of it, read statement by statement.
+    """The names that hold results of a training, or nets it trained, read statement by statement.
 
     Attributes:
         bound: All names bound so far.
