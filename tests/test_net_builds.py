@@ -345,6 +345,30 @@ def test_weights_of_layers_that_the_code_no_longer_has_are_left_out_with_a_note(
     assert "left out" in grade_files.explain_grade(found)
 
 
+@pytest.mark.parametrize(
+    ("code", "net", "fits"),
+    few_fast(
+        [
+            (NET + "model = Net(width=4)\n", "net.py:Net", "net.py:model"),
+            (NET + "model = Net(width=4)\n", "net.py", "net.py:model"),
+            (NET + "small = Net(3)\nlarge = Net(4)\n", "net.py:small", "net.py:large"),
+            (NET + "a = Net(4)\nb = Net(5)\ndef main():\n    Net(4)\n", "Net", "net.py:a"),
+        ],
+        1,
+    ),
+)
+def test_a_claim_that_names_the_class_gets_the_name_of_the_net(
+    tmp_path: Path, code: str, net: str, fits: str
+) -> None:
+    files = {"net.py": code, "w.pt": weights(4), "claim.toml": f'net = "{net}"\n'}
+    write_submission(tmp_path, "ann", files)
+    settings = GradingSettings(budget=Budget(accuracy_at_least=2))
+    problem = grade(tmp_path / "ann", settings).problem
+    assert problem.endswith(f"judged: w.pt fits only {fits}; name it in claim.toml")
+    (tmp_path / "ann" / "claim.toml").write_text(f'net = "{fits}"\n')
+    assert grade(tmp_path / "ann", settings).score is not None
+
+
 EARLIER = [NET.replace("width=2", f"width={width}") for width in (2, 4, 3)]
 AVERAGE = """
 class Average(nn.Module):

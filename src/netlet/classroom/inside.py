@@ -20,6 +20,8 @@ from torch import nn
 
 from netlet.classroom.candidates import list_candidates
 from netlet.classroom.fitting_nets import HAS_ALL
+from netlet.classroom.named_net import list_sources
+from netlet.classroom.net_families import read_families
 from netlet.classroom.net_search import MOST_CANDIDATES, FoundNet, find_net
 from netlet.classroom.plain_tensors import list_plain
 from netlet.classroom.working_folder import working_folder
@@ -127,23 +129,33 @@ def _load_weights(
         NetError: They do not fit; the message names the only other net or definition that they fit.
     """
     weights = request["weights"]
-    others = [*list_other_definitions(submitted.address), *list_candidates(folder).addresses]
-    others = [one for one in others if one != submitted.address][:MOST_CANDIDATES]
     try:
         loaded = load_adapted(net, folder / weights)
     except NetError:
-        if meant := submitted.fitting.find_only(others):
+        if meant := _find_other(submitted, folder):
             shown = os.path.relpath(meant, folder)
             raise NetError(f"{weights} fits only {shown}; name it in claim.toml") from None
         if submitted.has_variants:
             raise
         loaded = load_adapted(net, folder / weights, leave_out="layers")
-    meant = submitted.fitting.find_only(others) if loaded.left_out else None
+    meant = _find_other(submitted, folder) if loaded.left_out else None
     if meant and submitted.fitting.fits_exactly(meant):
         shown = os.path.relpath(meant, folder)
         has_all = f"{shown}{HAS_ALL}{weights}: if it is the net, name it in claim.toml"
         return f"{has_all}; {loaded.note}"
     return loaded.note
+
+
+def _find_other(submitted: FoundNet, folder: Path) -> str | None:
+    """Return the only other net or definition of a submission that its weights fit, if any.
+
+    Nets that the code builds with other arguments are among them, also if a class was named.
+    """
+    families = read_families(list_sources(folder), folder)
+    others = [*list_other_definitions(submitted.address), *list_candidates(folder).addresses]
+    others += [*families.named, *families.derived]
+    others = [one for one in others if one != submitted.address]
+    return submitted.fitting.find_only(others[:MOST_CANDIDATES])
 
 
 def _score(
