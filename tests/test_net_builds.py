@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from netlet.budgets import Budget
 from netlet.classroom import Grade, GradingSettings, grade_files
 from netlet.errors import NetError
 from netlet.nets import complete_address
+from netlet.nets.net_builds import Builds
 
 BUDGET = Budget(params_below=20_000)
 NET = """
@@ -63,6 +65,7 @@ def weights(width: int) -> bytes:
         ({"net.py": NET + "def build(w):\n    return Net(w)\nm = build(4)\n"}, "net.py:m"),
         ({"net.py": NET + "model = Net(4)\nema = Net(width=4)\n"}, "net.py:model"),
         ({"net.py": NET + "model = Net(8)\nmodel = Net(4)\n"}, "net.py:model"),
+        ({"net.py": NET + "model = Net(4)\nmodel = model.to('cpu')\n"}, "net.py:model"),
         ({"net.py": NET, "train.py": IMPORT + "model = Net(width=4)\n"}, "train.py:model"),
         ({"net.py": NET, "train.py": "import net\nmodel = net.Net(4)\n"}, "train.py:model"),
         (
@@ -159,6 +162,24 @@ def test_without_weights_a_class_is_graded_with_its_defaults(tmp_path: Path, cod
     assert (found.net, found.parameters) == ("net.py:Net", count(2))
     assert "Net(width=4) was not tried (its name is " in found.definitions
     assert found.definitions.endswith("if it is the net, name it in claim.toml")
+
+
+@pytest.mark.parametrize(
+    ("code", "held"),
+    [
+        ("m = Net(4)\nm = torch.compile(m)\n", "m"),
+        ("m = Net(4)\nif torch.cuda.is_available():\n    m = m.cuda()\n", "m"),
+        ("m = Net(4)\nm.a = nn.Identity()\nm = m.to('cpu').eval()\n", "m"),
+        ("m = Net(4)\nm = m.a.to('cpu')\n", None),
+        ("m = Net(4)\nm = other.to('cpu')\n", None),
+        ("m = Net(4)\nfor w in (2, 8):\n    m = Net(w)\nm = m.to('cpu')\n", None),
+        ("m = Net(4)\nm, rest = wrap(m)\nm = m.to('cpu')\n", None),
+    ],
+)
+def test_a_variable_keeps_its_net_if_it_is_moved_or_wrapped(code: str, held: str | None) -> None:
+    named = Builds(ast.parse(NET + code), {}).named
+    expected = {held: "width=4"} if held else {}
+    assert {name: build.arguments for name, (_, build) in named.items()} == expected
 
 
 def test_no_training_is_run_to_choose_a_net(tmp_path: Path) -> None:
@@ -322,6 +343,30 @@ def test_weights_of_layers_that_the_code_no_longer_has_are_left_out_with_a_note(
     hint = "norm.weight, norm.bias" if norm else "blocks.1.weight, blocks.1.bias (a deeper net"
     assert any(note.startswith(f"w.pt: the net has no {hint}") for note in found.notes)
     assert "left out" in grade_files.explain_grade(found)
+
+
+@pytest.mark.parametrize(
+    ("code", "net", "fits"),
+    few_fast(
+        [
+            (NET + "model = Net(width=4)\n", "net.py:Net", "net.py:model"),
+            (NET + "model = Net(width=4)\n", "net.py", "net.py:model"),
+            (NET + "small = Net(3)\nlarge = Net(4)\n", "net.py:small", "net.py:large"),
+            (NET + "a = Net(4)\nb = Net(5)\ndef main():\n    Net(4)\n", "Net", "net.py:a"),
+        ],
+        1,
+    ),
+)
+def test_a_claim_that_names_the_class_gets_the_name_of_the_net(
+    tmp_path: Path, code: str, net: str, fits: str
+) -> None:
+    files = {"net.py": code, "w.pt": weights(4), "claim.toml": f'net = "{net}"\n'}
+    write_submission(tmp_path, "ann", files)
+    settings = GradingSettings(budget=Budget(accuracy_at_least=2))
+    problem = grade(tmp_path / "ann", settings).problem
+    assert problem.endswith(f"judged: w.pt fits only {fits}; name it in claim.toml")
+    (tmp_path / "ann" / "claim.toml").write_text(f'net = "{fits}"\n')
+    assert grade(tmp_path / "ann", settings).score is not None
 
 
 EARLIER = [NET.replace("width=2", f"width={width}") for width in (2, 4, 3)]

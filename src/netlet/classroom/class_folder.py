@@ -23,7 +23,7 @@ from netlet.classroom.file_kinds import (
     is_weights,
 )
 from netlet.classroom.stated_files import read_text
-from netlet.classroom.submitted_files import HAND_IN, LEFT_OUT
+from netlet.classroom.submitted_files import HAND_IN, LEFT_OUT_FOLDERS
 from netlet.errors import GradingError, NetletWarning
 from netlet.files import read_regular
 from netlet.records import STUDY
@@ -69,7 +69,7 @@ def list_folder(folder: Path, out: Path | None) -> list[Path]:
     inside = [
         path
         for path in sorted(folder.iterdir())
-        if not path.name.startswith(".") and path.name not in LEFT_OUT
+        if not path.name.startswith(".") and path.name not in LEFT_OUT_FOLDERS
     ]
     paths = [
         path

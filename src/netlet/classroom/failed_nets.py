@@ -75,6 +75,18 @@ def describe_others(
     return "; ".join(filter(None, [text, _join(said, "nor were {} more"), remedy]))
 
 
+def explain_parts(reasons: Sequence[str]) -> str:
+    """Return why a part of a net is graded, and not the whole.
+
+    Args:
+        reasons: Why the other nets of its file do not run.
+    """
+    if not reasons:
+        return "what it is a part of cannot be built without arguments"
+    reason = reasons[0].partition(" (input ")[0].partition("; ")[0]
+    return f"what it is a part of does not run ({reason})"
+
+
 def _join(said: Sequence[str], rest: str) -> str:
     more = len(said) - _MOST_NAMED
     return ", ".join([*said[:_MOST_NAMED], *([rest.format(more)] if more > 0 else [])])

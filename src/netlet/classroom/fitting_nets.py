@@ -13,9 +13,9 @@ from torch import nn
 from netlet.classroom.code_uses import CodeUses
 from netlet.classroom.working_folder import working_folder
 from netlet.experiments import find_experiment
-from netlet.nets import build, load_weights
+from netlet.nets import build
 from netlet.nets.outputs import extract_logits
-from netlet.nets.surplus_tensors import LEFT_OUT
+from netlet.nets.weights import load_adapted
 
 HAS_ALL = " has all tensors of "  # said of a net that is not graded
 _IMAGES = 8  # that tell apart nets which the same weights fit
@@ -61,7 +61,7 @@ class FittingNets:
     def list_fitting(self, addresses: Iterable[str]) -> list[str]:
         """Return those of some nets that the weights fit.
 
-        Those that lack tensors of the weights count only if all do.
+        If some have all tensors of the weights, only these are returned.
         """
         fitting = [address for address in addresses if self._find(address)]
         return [*filter(self.fits_exactly, fitting)] or fitting
@@ -92,8 +92,8 @@ class FittingNets:
 
     def _load(self, address: str, weights: Path) -> _Fit:
         net = build(find_experiment(address).net.builder, 0, self._shape, self._classes)
-        note = load_weights(net, weights, convert=True, leave_out=True)
-        return _Fit(LEFT_OUT not in note, self._compute_logits(net))
+        loaded = load_adapted(net, weights)
+        return _Fit(not loaded.left_out, self._compute_logits(net))
 
     def _compute_logits(self, net: nn.Module) -> torch.Tensor | None:
         images = torch.rand((_IMAGES, *self._shape), generator=torch.Generator().manual_seed(0))

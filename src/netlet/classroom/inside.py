@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,9 @@ from safetensors.torch import save
 from torch import nn
 
 from netlet.classroom.candidates import list_candidates
-from netlet.classroom.fitting_nets import HAS_ALL, FittingNets
+from netlet.classroom.fitting_nets import HAS_ALL
+from netlet.classroom.named_net import list_sources
+from netlet.classroom.net_families import read_families
 from netlet.classroom.net_search import MOST_CANDIDATES, FoundNet, find_net
 from netlet.classroom.plain_tensors import list_plain
 from netlet.classroom.working_folder import working_folder
@@ -29,10 +30,10 @@ from netlet.errors import NetError, first_line
 from netlet.evaluation import compute_logits
 from netlet.experiments import find_experiment
 from netlet.experiments.sandbox import analysis_to_json
-from netlet.nets import build, load_weights
+from netlet.nets import build
 from netlet.nets.addresses import describe_other_definitions, list_other_definitions
 from netlet.nets.copying import copy_net
-from netlet.nets.surplus_tensors import LEFT_OUT
+from netlet.nets.weights import load_adapted
 from netlet.recipes import Recipe, recipe_from_json
 from netlet.records import Epoch
 from netlet.sandbox import Exchange
@@ -121,29 +122,40 @@ def _load_weights(
 ) -> str:
     """Load the submitted weights into a net, and return a note on them.
 
-    Those of more layers than the net has are left out only if the code builds no other net of its
-    class: then a layer that never ran may have been deleted.
+    Tensors of more layers than the net has are left out only if the code builds no other net of its
+    class: then they are probably of a layer that has been deleted since.
 
     Raises:
-        NetError: They do not fit; the message names another net or definition that they fit alone.
+        NetError: They do not fit; the message names the only other net or definition that they fit.
     """
     weights = request["weights"]
-    fitting = FittingNets(folder, weights, tuple(request["shape"]), request["classes"])
-    others = [*list_other_definitions(submitted.address), *list_candidates(folder).addresses]
-    others = [one for one in others if one != submitted.address][:MOST_CANDIDATES]
-    load = partial(load_weights, net, folder / weights, convert=True, leave_out=True)
     try:
-        note = load()
+        loaded = load_adapted(net, folder / weights)
     except NetError:
-        if meant := fitting.find_only(others):
+        if meant := _find_other(submitted, folder):
             shown = os.path.relpath(meant, folder)
             raise NetError(f"{weights} fits only {shown}; name it in claim.toml") from None
-        note = load(leave_out_layers=not submitted.has_variants)
-    meant = fitting.find_only(others) if LEFT_OUT in note else None
-    if meant and fitting.fits_exactly(meant):
+        if submitted.has_variants:
+            raise
+        loaded = load_adapted(net, folder / weights, leave_out="layers")
+    meant = _find_other(submitted, folder) if loaded.left_out else None
+    if meant and submitted.fitting.fits_exactly(meant):
         shown = os.path.relpath(meant, folder)
-        note = f"{shown}{HAS_ALL}{weights}: if it is the net, name it in claim.toml; {note}"
-    return note
+        has_all = f"{shown}{HAS_ALL}{weights}: if it is the net, name it in claim.toml"
+        return f"{has_all}; {loaded.note}"
+    return loaded.note
+
+
+def _find_other(submitted: FoundNet, folder: Path) -> str | None:
+    """Return the only other net or definition of a submission that its weights fit, if any.
+
+    Nets that the code builds with other arguments are among them, also if a class was named.
+    """
+    families = read_families(list_sources(folder), folder)
+    others = [*list_other_definitions(submitted.address), *list_candidates(folder).addresses]
+    others += [*families.named, *families.derived]
+    others = [one for one in others if one != submitted.address]
+    return submitted.fitting.find_only(others[:MOST_CANDIDATES])
 
 
 def _score(

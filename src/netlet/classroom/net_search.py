@@ -17,7 +17,7 @@ from netlet.classroom.candidates import (
     list_parts,
 )
 from netlet.classroom.code_uses import CodeUses
-from netlet.classroom.failed_nets import describe_others
+from netlet.classroom.failed_nets import describe_others, explain_parts
 from netlet.classroom.file_kinds import HAND_IN_CODE, NO_SOURCES
 from netlet.classroom.fitting_nets import FittingNets
 from netlet.classroom.named_net import find_named_net, list_sources
@@ -43,6 +43,7 @@ class FoundNet:
     Attributes:
         address: Its address, absolute.
         analysis: What is known of it.
+        fitting: Which nets of the submission the weights fit.
         note: Why it is graded, and not the net that it is a part of, one that is the same or one
             that does not run; empty if there is none.
         has_variants: Whether the code builds nets of its class with other arguments.
@@ -50,6 +51,7 @@ class FoundNet:
 
     address: str
     analysis: NetAnalysis
+    fitting: FittingNets
     note: str = ""
     has_variants: bool = False
 
@@ -126,7 +128,8 @@ class _Search:
         analysis = self._analyze(address)
         if analysis.outputs != self.classes:
             raise NetError(self._describe_outputs(address, analysis))
-        return FoundNet(address, analysis, has_variants=bool(self.families.list_variants(address)))
+        variants = self.families.list_variants(address)
+        return FoundNet(address, analysis, self._fitting, has_variants=bool(variants))
 
     def run(self, candidates: Sequence[str]) -> FoundNet:
         """Return the only one of some nets that has the right outputs, or of their parts.
@@ -136,33 +139,21 @@ class _Search:
         Raises:
             NetError: There is none or there are several.
         """
-        found, why, failed = self._try(self._limit(candidates)), "", self.failed
+        found, failed, why = self._try(self._limit(candidates)), self.failed, ""
         if not found:
-            reason, wholes = self._explain(), dict(self.failed)
-            while not found and (candidates := self._list_parts()):
-                found = self._try(candidates)
-            if not found:
-                derived = [one for one in self.families.derived if not CodeUses(one).trains()]
-                found = self._try(self._limit([one for one in derived if one not in wholes]))
-            if not found:
-                raise NetError(reason + _in_brackets(self._say_left_out()))
-            file = file_of(next(iter(found)))
-            if not found.keys() & {*self.families.derived}:
-                why = _explain_parts([wholes[one] for one in wholes if file_of(one) == file])
-            failed = {one: failed[one] for one in failed if file_of(one) != file}
+            found, failed, why = self._try_others()
         parts = list_parts(found)
         found = {address: found[address] for address in found if address not in parts}
         different = leave_out_same(found, self.folder, self.shape, self.classes)
         chosen, variants = "", {}
         if len(different) == 1:
-            graded = next(iter(different))
+            (graded,) = different
             if meant := self._find_meant(graded):
                 address, analysis, reason = meant
                 found, different = {address: analysis, **found}, {address: []}
                 chosen = f"{self._show(graded)} is not ({reason}); if it is the net, {_NAME_IT}"
             else:
                 variants = self._list_variants(graded)
-        names = [os.path.relpath(address, self.folder) for address in different]
         address, *more = found
         others = describe_others(
             {**failed, **self.read.hidden},
@@ -171,27 +162,50 @@ class _Search:
             [*more, *self.problems],
             self.folder,
         )
-        if len(names) > 1:
-            remarks = "".join(map(_in_brackets, (why, others, self._say_left_out())))
-            fitting = self._find_fitting(different)
-            only = f", and {self.weights} fits only {self._show(fitting)}" if fitting else ""
-            example = self._show(fitting) if fitting else names[0]
-            raise NetError(
-                f"{len(names)} nets return {self.classes} classes: {', '.join(names)}{only}; name "
-                f'one in claim.toml, like net = "{example}", or with --net{remarks}'
-            )
+        if len(different) > 1:
+            raise NetError(self._describe_several(list(different), why, others))
         ((address, copies),) = different.items()
-        notes = [f"{names[0]} is graded alone: {why}"] if why else []
-        if chosen:
-            notes.append(f"{names[0]} is graded; {chosen}")
-        if others:
-            notes.append(f"{names[0]} is graded; {others}")
-        if left_out := self._say_left_out():
-            notes.append(f"{names[0]} is graded; {left_out}")
-        if copies:
-            same = ", ".join(map(self._show, copies))
-            notes.append(f"{names[0]} is graded; {same} has the same code")
-        return FoundNet(address, found[address], "; ".join(notes), bool(variants))
+        shown, same = self._show(address), ", ".join(map(self._show, copies))
+        remarks = [chosen, others, self._say_left_out(), same and f"{same} has the same code"]
+        notes = [f"{shown} is graded alone: {why}"] if why else []
+        notes += [f"{shown} is graded; {remark}" for remark in remarks if remark]
+        return FoundNet(address, found[address], self._fitting, "; ".join(notes), bool(variants))
+
+    def _try_others(self) -> tuple[dict[str, NetAnalysis], dict[str, str], str]:
+        """Try the parts of nets that do not run, and then derived classes.
+
+        Returns:
+            Those with the right outputs, why nets of other files do not run, and why a part is
+            graded, if one is.
+
+        Raises:
+            NetError: There is none.
+        """
+        found: dict[str, NetAnalysis] = {}
+        reason, wholes = self._explain(), dict(self.failed)
+        while not found and (candidates := self._list_parts()):
+            found = self._try(candidates)
+        if not found:
+            derived = [one for one in self.families.derived if not CodeUses(one).trains()]
+            found = self._try(self._limit([one for one in derived if one not in wholes]))
+        if not found:
+            raise NetError(reason + _in_brackets(self._say_left_out()))
+        file, why = file_of(next(iter(found))), ""
+        if not found.keys() & {*self.families.derived}:
+            why = explain_parts([wholes[one] for one in wholes if file_of(one) == file])
+        return found, {one: self.failed[one] for one in self.failed if file_of(one) != file}, why
+
+    def _describe_several(self, different: Sequence[str], why: str, others: str) -> str:
+        """Return that there are several different nets, and which of them the weights fit."""
+        names = [self._show(address) for address in different]
+        remarks = "".join(map(_in_brackets, (why, others, self._say_left_out())))
+        fitting = self._find_fitting(different)
+        example = self._show(fitting) if fitting else names[0]
+        only = f", and {self.weights} fits only {example}" if fitting else ""
+        return (
+            f"{len(names)} nets return {self.classes} classes: {', '.join(names)}{only}; name "
+            f'one in claim.toml, like net = "{example}", or with --net{remarks}'
+        )
 
     def _find_meant(self, graded: str) -> tuple[str, NetAnalysis, str] | None:
         """Return a net that is meant instead of one that was found, with the reason.
@@ -218,9 +232,9 @@ class _Search:
     def _find_fitting(self, different: Iterable[str]) -> str | None:
         """Return the only net that the weights fit; None if there is none or there are several.
 
-        It is one of several different nets, or what this one wraps, such as the net of an average;
-        if they fit none of these, or with tensors left out, it may be built with other arguments,
-        or be an earlier definition.
+        - It is one of several different nets, or what this one wraps, such as that of an average.
+        - If none of these has exactly the tensors of the weights, it may be one that the code
+          builds with other arguments, or an earlier definition.
         """
         fitting, others = self._fitting.list_fitting(different), self._list_others()
         if len(fitting) > 1:
@@ -231,7 +245,7 @@ class _Search:
             if not fitting or (only and self._fitting.fits_exactly(only)):
                 return only
         wrapper = fitting[0]
-        inside = [one for one in others if CodeUses(wrapper).has(one)]
+        inside = [*filter(CodeUses(wrapper).has, others)]
         return (inside and self._fitting.find_only([*inside, wrapper])) or wrapper
 
     def _list_others(self) -> list[str]:
@@ -296,7 +310,7 @@ class _Search:
 
         These others do not run, or cannot be built without arguments.
         """
-        tried = {*self.failed, *self.problems}
+        tried = {*self.failed, *self.problems, *self.left_out}
         parts: list[str] = []
         for file in dict.fromkeys([*map(file_of, self.failed), *map(str, self.read.unclear)]):
             with contextlib.suppress(*UNREADABLE):
@@ -305,7 +319,6 @@ class _Search:
                     [one.rpartition(":")[2] for one in self.failed if file_of(one) == file],
                 )
                 parts += [f"{file}:{name}" for name in names]
-        tried |= {*self.left_out}
         return self._limit([one for one in leave_out_copies(parts) if one not in tried])
 
     def _explain(self) -> str:
@@ -327,23 +340,10 @@ class _Search:
 
     def _describe_outputs(self, address: str, found: NetAnalysis) -> str:
         outputs = "no logits" if found.outputs is None else f"{found.outputs} numbers"
-        net = os.path.relpath(address, self.folder)
-        return f"{net} returns {outputs}, not {self.classes}"
+        return f"{self._show(address)} returns {outputs}, not {self.classes}"
 
     def _shorten(self, text: str) -> str:
         return text.replace(f"{self.folder}/", "")
-
-
-def _explain_parts(reasons: Sequence[str]) -> str:
-    """Return why a part of a net is graded, and not the whole.
-
-    Args:
-        reasons: Why the other nets of its file do not run.
-    """
-    if not reasons:
-        return "what it is a part of cannot be built without arguments"
-    reason = reasons[0].partition(" (input ")[0].partition("; ")[0]
-    return f"what it is a part of does not run ({reason})"
 
 
 def _in_brackets(remark: str) -> str:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from netlet.classroom.submissions import Submission
 
 HAND_IN = "hand-in"  # the folder of what a student has chosen, as ``netlet init`` names it
-LEFT_OUT = ("__pycache__", "__MACOSX", "node_modules", "venv", "env", "site-packages")
+LEFT_OUT_FOLDERS = ("__pycache__", "__MACOSX", "node_modules", "venv", "env", "site-packages")
 _MAX_FILES = 2_000
 _MAX_FILE_BYTES = 64 << 20
 _MAX_BYTES = 256 << 20
@@ -286,14 +286,16 @@ def _is_wanted(inside: PurePosixPath) -> bool:
 
 
 def _is_hidden(inside: PurePosixPath) -> bool:
-    return any(part.startswith(".") or part in LEFT_OUT for part in inside.parts)
+    return any(part.startswith(".") or part in LEFT_OUT_FOLDERS for part in inside.parts)
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, PurePosixPath]]:
     """Yield the regular files in a folder, and their paths in it; links are not followed."""
     for place, folders, files in os.walk(folder, followlinks=False):
         inside = PurePosixPath(os.path.relpath(place, folder))
-        kept = [name for name in folders if name not in LEFT_OUT and not name.startswith(".")]
+        kept = [
+            name for name in folders if name not in LEFT_OUT_FOLDERS and not name.startswith(".")
+        ]
         folders[:] = sorted(kept) if len(inside.parts) < _MAX_DEPTH else []
         for name in sorted(name for name in files if not name.startswith(".")):
             path = Path(place) / name

@@ -26,10 +26,17 @@ from netlet.nets.net_calls import (
     list_returned,
     outer_statements,
     returns_net,
+    unwrap,
 )
 from netlet.nets.patched_classes import list_added
 from netlet.nets.registry import recognize_parameter
-from netlet.nets.script import is_main_guard, list_statements, list_values, pair_arguments
+from netlet.nets.script import (
+    is_main_guard,
+    list_statements,
+    list_values,
+    names_bound,
+    pair_arguments,
+)
 from netlet.nets.script_functions import ScriptFunctions
 from netlet.nets.training_code import TrainingCode
 from netlet.nets.used_functions import FunctionNode
@@ -105,6 +112,8 @@ class Builds:
                     found[node.name] = node, build
             elif isinstance(node, ast.Assign | ast.AnnAssign):
                 for name in _list_targets(node):  # the last value of a variable counts
+                    if name not in self._unclear and _is_held(name, node.value):
+                        continue  # model = model.to(device)
                     found.pop(name, None)
                     if node.value and (build := self._find(node.value, {}, _DEPTH)):
                         found[name] = node, build
@@ -137,6 +146,16 @@ class Builds:
         ]
         builds += [build for build, _ in self.unnamed]
         return {build.kind for build in builds if not build.arguments}
+
+    @cached_property
+    def _unclear(self) -> set[str]:
+        """The names that not only assignments bind, but loops, for example."""
+        return {
+            name
+            for node in self._outer
+            if not isinstance(node, ast.If | ast.Try)
+            for name in {*names_bound(node)} - {*_list_targets(node)}
+        }
 
     @cached_property
     def _training(self) -> TrainingCode:
@@ -282,10 +301,18 @@ def _list_dropped(tree: ast.Module) -> Iterator[int]:
             yield id(find_call(used))
 
 
-def _list_targets(node: ast.Assign | ast.AnnAssign) -> list[str]:
-    """Return the variables that a statement assigns to."""
-    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+def _list_targets(node: ast.stmt) -> list[str]:
+    """Return the variables that a statement assigns to; none if it is no assignment."""
+    targets: list[ast.expr] = []
+    if isinstance(node, ast.Assign | ast.AnnAssign):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
     return [one.id for one in targets if isinstance(one, ast.Name)]
+
+
+def _is_held(name: str, value: ast.expr | None) -> bool:
+    """Return whether a value is the net that a variable holds, moved or wrapped."""
+    made = unwrap(value) if value else None
+    return isinstance(made, ast.Name) and made.id == name
 
 
 def _pair_defaults(function: FunctionNode) -> dict[str, ast.expr]:

@@ -72,11 +72,16 @@ def makes_net(value: ast.expr, kinds: set[str]) -> bool:
 
 def find_call(value: ast.expr) -> ast.Call | None:
     """Return the call that makes an object: ``Net()`` in ``compile(Net().to(device))``."""
-    if not isinstance(value, ast.Call):
-        return None
-    name = last_name(value.func)
-    if isinstance(value.func, ast.Attribute) and name in _RETURN_SELF:
-        return find_call(value.func.value)
-    if name in _WRAP and value.args:
-        return find_call(value.args[0])
+    made = unwrap(value)
+    return made if isinstance(made, ast.Call) else None
+
+
+def unwrap(value: ast.expr) -> ast.expr:
+    """Return what makes or holds an object: ``net`` in ``compile(net.to(device))``."""
+    if isinstance(value, ast.Call):
+        name = last_name(value.func)
+        if isinstance(value.func, ast.Attribute) and name in _RETURN_SELF:
+            return unwrap(value.func.value)
+        if name in _WRAP and value.args:
+            return unwrap(value.args[0])
     return value

@@ -20,9 +20,9 @@ def leave_out_surplus(
 ) -> tuple[dict[str, torch.Tensor], str]:
     """Return the tensors that a net has, and a sentence on the others.
 
-    All are returned if some of the net's are missing or have other shapes, or if the others are
-    those of more layers of the same kind, as the weights of a deeper net have. The counts that thop
-    adds to a net are left out in any case, without a sentence.
+    Nothing is left out if some of the net's tensors are missing or have other shapes, or if the
+    others are those of more layers of the same kind, as the weights of a deeper net have. Only the
+    counts that thop adds to a net are left out in any case, without a sentence.
 
     Args:
         found: The tensors of a file, under the net's names.

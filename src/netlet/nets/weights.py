@@ -6,7 +6,9 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from safetensors.torch import save as save_safetensors
@@ -79,13 +81,7 @@ def _sort_header(content: bytes) -> bytes:
 
 
 def load_weights(
-    net: nn.Module,
-    path: Path | str,
-    *,
-    convert: bool = False,
-    leave_out: bool = False,
-    leave_out_layers: bool = False,
-    if_other_images: str = "",
+    net: nn.Module, path: Path | str, *, convert: bool = False, if_other_images: str = ""
 ) -> str:
     """Load the weights in a file into a net; on an error the net stays unchanged.
 
@@ -97,22 +93,51 @@ def load_weights(
             ignored, and so is what a checkpoint holds beside the weights.
         convert: Whether floating-point weights of another type, such as float16, are converted to
             the net's type; they are refused otherwise.
-        leave_out: Whether tensors that the net does not have are left out if the file has all of
-            the net's and those are not of more layers of the same kind; they are refused otherwise.
-        leave_out_layers: Whether those of more layers of the same kind are left out, too.
         if_other_images: What to do if only the channels of the images or the number of classes
             differ, for the error message.
 
     Returns:
-        In a sentence, what was converted or left out, or which other weights of the file fit, such
-        as averages; empty if nothing was.
+        In a sentence, what was converted, or which other weights of the file fit, such as averages;
+        empty if nothing was.
 
     Raises:
         NetError: The file cannot be read, contains something else, would run code, has values that
             are not finite, or does not fit the net (missing and unexpected entries, and those of
             another shape or type are named).
     """
-    path = Path(path)
+    loaded = load_adapted(
+        net, Path(path), convert=convert, leave_out="nothing", if_other_images=if_other_images
+    )
+    return loaded.note
+
+
+@dataclass(frozen=True)
+class AdaptedWeights:
+    """What was done to load weights into a net.
+
+    Attributes:
+        note: In a sentence, what was converted or left out, or which other weights of the file fit,
+            such as averages; empty if nothing was.
+        left_out: Whether tensors that the net does not have were left out.
+    """
+
+    note: str
+    left_out: bool
+
+
+def load_adapted(
+    net: nn.Module,
+    path: Path,
+    *,
+    convert: bool = True,
+    leave_out: Literal["nothing", "others", "layers"] = "others",
+    if_other_images: str = "",
+) -> AdaptedWeights:
+    """Load weights into a net that need not have all of them; see :func:`load_weights`.
+
+    ``leave_out`` says which tensors that the net does not have are left out if the file has all of
+    the net's: ``others`` than those of more layers of the same kind, or these ``layers``, too.
+    """
     wanted = net.state_dict()
     tensors, others = _read_tensors(path)
     found = align_names(tensors, wanted)
@@ -120,11 +145,10 @@ def load_weights(
     for key, value in wanted.items():
         if key.endswith("num_batches_tracked"):  # missing in old files
             found.setdefault(key, value)
-    extra = ""
-    if leave_out:
-        found, extra = leave_out_surplus(found, wanted, path, leave_out_layers)
+    surplus = ""
+    if leave_out != "nothing":
+        found, surplus = leave_out_surplus(found, wanted, path, leave_out == "layers")
     found, note = _convert(found, wanted, path) if convert else (found, "")
-    note = "; ".join(filter(None, [note, extra, others]))
     if problems := _find_mismatches(found, wanted):
         if all(problem.startswith("wrong type: ") for problem in problems):
             raise NetError(
@@ -137,7 +161,7 @@ def load_weights(
     refuse_not_finite(found, f"{path}: ", wanted)
     net.load_state_dict(found)
     remember_loading(net)
-    return note
+    return AdaptedWeights("; ".join(filter(None, [note, surplus, others])), bool(surplus))
 
 
 def _convert(
