@@ -179,6 +179,8 @@ def test_an_example_has_the_first_image_of_each_class() -> None:
     assert "images[IMAGES][4]" in header
     assert "image_classes[IMAGES] = {0, 2};" in header
     assert header.count("*/") == 1
+    assert "#ifndef IMAGES_H\n#define IMAGES_H\n\n#include <stdint.h>\n" in header
+    assert header.endswith("};\n\n#endif\n")
     assert describe_left_out(choose_images(few), 2) == []
     # Of many classes, ten have an image: the first ones that the images are of.
     many = Split("many", torch.zeros(30, 1, 2, 2, dtype=torch.uint8), torch.arange(40, 10, -1))

@@ -644,7 +644,7 @@ def test_runs_says_where_the_studies_are(
     [
         (("--lr", "0.1"), "--lr is a setting of the recipe; write --set peak_lr=VALUE"),
         (("--batch-size=64",), "--batch-size is a setting of the recipe; write --set batch_size="),
-        (("--params-below", "8000"), "--params-below is an option of 'netlet check'; here, name a"),
+        (("--params-below", "8000"), "--params-below is a limit of 'netlet check'; here, name a"),
         (("--input", "3,32,32"), "no option --input: the data set has the shape of the images and"),
         (("--num-classes=5",), "--dataset names it, such as a folder of your own images, and --ch"),
         (("--device", "cuda"), "finds one, else the CPU; set CUDA_VISIBLE_DEVICES= to run"),
@@ -684,6 +684,20 @@ def test_an_argument_that_is_given_as_an_option_is_named(
     assert (code, out) == (2, "")
     assert err.startswith(f"netlet: {answer}")
     assert err.count("\n") == 1
+
+
+def test_a_limit_names_all_commands_that_judge_by_it(netlet: Netlet) -> None:
+    commands = ("check", "train")
+    limits = {
+        command: re.findall(
+            r"--\w[\w-]+-(?:below|above|most|least)\b", netlet(command, "--help")[1]
+        )
+        for command in commands
+    }
+    for limit in dict.fromkeys(limits["check"]):
+        names = [f"'netlet {command}'" for command in commands if limit in limits[command]]
+        err = netlet("study", "speck", limit, "9")[2]
+        assert f"{limit} is a limit of {' and '.join(names)}; here, name a budget with" in err
 
 
 def test_trust_is_not_needed_where_no_code_of_a_run_runs(netlet: Netlet) -> None:

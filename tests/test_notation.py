@@ -49,6 +49,7 @@ LINES: dict[str, tuple[str, int]] = {
         (54 + 6) + (27 + 12 + 8) + (7 * 2 * 9 + 4) + (45 + 5) + (45 + 25 + 2 * 5) + 100,
     ),
     "weighted pooling": ("3s2b d19 W", (54 + 3) + (27 + 57 + 38) + 3 * 2 + 190),
+    "pooling before all convolutions": ("P 4 d6", (72 + 8) + (36 + 24 + 12) + 60),
     "shift average": ("4b d6 P 5k2l W S", (72 + 4) + (36 + 24 + 12) + (120 + 10) + 2 * 2 + 50),
 }
 
@@ -248,7 +249,15 @@ def test_all_channels_share_the_weights_of_places() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["4b d6b P d7b W", "3 P 4l+ P 5k2", "6s2 x8 d5+ W", "4 d4*3 P m6+ c3", "5k4 P 4k2s2"]
+    "line",
+    [
+        "4b d6b P d7b W",
+        "3 P 4l+ P 5k2",
+        "6s2 x8 d5+ W",
+        "4 d4*3 P m6+ c3",
+        "5k4 P 4k2s2",
+        "P 4b 5k2",
+    ],
 )
 def test_all_shifts_of_the_image_are_averaged(line: str) -> None:
     shape = (2, 27, 24)
@@ -290,6 +299,8 @@ def test_weights_of_places_that_are_not_trained_are_not_compiled() -> None:
         ("c2m 2", r"'c2m' in 'c2m 2': CReLU, of c, is its activation .*; drop the c or the m"),
         ("4 W 6", r"'W' in '4 W 6' is not at the end; write W and S last"),
         ("4 S W", r"'S' in '4 S W' is not at the end; write W and S last"),
+        ("W 4", r"'W' in 'W 4' is not at the end; write W and S last"),
+        ("W S", r"'W S' has no layer; write a number of channels \(16\), x16"),
         ("4 6p S", r"'6p' in '4 6p S' has padding, whose zeros .*; drop the p or the S"),
         ("4 6k2+ S", r"'6k2\+' in '4 6k2\+ S' joins .*; use an odd kernel size, like k3, or drop"),
         ("4 4s2*2 S", r"'4s2\*2' in '4 4s2\*2 S' has a stride and is used .*; drop the stride or"),

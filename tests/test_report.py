@@ -39,6 +39,7 @@ from netlet.report import (
     write_table,
 )
 from netlet.report.commands import budget_file_for
+from netlet.report.comparison_page import comparison_table
 from netlet.report.figures import new_figure
 from netlet.report.label_placement import Label, place_labels
 from netlet.report.mistakes import add_mistakes
@@ -403,6 +404,20 @@ def test_targets_of_different_budgets_have_lines_of_their_own() -> None:
         lines = dict(zip(texts, legend.get_lines(), strict=True))
         targets = {text: line.get_linestyle() for text, line in lines.items() if "target" in text}
         assert targets == {"target 99.4%": "--", "target 99.7%": ":"}
+
+
+def test_a_row_of_comparisons_names_both_studies_and_has_both_intervals() -> None:
+    seeds = [make_seed_result(seed, correct) for seed, correct in enumerate((970, 973, 968))]
+    a = make_study(*seeds, name="a", net="a")
+    b = dataclasses.replace(a, name="b", seeds=a.seeds[:2])
+    found = [stats.compare(a, other) for other in (b, dataclasses.replace(b, seeds=a.seeds[:1]))]
+    table = comparison_table(found)
+    assert table.columns[:5:2] == ("study", "difference (points)", "95% interval over seeds")
+    for row, one in zip(table.rows, found, strict=True):
+        assert row[:2] == ["b", "a"]
+        tests = (one.over_seeds, one.over_images)
+        assert row[4:7:2] == [stats.format_interval(test.interval, "points") for test in tests]
+    assert table.rows[1][3:5] == ["undecided", "-"]
 
 
 def test_studies_of_one_name_are_told_apart_by_their_recipes() -> None:

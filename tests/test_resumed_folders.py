@@ -160,10 +160,17 @@ def test_a_run_whose_net_is_not_named_is_said_at_once_not_to_be_read_back(
             go_on(flat, few, **words)
 
 
+def test_a_recorder_alone_warns_once_of_a_net_that_is_not_named(
+    few: Dataset, flat: type[nn.Module], recwarn: pytest.WarningsRecorder
+) -> None:
+    fit(netlet.build(flat, 0), few, FAST, callbacks=[Recorder("run")])
+    assert [NOT_READ in str(one.message) for one in recwarn].count(True) == 1
+
+
 def test_a_finished_run_of_a_named_net_is_read_by_its_name_only(
     few: Dataset, flat: type[nn.Module], recwarn: pytest.WarningsRecorder
 ) -> None:
-    go_on(flat, few, net_name="flat.py:Flat")
+    go_on(flat, few, net_name="flat.py:Flat", callbacks=[Recorder("run")])
     assert not [one for one in recwarn if NOT_READ in str(one.message)]
     with pytest.raises(TrainingError, match=r"to read it here, pass net_name='flat\.py:Flat', or"):
         go_on(flat, few)

@@ -42,6 +42,19 @@ _SETTINGS = {
 # These take a run and run no code. Scripts may pass --trust to all commands that take one.
 _TRUST, _WITHOUT_CODE = "--trust", ("compare", "frontier", "report", "runs")
 
+# Limits of a budget -> the commands that judge by a single one; 'netlet runs' only filters by it.
+_CHECK = "'netlet check'"
+_LIMITS = {
+    "--params-below": _CHECK,
+    "--macs-below": _CHECK,
+    "--weight-bytes-below": _CHECK,
+    "--activation-bytes-below": _CHECK,
+    "--epochs-at-most": _CHECK,
+    "--epochs-below": _CHECK,
+    "--accuracy-above": _CHECK,
+    "--accuracy-at-least": f"{_CHECK} and 'netlet train'",
+}
+
 # Options of 'netlet show' and 'netlet check', and what other programs call them.
 _OF_THE_IMAGES = ("--input", "--input-size", "--image-size", "--classes", "--num-classes")
 
@@ -210,9 +223,9 @@ def _explain_unknown(option: str, known: set[str]) -> str:
         return ""
     if option in _SETTINGS:
         return f"{option} is a setting of the recipe; write --set {_SETTINGS[option]}=VALUE"
-    if option.endswith(("-below", "-at-most", "-above", "-at-least")):
+    if option in _LIMITS:
         instead = "; here, name a budget with --budget ('netlet list --budgets')"
-        return f"{option} is an option of 'netlet check'{instead if '--budget' in known else ''}"
+        return f"{option} is a limit of {_LIMITS[option]}{instead if '--budget' in known else ''}"
     if option in ("--device", "--gpu", "--cuda", "--cpu"):
         return (
             f"no option {option}: a CUDA GPU is used if PyTorch finds one, else the CPU; set "

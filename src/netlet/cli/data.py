@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -283,13 +284,16 @@ def make(
 
 def _make_scribble(train: int, test: int, seed: int, out: Path | None) -> Dataset:
     from netlet.data import cache_folder, load_scribble, make_scribble, save_npz
+    from netlet.records.data_contradictions import CLASS_NAMES, checksum_of_class_names
 
     with show_progress("generating scribble") as bar:
         if out is None:
             return load_scribble(cache_folder(), bar, _refuse_unsaved)
         made = make_scribble(train, test, seed, bar)
         save_npz(made, out)
-        return made
+    # The digest is then that of the file, in which the names of the classes count.
+    names = {CLASS_NAMES: checksum_of_class_names(made.class_names)}
+    return replace(made, checksums={**made.checksums, **names})
 
 
 def _refuse_unsaved(error: NetletError) -> None:

@@ -67,9 +67,9 @@ def write_images_header(image_set: str, split: Split) -> str:
     return (
         f"/* Images of {comment_safe(image_set)}, {TEXT_MARK.decode()}:\n"
         f"   {pixels};\n   then the numbers of {labels}. */\n"
-        "#include <stdint.h>\n\n"
+        "#ifndef IMAGES_H\n#define IMAGES_H\n\n#include <stdint.h>\n\n"
         f"{format_images(split.images.numpy())}"
-        f"static const int16_t image_classes[IMAGES] = {{{classes}}};\n"
+        f"static const int16_t image_classes[IMAGES] = {{{classes}}};\n\n#endif\n"
     )
 
 

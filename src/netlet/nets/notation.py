@@ -140,9 +140,9 @@ class Layer:
 
 
 def is_notation(name: str) -> bool:
-    """Return whether a name is notation: several words, of which the first is a layer."""
+    """Return whether a name is notation: several words, of which the first is one of it."""
     words = name.split()
-    return len(words) > 1 and _LAYER.fullmatch(words[0]) is not None
+    return len(words) > 1 and (words[0] in ("P", "W", "S") or parse_layer(words[0]) is not None)
 
 
 def parse_layer(word: str) -> Layer | None:
@@ -180,6 +180,8 @@ def parse_notation(notation: str) -> NetEntry:
     weighted = words[-1:] == ["W"]
     if weighted:
         words.pop()
+    if not words:
+        raise NetError(f"{notation!r} has no layer; {_GRAMMAR}")
     layers = [_parse_word(word, notation) for word in words]
     if shifted:
         _check_shifts(layers, notation)

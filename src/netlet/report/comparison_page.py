@@ -81,12 +81,23 @@ def study_table(studies: Sequence[Study]) -> Table:
 
 
 def comparison_table(comparisons: Sequence[stats.Comparison]) -> Table:
-    """Return a row for each comparison of a study with the first one."""
+    """Return a row for each comparison of a study with the first one, which is subtracted."""
     rows = []
     for comparison in comparisons:
-        p_values = [
-            "undecided" if test.p is None else stats.format_p_value(test.p)
-            for test in (comparison.over_seeds, comparison.over_images)
-        ]
-        rows.append([f"{comparison.difference:+.3f}", *p_values, comparison.conclusion])
-    return Table(("difference (points)", "over seeds", "over images", "conclusion"), rows, "rlll")
+        tests = []
+        for test in (comparison.over_seeds, comparison.over_images):
+            p = "undecided" if test.p is None else stats.format_p_value(test.p)
+            tests += [p, stats.format_interval(test.interval, "points")]
+        names = [Code(comparison.b), Code(comparison.a)]
+        rows.append([*names, f"{comparison.difference:+.3f}", *tests, comparison.conclusion])
+    columns = (
+        "study",
+        "compared with",
+        "difference (points)",
+        "over seeds",
+        "95% interval over seeds",
+        "over images",
+        "95% interval over images",
+        "conclusion",
+    )
+    return Table(columns, rows, "llrlrlrl")

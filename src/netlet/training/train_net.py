@@ -155,8 +155,8 @@ def fit(
                     show_line(f"{folder}: read, since it is finished: {run.last_epoch.score}")
                 return run
             resume, recorder, callbacks = stack.enter_context(record_in(folder, callbacks))
-            if resume is None:
-                warn_if_unreadable(folder, unwrap(net), net_name, code)
+        if resume is None and recorder is not None:
+            warn_if_unreadable(recorder.folder, unwrap(net), net_name, code)
         if resume is None and not initial_weights_digest:
             initial_weights_digest = note_initial_weights(net, seed)
         if not 0 <= recipe.mean <= 1:
