@@ -255,6 +255,16 @@ def test_course_nets_get_no_notes_on_their_end(name: str) -> None:
     assert found == [slip] * (name == "dropout_everywhere")
 
 
+def test_the_parameters_without_unused_layers_follow_those_layers() -> None:
+    net = slips.UnusedNorm()
+    net.drop = nn.Dropout()
+    assert notes(net) == [
+        "note: layer norm (BatchNorm2d) has 16 parameters and never ran",
+        "note: without it the net would have 810 parameters",
+        "note: layer drop (Dropout) is built and never used",
+    ]
+
+
 def test_check_prints_the_notes_below_its_verdict(netlet: Netlet) -> None:
     code, out, _ = netlet("check", f"{SLIPS}:UnusedLayers", "--params-below", "1000")
     assert code == 1

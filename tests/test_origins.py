@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import json
+import os
 import shutil
 import sys
 from importlib.machinery import ModuleSpec, PathFinder
@@ -372,6 +373,42 @@ def test_code_of_a_linked_package_counts(
     changed = find_code(address)
     assert changed
     assert changed.digest != before.digest
+
+
+@pytest.mark.parametrize("net_file", ["one/mine.py", "one/mine.ipynb"])
+def test_what_code_puts_on_the_path_changes_no_digest(
+    net_file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "lib/kit"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "lib" / "blocks.py").write_text("from kit import width\n")
+    (tmp_path / "lib" / "kit" / "__init__.py").write_text("width = 1\n")
+    lines = (
+        "import sys\nsys.path.append('../../lib')\nimport torch, kit\nfrom blocks import width\n"
+    )
+    text = f"{lines}def net(): return torch.nn.Linear(784, width)\n"
+    path = tmp_path / net_file
+    monkeypatch.chdir(path.parent)
+    path.write_text(text) if path.suffix == ".py" else write_notebook(path, text)
+    address, lib = f"{path.name}:net", str(tmp_path / "lib")
+    before = find_code(address)
+    assert before
+    # As after the code has run, in a kernel or a script.
+    for changed in ([*sys.path, lib], [lib, *sys.path], ["../lib", *sys.path]):
+        monkeypatch.setattr(sys, "path", changed)
+        assert find_code(address) == before
+    # Every process has these.
+    monkeypatch.setattr(sys, "path", [*sys.path, lib])
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}../lib")
+    named = find_code(address)
+    assert named
+    assert named.digest != before.digest
+    monkeypatch.delenv("PYTHONPATH")
+    installed = tmp_path / "site-packages"
+    installed.mkdir()
+    (installed / "linked.pth").write_text("import os\n../lib\n")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(installed)])
+    assert find_code(address) == named
 
 
 def test_netlet_itself_is_no_part_of_the_code_of_a_net(tmp_path: Path) -> None:

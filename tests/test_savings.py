@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -35,12 +36,12 @@ def test_too_many_parameters_get_a_remedy_with_its_figures() -> None:
     assert remedy(50_890) == "make the layers narrower, by about 1%, rounded down to whole channels"
     assert remedy(8_000) == f"{head}: 330 parameters instead of 46,090"
     assert remedy(2_000) == (
-        f"{remedy(8_000)}; split layer conv into a depthwise convolution without bias and a pointwise "
+        f"{remedy(8_000)}; and also split layer conv into a depthwise convolution without bias and a pointwise "
         "one: "
         "688 parameters instead of 4,640"
     )
     assert remedy(600).endswith(
-        "; make the layers narrower, by about 29 to 50%, rounded down to whole channels"
+        "; and also make the layers narrower, by about 29 to 50%, rounded down to whole channels"
     )
 
 
@@ -152,6 +153,32 @@ def test_advice_keeps_to_the_rules_and_to_what_widths_can_do() -> None:
         "parameters instead of 173,072"
     )
     assert remedy(Two(channels=8), params_below=1) == "use fewer and much narrower layers"
+
+
+def test_remedies_that_are_advised_together_are_enough_together() -> None:
+    def build(
+        convolution: Callable[[int, int], nn.Module], places: int, kept: float = 1
+    ) -> nn.Module:
+        one, two, three = (int(kept * width) for width in (32, 64, 128))
+        return nn.Sequential(
+            *(nn.Conv2d(1, one, 3, padding=1), nn.Conv2d(one, two, 3, padding=1), nn.MaxPool2d(4)),
+            *(convolution(two, three), nn.AdaptiveAvgPool2d(places), nn.Flatten()),
+            nn.Linear(three * places**2, 10),
+        )
+
+    whole = build(lambda i, o: nn.Conv2d(i, o, 3, padding=1), 7)
+    found = analysis.cost(whole)
+    remedy = analysis.judge_cost(found, Budget(params_below=8_000)).results[0].remedy
+    assert found.parameters == 155_402
+    assert remedy.count("; and also ") == 2
+    most = re.search(r"; and also make the layers narrower, by about 48 to (\d+)%", remedy)
+    assert most
+    together = build(_split, 1, 1 - int(most[1]) / 100)
+    assert analysis.cost(together).parameters < 8_000
+
+
+def _split(i: int, o: int) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(i, i, 3, padding=1, groups=i, bias=False), nn.Conv2d(i, o, 1))
 
 
 @pytest.mark.parametrize("channels", [8, 13, 40])

@@ -468,6 +468,21 @@ class LayersInAList(nn.Module):
         return self.layers[0](x.flatten(1))  # type: ignore[no-any-return]
 
 
+def test_weights_that_are_not_trained_are_named_in_one_warning(
+    blob_data: Dataset, recwarn: pytest.WarningsRecorder
+) -> None:
+    once = dataclasses.replace(FAST, epochs=1)
+    nets = (slips.LayersInAList, slips.LayerMadeInForward, slips.Sound)
+    for net in nets:
+        fit(netlet.build(net, seed=0), blob_data, once)
+    hidden = "not a parameter of the net, neither trained nor saved"
+    assert [str(one.message) for one in recwarn if hidden in str(one.message)] == [
+        f"convs[0].weight (and 3 more): {hidden}; use nn.ModuleList",
+        f"random numbers made in forward: {hidden}; create their layer in __init__, or use "
+        "nn.Parameter",
+    ]
+
+
 def test_nets_that_do_not_fit_the_data_are_rejected(blob_data: Dataset) -> None:
     with pytest.raises(NetError, match="it must return 1x10"):
         fit(nn.Sequential(nn.Flatten(), nn.Linear(784, 7)), blob_data, FAST)

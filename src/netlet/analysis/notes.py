@@ -45,7 +45,7 @@ def _has_parameters(op: Op) -> bool:
 
 
 def _note_idle_modules(traced: Trace) -> Iterator[str]:
-    without = []
+    without, unused = [], []
     lazy = {module.path for module in traced.unused if module.parameters is None}
     for module in traced.idle:
         if module.path in lazy:
@@ -59,11 +59,12 @@ def _note_idle_modules(traced: Trace) -> Iterator[str]:
             never = NOT_ON_BLANK_IMAGES if traced.value_dependent else NEVER_RAN
             yield f"{what} has {size} and {never}"
         elif not traced.value_dependent:
-            yield f"{what} is built and never used"
+            unused.append(f"{what} is built and never used")
     if without:
         it = "it" if len(without) == 1 else "them"
         left = count_noun(traced.parameters - sum(without), "parameter")
         yield f"note: without {it} the net would have {left}"
+    yield from unused
 
 
 def _note_one_image(traced: Trace) -> Iterator[str]:

@@ -145,7 +145,7 @@ def _choose_savings(limit: int, cost: ModelCost) -> str:
         found -= saved
     if found >= limit:
         chosen.append(_suggest_narrower((limit - 1) / found))
-    return "; ".join(chosen)
+    return "; and also ".join(chosen)  # only all of them together are enough
 
 
 def _suggest_narrower(share: float) -> str:

@@ -11,38 +11,50 @@ from pathlib import Path
 
 from netlet.errors import NetError
 from netlet.files import read_regular
-from netlet.nets.user_imports import MAX_SOURCE_BYTES, is_installed, module_path
+from netlet.nets.user_imports import MAX_SOURCE_BYTES, is_installed, lasting_path, module_path
 
 MAX_FILES = 256  # of a net's code
 UNREADABLE = (NetError, OSError, SyntaxError, ValueError, RecursionError, MemoryError)
 _OWN_PACKAGE = "netlet"  # whose version a record has
 
 
-def find_module(name: str) -> tuple[Path, Path] | None:
-    """Return the file of a module, and the folder that its top package lies in."""
+def find_module(name: str, path: Sequence[str] | None = None) -> tuple[Path, Path] | None:
+    """Return the file of a module, and the folder that its top package lies in.
+
+    Args:
+        name: The name of the module.
+        path: The folders to look in; by default those of :func:`module_path`.
+    """
     parts, origin = name.split("."), ""
-    places: Sequence[str] | None = module_path()
+    path = module_path() if path is None else path
+    places: Sequence[str] | None = path
     for part in parts:
         # By its own name: of a folder without __init__.py, Python asks for the imported parent.
         spec = None if places is None else PathFinder.find_spec(part, places)
         if spec is None and not origin:
-            spec = _find_linked(part)
+            spec = _find_linked(part, path)
         if spec is None:
             return None
         places, origin = spec.submodule_search_locations, spec.origin or ""
     if not origin.endswith(".py"):
         return None
-    path = Path(origin).resolve()
-    return path, path.parents[len(parts) - 1 + (path.name == "__init__.py")]
+    file = Path(origin).resolve()
+    return file, file.parents[len(parts) - 1 + (file.name == "__init__.py")]
 
 
-def _find_linked(name: str) -> ModuleSpec | None:
-    """Return the package that pip install --editable has linked to, if it put a finder there."""
+def _find_linked(name: str, path: Sequence[str]) -> ModuleSpec | None:
+    """Return the package that pip install --editable has linked to, if it put a finder there.
+
+    Some finders look in all folders of ``sys.path``: what lies in another than those of a path does
+    not count.
+    """
+    other = PathFinder.find_spec(name, [folder for folder in sys.path if folder not in path])
     for finder in sys.meta_path:
         if finder in (BuiltinImporter, FrozenImporter, PathFinder):
             continue
         with contextlib.suppress(Exception):  # anybody's code
-            if spec := finder.find_spec(name, None):
+            spec = finder.find_spec(name, None)
+            if spec and not (other and spec.origin == other.origin):
                 return spec
     return None
 
@@ -131,7 +143,7 @@ class Imports:
                 return
         if not self._elsewhere or parts[0] == _OWN_PACKAGE:
             return
-        found = find_module(parts[0])
+        found = find_module(parts[0], lasting_path())
         if found is not None and not is_installed(found[0]):
             self.others.append(found[1])
             yield from _files_of(found[1], parts, names)

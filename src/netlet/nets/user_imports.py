@@ -8,6 +8,7 @@ the repository. ``module:Name`` is looked for in the working directory, too.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import importlib
 import os
@@ -123,6 +124,32 @@ def module_path() -> list[str]:
     own = [folder for folder in sys.path if folder not in _appended]
     here = os.getcwd()
     return own + [here] * (here not in own) + [f for f in _appended if f != here]
+
+
+def lasting_path() -> list[str]:
+    """Return the folders of the path that a new process here has, too, in order.
+
+    They are those of installed packages, those that their ``.pth`` files or ``PYTHONPATH`` name,
+    and the working directory. What code has put on the path is left out: a command that has not run
+    the code does not know it.
+    """
+    named = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    kept = {os.path.abspath(folder) for folder in named if folder}
+    installed = [folder for folder in sys.path if is_installed(Path(folder))]
+    kept = kept.union(installed, *map(_read_links, installed))
+    found, here = [folder for folder in sys.path if folder in kept], os.getcwd()
+    return found + [here] * (here not in found)
+
+
+@functools.cache
+def _read_links(folder: str) -> frozenset[str]:
+    """Return the lines of a folder's ``.pth`` files as folders that Python puts on the path."""
+    lines = set[str]()
+    for file in Path(folder).glob("*.pth"):
+        with contextlib.suppress(NetError, OSError):
+            content = read_regular(file, MAX_SOURCE_BYTES, NetError)
+            lines |= {*content.decode(errors="replace").splitlines()}
+    return frozenset(os.path.abspath(os.path.join(folder, line.strip())) for line in lines)
 
 
 def _append(folder: str) -> None:

@@ -48,7 +48,7 @@ from netlet.training.rng import RandomStreams
 from netlet.training.run_record import RunOrigin, digest_traced_net, make_run, name_run
 from netlet.training.teacher import prepare_teacher
 from netlet.training.together import finish
-from netlet.training.trainable import trace_trainable
+from netlet.training.trainable import trace_trainable, warn_of_untrained
 from netlet.training.trainer import Trainer
 from netlet.training.training_form import make_training_form
 
@@ -257,6 +257,8 @@ def iterate_fit(
     start = time.perf_counter() - (resume.elapsed_s if resume else 0)
     data = data.hold_out(val) if val else data
     traced = trace_trainable(net, data.shape)
+    if code is None:  # commands, which know it, have printed notes on the net
+        warn_of_untrained(traced)
     if budget:
         kinds = cost_from_trace(traced).kinds if budget.rules() else ()
         refuse_unknown_names(budget, kinds)

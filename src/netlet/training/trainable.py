@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
+
 from torch import nn
 
 from netlet.analysis import Trace, trace
 from netlet.analysis.precision import refuse_other_images
-from netlet.errors import TrainingError
+from netlet.errors import NetletWarning, TrainingError
 from netlet.nets.compiled_nets import refuse_exported
 from netlet.nets.registered import list_buffers, list_parameters
 
@@ -52,3 +54,16 @@ def trace_trainable(net: nn.Module, shape: tuple[int, ...]) -> Trace:
             "on the CPU"
         )
     return traced
+
+
+def warn_of_untrained(traced: Trace) -> None:
+    """Warn if a net computes with numbers that training does not change and no file keeps."""
+    hidden = [weights for weights in traced.hidden if weights.numbers and not weights.saved]
+    if hidden:
+        more = f" (and {len(hidden) - 1} more)" if hidden[1:] else ""
+        warnings.warn(
+            f"{hidden[0].name}{more}: not a parameter of the net, neither trained nor saved; "
+            f"{hidden[0].remedy}",
+            NetletWarning,
+            stacklevel=2,
+        )
