@@ -108,6 +108,35 @@ def test_a_file_with_private_names_only_says_that_these_are_left_out(tmp_path: P
     assert find_net(f"{tmp_path / 'mine.py'}:_Net")
 
 
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("def create(p=0.1):\n    net = _Net()\n    return net\n", "create"),
+        ("model = _Net().to('cpu')\n", "model"),
+        ("def _make(): return nn.Sequential()\ndef create(): return _make()\n", "create"),
+        ("def opt(): return torch.optim.SGD([])\ndef create(): return _Net()\n", "create"),
+        ("def body(): return _Net()\nclass _All(_Net): a = body()\nnet = _All()\n", "net"),
+        # Several, or none that is sure to be a net.
+        ("def small(): return _Net()\ndef large(): return _Net()\n", None),
+        ("def create(width): return _Net()\n", None),
+        ("class _L(nn.Module):\n    def forward(self, x, t): ...\ndef loss(): return _L()\n", None),
+        ("def main():\n    n = _Net()\n    n(x).backward()\n    return n\n", None),
+    ],
+)
+def test_the_only_net_of_a_private_class_is_that_of_the_file(
+    tmp_path: Path, text: str, name: str | None
+) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(f"{HEAD}class _Net(nn.Flatten): pass\n{text}")
+    if name is None:
+        with pytest.raises(NetError):
+            complete_address(str(path))
+    else:
+        assert complete_address(str(path)) == f"{path}:{name}"
+    path.write_text(f"{HEAD}class _Net(nn.Flatten): pass\n{text}class Own(nn.Flatten): pass\n")
+    assert complete_address(str(path)) == f"{path}:Own"
+
+
 @pytest.mark.parametrize("above", ["", "def train():\n    pass\n"])
 def test_a_net_below_the_guard_of_a_script_is_found_by_nobody(tmp_path: Path, above: str) -> None:
     path = tmp_path / "mine.py"

@@ -473,9 +473,16 @@ def test_code_that_can_hold_a_table_is_noted(tmp_path: Path) -> None:
             "dropout is active in evaluation too, so results vary; softmax normalizes over the "
             "images of a batch",
         ),
+        (
+            "(out(x), x)",
+            "the net returns 2 tensors; the first is taken for the logits, and the others are "
+            "neither scored nor exported",
+        ),
     ],
 )
-def test_the_summary_says_that_scores_vary(tmp_path: Path, last: str, said: str) -> None:
+def test_the_summary_says_that_scores_vary_and_what_is_scored(
+    tmp_path: Path, last: str, said: str
+) -> None:
     code = f"from torch.nn import functional as F\n{RIGHT}"
     code += f"    def forward(self, x):\n        out = super().forward\n        return {last}\n"
     folder = submit(tmp_path, m__py=code)

@@ -271,11 +271,15 @@ def test_what_is_not_read_is_said_although_the_files_that_are_read_stay(tmp_path
 
 
 def test_a_tar_archive_and_a_plain_pickle_are_told_from_weights(tmp_path: Path) -> None:
-    (tmp_path / "m.pkl").write_bytes(pickle.dumps({"loss": [1.0]}))
-    with pytest.raises(
-        NetError, match=r"save it again with torch\.save\(net\.state_dict\(\), PATH\)"
-    ):
-        load_weights(nn.Linear(1, 1), tmp_path / "m.pkl")
+    said = r"a plain pickle, as written by pickle\.dump; save it again with torch\.save\(net\.state"
+    for content in (nn.Linear(1, 1).state_dict(), {"loss": [1.0]}):
+        for protocol in range(2, 6):
+            (tmp_path / "m.pkl").write_bytes(pickle.dumps(content, protocol))
+            with pytest.raises(NetError, match=said):
+                load_weights(nn.Linear(1, 1), tmp_path / "m.pkl")
+    (tmp_path / "cut.pkl").write_bytes((tmp_path / "m.pkl").read_bytes()[:-1])
+    with pytest.raises(NetError, match="found a broken file or one of another program"):
+        load_weights(nn.Linear(1, 1), tmp_path / "cut.pkl")
     (tmp_path / "data.pkl").write_bytes((tmp_path / "m.pkl").read_bytes())  # of an unpacked .pt
     with pytest.raises(NetError, match=r"has been unpacked; hand in or name that file itself"):
         load_weights(nn.Linear(1, 1), tmp_path / "data.pkl")

@@ -89,6 +89,15 @@ def test_the_net_that_the_weights_fit_alone_is_meant(
     assert (found.net, found.parameters) == (net, count(4))
 
 
+def test_a_net_of_a_private_class_is_graded_if_there_is_no_other(tmp_path: Path) -> None:
+    private = NET.replace("Net", "_Net") + "def create(width=4):\n    return _Net(width)\n"
+    files = {"net.py": private, "a.ipynb": notebook("%run net.py"), "w.pt": weights(4)}
+    found = grade_code(tmp_path / "1", files)
+    assert (found.net, found.parameters, found.notes) == ("net.py:create", count(4), ())
+    found = grade_code(tmp_path / "2", {"b.py": NET, "net.py": private})
+    assert (found.net, found.notes) == ("b.py:Net", ())
+
+
 @pytest.mark.parametrize(
     "files",
     [

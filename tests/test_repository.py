@@ -564,6 +564,9 @@ def test_a_report_says_if_the_net_has_changed_since(
 
 
 def test_init_names_the_files_to_choose_from(run: Netlet, repository: Path) -> None:
+    private = MODEL.replace("class Net", "class _Net")
+    (repository / "other.py").write_text(f"{private}\n\ndef part():\n    return _Net()\n")
+    assert run("init", "--dry-run")[0] == 0
     (repository / "other.py").write_text(MODEL)
     code, _, err = run("init")
     assert code == 2

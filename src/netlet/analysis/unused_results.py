@@ -10,6 +10,8 @@ from netlet.graph import Graph
 from netlet.nets.outputs import count_tensors, name_logits
 from netlet.nets.registered import list_modules
 
+TAKEN = " is taken for the logits"  # of the note on a net that returns more
+
 
 def write_returned_note(returned: object) -> list[str]:
     """Return a note if a net returns more than the logits.
@@ -21,8 +23,8 @@ def write_returned_note(returned: object) -> list[str]:
     if number < 2:
         return []
     return [
-        f"note: the net returns {number} tensors; {name_logits(returned)} is taken for the logits, "
-        "and the others are neither scored nor exported"
+        f"note: the net returns {number} tensors; {name_logits(returned)}{TAKEN}, and the others "
+        "are neither scored nor exported"
     ]
 
 

@@ -13,7 +13,7 @@ from netlet.classroom.hidden_nets import list_hidden
 from netlet.classroom.named_net import list_sources
 from netlet.errors import NetError
 from netlet.nets import complete_address
-from netlet.nets.addresses import find_defining_file
+from netlet.nets.addresses import find_defining_file, find_of_private
 from netlet.nets.code_imports import UNREADABLE
 from netlet.nets.module_classes import takes_several_inputs
 from netlet.nets.net_names import find_imported_builder, list_nets, list_without_forward
@@ -53,19 +53,19 @@ def list_candidates(folder: Path) -> Candidates:
         folder: The folder of the submission.
     """
     found = Candidates()
-    imported: list[str] = []  # of functions that may return a net of another file or package
+    less_sure: list[str] = []  # what may be a net of another file or package, or of a private class
     needing: dict[str, str] = {}  # why nets that need arguments are not tried
     calls: set[str] = set()
     for file in list_sources(folder):
         found.hidden |= list_hidden(file)
-        imported += _add_nets(file, found)
+        less_sure += _add_nets(file, found)
         with contextlib.suppress(*UNREADABLE):
             tree = read_source(file).tree
             found.untried |= _list_unreached(file, tree)
             for name, arguments in list_needing_arguments(tree).items():
                 needing[f"{file}:{name}"] = f"it has required arguments: {', '.join(arguments)}"
             calls |= list_calls(tree)
-    addresses = leave_out_copies(found.addresses) or imported
+    addresses = leave_out_copies(found.addresses or less_sure)
     found.addresses = [one for one in addresses if not _is_given_more(one)] or addresses
     found.untried |= {
         address: reason
@@ -76,9 +76,14 @@ def list_candidates(folder: Path) -> Candidates:
 
 
 def _add_nets(file: Path, found: Candidates) -> list[str]:
-    """Add what a file defines, and return the address of its function that may return a net."""
+    """Add what a file defines, and return the address of what is tried only without other nets.
+
+    That is a function that may return an imported net, or what is built of a private class.
+    """
     try:
         names = [complete_address(str(file)).rpartition(":")[2]]
+        if names == [find_of_private(read_source(file))]:
+            return [f"{file}:{names[0]}"]
     except NetError as error:
         names, defined = [], []
         with contextlib.suppress(*UNREADABLE):

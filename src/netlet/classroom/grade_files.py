@@ -68,8 +68,8 @@ def explain_grade(grade: Grade) -> str:
     """Return in one line why a submission does not pass, and what its teacher should know.
 
     That is which points the teacher has changed, what is not as claimed, what may hide data or
-    makes scores vary, which of several definitions of its net was graded, and the comment; empty
-    if there is nothing to say.
+    makes scores vary, which of several outputs was scored, which of several definitions of its net
+    was graded, and the comment; empty if there is nothing to say.
     """
     missed = [
         ": ".join(filter(None, (_state(rule), find_advice(rule))))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from netlet.analysis.unused_results import TAKEN
 from netlet.classroom.fitting_nets import HAS_ALL
 from netlet.classroom.source_size import ENOUGH_FOR_ANSWERS
 from netlet.nets.checkpoints import FIT_TOO
@@ -25,7 +26,7 @@ def find_notes_to_inspect(notes: Sequence[str]) -> list[str]:
     Args:
         notes: All notes of a grade.
     """
-    found = [note for note in notes if ENOUGH_FOR_ANSWERS in note]
+    found = [note for note in notes if ENOUGH_FOR_ANSWERS in note or TAKEN in note]
     parts = [part for note in notes for part in note.split("; ")]
     found += [
         part for part in parts if FIT_TOO in part or HAS_ALL in part or part.endswith(LEFT_OUT)

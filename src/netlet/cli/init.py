@@ -191,7 +191,7 @@ def _find_net(net: str | None) -> str:
 
             find_experiment(net)  # raises, and says which there are
         return net
-    found = [address for path in _list_files() for address in list_addresses(path)]
+    found = list_addresses(*_list_files())
     if len(found) == 1:
         return found[0]
     if found:

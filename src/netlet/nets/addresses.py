@@ -24,7 +24,7 @@ from netlet.nets.definitions import (
 from netlet.nets.module_classes import find_required_arguments
 from netlet.nets.net_calls import list_returned
 from netlet.nets.net_code import FILES, is_file_address
-from netlet.nets.net_names import list_nets
+from netlet.nets.net_names import list_nets, list_of_private
 from netlet.nets.script import list_definitions, list_statements
 from netlet.nets.script_functions import ScriptFunctions
 from netlet.nets.sources import read_source
@@ -76,6 +76,8 @@ def complete_address(name: str) -> str:
         raise NetError(f"{name}: has an expression that is nested too deep; split it") from error
     if len(nets) == 1:
         return f"{name}:{nets[0]}"
+    if of_private := find_of_private(source):
+        return f"{name}:{of_private}"
     if not nets and (below := list_below_main(source.tree)):
         raise NetError(f"{name}: {below[0]} {BELOW_MAIN}")
     if not nets and not defined:
@@ -182,11 +184,35 @@ def refuse_required_arguments(address: str, path: Path) -> None:
         )
 
 
-def list_addresses(file: str) -> list[str]:
-    """Return the addresses of the nets in a file; none if it cannot be read. No code is run."""
-    with contextlib.suppress(NetError, OSError, SyntaxError, ValueError, RecursionError):
-        return [f"{file}:{name}" for name in _list_nets(read_source(Path(file)))]
-    return []
+def list_addresses(*files: str) -> list[str]:
+    """Return the addresses of the nets in files; none of those that cannot be read.
+
+    If there is none, those of nets that are built of private classes. No code is run.
+    """
+    found: list[str] = []
+    of_private: list[str] = []
+    for file in files:
+        with contextlib.suppress(NetError, OSError, SyntaxError, ValueError, RecursionError):
+            source = read_source(Path(file))
+            found += [f"{file}:{name}" for name in _list_nets(source)]
+            if name := find_of_private(source):
+                of_private.append(f"{file}:{name}")
+    return found or of_private
+
+
+def find_of_private(source: Source) -> str | None:
+    """Return the only function or module of a file that is built of a private class or function.
+
+    Args:
+        source: The file. No code is run.
+
+    Returns:
+        The name; None if there are none or several, or if the file has other nets.
+    """
+    if _list_nets(source) or list_below_main(source.tree):
+        return None
+    found = _list_usable(source.tree, list_of_private(source.tree))
+    return found[0] if len(found) == 1 else None
 
 
 def _list_nets(source: Source) -> list[str]:

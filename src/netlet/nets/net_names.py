@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from netlet.nets.module_classes import (
     find_method,
@@ -78,8 +78,29 @@ def list_without_forward(tree: ast.Module) -> list[str]:
     ]
 
 
+def list_of_private(tree: ast.Module) -> list[str]:
+    """Return the public functions and modules that are built of private classes or functions.
+
+    Like nets, they have no required arguments, and none is used in another one.
+
+    Args:
+        tree: A module of which :func:`list_nets` finds no net.
+    """
+    private, classes = _find_names(tree)
+    kinds = {name for name in private if not takes_several_inputs(name, classes)}
+    made = _find_made(list(outer_statements(tree.body)), kinds)
+    names = _leave_out_parts({**private, **made}, classes)
+    return [name for name in names if name in made and not name.startswith("_")]
+
+
 def _find_nets(tree: ast.Module) -> tuple[dict[str, ast.AST], dict[str, ast.ClassDef]]:
     """Return the public names that stand for a net or a part of one, and all classes of modules."""
+    found, modules = _find_names(tree)
+    return {name: node for name, node in found.items() if not name.startswith("_")}, modules
+
+
+def _find_names(tree: ast.Module) -> tuple[dict[str, ast.AST], dict[str, ast.ClassDef]]:
+    """Return the names that stand for a net or a part of one, and all classes of modules."""
     statements = list(outer_statements(tree.body))
     classes = {s.name: s for s in statements if isinstance(s, ast.ClassDef)}
     with_forward = list_added(tree.body).get("forward", set())  # by a decorator
@@ -90,13 +111,24 @@ def _find_nets(tree: ast.Module) -> tuple[dict[str, ast.AST], dict[str, ast.Clas
     kinds = {name for name in needing if not takes_several_inputs(name, classes)}
     functions = [statement for statement in statements if isinstance(statement, FunctionNode)]
     kinds |= {one.name for one in functions if list_required(one) and returns_net(one, kinds)}
+    found |= _find_made(statements, kinds)
+    return found, {name: classes[name] for name in modules}
+
+
+def _find_made(statements: Sequence[ast.stmt], kinds: set[str]) -> dict[str, ast.AST]:
+    """Return the functions without required arguments, and the variables, that hold a new module.
+
+    Args:
+        statements: Those of the file.
+        kinds: Classes and functions of the file that make one.
+    """
+    found: dict[str, ast.AST] = {}
     for statement in statements:
         if isinstance(statement, FunctionNode) and is_builder(statement, kinds):
             found[statement.name] = statement
         elif isinstance(statement, ast.Assign) and makes_net(statement.value, kinds):
             found |= {t.id: statement for t in statement.targets if isinstance(t, ast.Name)}
-    public = {name: node for name, node in found.items() if not name.startswith("_")}
-    return public, {name: classes[name] for name in modules}
+    return found
 
 
 def find_imported_builder(tree: ast.Module) -> str | None:

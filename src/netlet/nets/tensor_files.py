@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import itertools
 import pickle
+import pickletools
 import re
 import warnings
 import zipfile
@@ -26,6 +28,9 @@ _INDEX = "data.pkl"  # of the archive that torch.save writes
 # torch.load calls this function with any size, and the result fills the memory.
 _HOSTILE_NAME = b"bytearray"
 _REFUSED = re.compile(r"nsupported (?:global: )?GLOBAL (\S+)")  # in torch.load's message
+_STORAGE_OF_PICKLE = "torch.storage._load_from_bytes"  # what pickle, but not torch.save, names
+_UNKNOWN = "a broken file or one of another program"
+_MOST_CODES = 1_000_000  # of a pickle that are read, in about a second
 _SHOWN_LETTERS = 80  # of a name in a file
 
 
@@ -90,27 +95,34 @@ def read_torch_file(path: Path, error: type[NetletError]) -> Any:
         )
     try:
         return load_as_data(content)
-    except pickle.UnpicklingError as caught:
-        refused = _REFUSED.search(str(caught))
-        if refused is None and path.name == _INDEX:
-            raise error(
-                f"{path}: is a part of a file that torch.save wrote and that has been unpacked; "
-                "hand in or name that file itself"
-            ) from caught
-        if refused is None:
-            raise error(
-                f"{path}: expected a state_dict written by torch.save, found a broken file or one "
-                "of another program; save it again with torch.save(net.state_dict(), PATH)"
-            ) from caught
-        raise error(
-            f"{path}: refused, since loading it would run code stored in the file (it names "
-            f"{refused[1][:_SHOWN_LETTERS]}); save net.state_dict() alone"
-        ) from caught
     # torch.load raises exceptions of many types: EOFError, IndexError, ValueError, ...
     except Exception as caught:
-        raise error(
-            f"{path}: cannot be read as weights ({_shorten(caught)}); save it again"
-        ) from caught
+        raise error(f"{path}: {_explain_unread(path, content, caught)}") from caught
+
+
+def _explain_unread(path: Path, content: bytes, caught: Exception) -> str:
+    """Return why ``torch.load`` did not read a file, and the remedy."""
+    is_unpickling = isinstance(caught, pickle.UnpicklingError)
+    refused = _REFUSED.search(str(caught)) if is_unpickling else None
+    # A RuntimeError says that a pickle is not the first one of a file of torch.save.
+    is_pickle = (is_unpickling or isinstance(caught, RuntimeError)) and _is_pickle(content)
+    if refused and not (is_pickle and refused[1] == _STORAGE_OF_PICKLE):
+        return (
+            "refused, since loading it would run code stored in the file (it names "
+            f"{refused[1][:_SHOWN_LETTERS]}); save net.state_dict() alone"
+        )
+    if is_unpickling and path.name == _INDEX:
+        return (
+            "is a part of a file that torch.save wrote and that has been unpacked; hand in or name "
+            "that file itself"
+        )
+    if is_pickle or is_unpickling:
+        found = "a plain pickle, as written by pickle.dump" if is_pickle else _UNKNOWN
+        return (
+            f"expected a state_dict written by torch.save, found {found}; save it again with "
+            "torch.save(net.state_dict(), PATH)"
+        )
+    return f"cannot be read as weights ({_shorten(caught)}); save it again"
 
 
 def load_as_data(content: bytes) -> Any:
@@ -150,6 +162,24 @@ def check_tensor(tensor: torch.Tensor, path: Path, name: str, error: type[Netlet
         raise error(
             f"{path}: {name} is {kind}; save the state_dict of the net on a CPU, in float32"
         )
+
+
+def _is_pickle(content: bytes) -> bool:
+    """Return whether a file is one pickle without tensors in other files, as of ``pickle.dump``.
+
+    A file of ``torch.save`` is an archive or several pickles. Nothing is unpickled.
+    """
+    if content[:1] != pickle.PROTO or _HOSTILE_NAME in content:
+        return False
+    try:
+        for code, _, place in itertools.islice(pickletools.genops(content), _MOST_CODES):
+            if code.name == "BINPERSID":
+                return False
+            if code.name == "STOP":
+                return place == len(content) - 1
+    except ValueError:  # it is broken
+        pass
+    return False
 
 
 def _is_torchscript(content: bytes) -> bool:
