@@ -328,15 +328,30 @@ def test_the_net_with_all_tensors_of_the_weights_is_graded_before_one_with_fewer
     assert f"net.py:Net is not (w.pt fits {net})" in found.definitions
 
 
-def test_weights_of_a_deeper_net_are_not_scored_with_fewer_layers(tmp_path: Path) -> None:
-    code = DEEP + MAIN + "small = Net()\n    model = Net(depth=3)\n"
-    write_submission(tmp_path, "ann", {"net.py": code, "w.pt": deep_weights(3)})
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    few_fast(
+        [
+            (MAIN + "small = Net()\n    model = Net(depth=3)\n", "it is below if __name__"),
+            ("model = Net(depth=3)\nmodel = Net()\n", "its variable holds another net in the end"),
+            (
+                "if 0:\n    model = Net(3)\nelse:\n    model = Net()\nmodel = model.to('cpu')\n",
+                "its variable holds another net in the end",
+            ),
+        ],
+        2,
+    ),
+)
+def test_weights_of_a_deeper_net_are_not_scored_with_fewer_layers(
+    tmp_path: Path, code: str, reason: str
+) -> None:
+    write_submission(tmp_path, "ann", {"net.py": DEEP + code, "w.pt": deep_weights(3)})
     found = grade(tmp_path / "ann", GradingSettings(budget=Budget(accuracy_at_least=2)))
     assert (found.net, found.state, found.score) == ("net.py:Net", "NOT YET", None)
     assert found.problem.endswith(
         "another net; unexpected: blocks.1.weight, blocks.1.bias, blocks.2.weight, blocks.2.bias"
     )
-    assert "net.py:Net(depth=3) was not tried (it is below if __name__" in found.definitions
+    assert f"net.py:Net(depth=3) was not tried ({reason}" in found.definitions
 
 
 @pytest.mark.parametrize(

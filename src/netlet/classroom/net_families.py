@@ -18,7 +18,7 @@ from netlet.nets.module_classes import (
     list_required,
     takes_several_inputs,
 )
-from netlet.nets.net_builds import Builds
+from netlet.nets.net_builds import HELD_BEFORE, Builds
 from netlet.nets.patched_classes import list_added
 from netlet.nets.script import last_name
 from netlet.nets.sources import read_source
@@ -60,10 +60,15 @@ class Families:
         used = [one for one in self.list_derived(graded) if one in self.used]
         return used[0] if len(used) == 1 and graded not in self.used else None
 
-    def list_variants(self, graded: str) -> dict[str, str]:
+    def list_variants(self, graded: str, *, weights: bool) -> dict[str, str]:
         """Return why nets of the class that is graded are not tried, by what builds them.
 
         They are built with other arguments than the defaults, or of a derived class.
+
+        Args:
+            graded: The address of the class.
+            weights: Whether there are weights: only they may be of a net that a variable held
+                before its last one.
         """
         found = {}
         for address, (kind, arguments) in self.named.items():
@@ -71,7 +76,7 @@ class Families:
                 name = address.rpartition(":")[2]
                 found[_describe(address, kind, arguments)] = f"{HAS_NAME}{name}"
         for file, kind, arguments, reason in self.unnamed:
-            if kind == graded and arguments:
+            if kind == graded and arguments and (weights or reason != HELD_BEFORE):
                 found.setdefault(_describe(f"{file}:", kind, arguments), reason)
         for one in self.list_derived(graded):
             if one in self.used:

@@ -128,7 +128,7 @@ class _Search:
         analysis = self._analyze(address)
         if analysis.outputs != self.classes:
             raise NetError(self._describe_outputs(address, analysis))
-        variants = self.families.list_variants(address)
+        variants = self.families.list_variants(address, weights=bool(self.weights))
         return FoundNet(address, analysis, self._fitting, has_variants=bool(variants))
 
     def run(self, candidates: Sequence[str]) -> FoundNet:
@@ -259,7 +259,7 @@ class _Search:
         If the code builds the class with its defaults, too, and the weights have all of its tensors
         and no others, there is no doubt which net is meant.
         """
-        variants = self.families.list_variants(graded)
+        variants = self.families.list_variants(graded, weights=bool(self.weights))
         is_sure = graded in self.families.by_default and variants
         return {} if is_sure and self._fitting.fits_exactly(graded) else variants
 

@@ -44,6 +44,7 @@ from netlet.nets.used_functions import FunctionNode
 _DEPTH = 4  # of functions that return what others build
 _BELOW_MAIN = 'it is below if __name__ == "__main__"'
 _NOT_HELD = "neither a variable nor a function without arguments holds it"
+HELD_BEFORE = "its variable holds another net in the end"
 _Values = Mapping[str, ast.expr]
 
 
@@ -124,15 +125,21 @@ class Builds:
         """The nets that are built elsewhere, each with the reason why it cannot be named."""
         found: list[tuple[Build, str]] = []
         names = {name for name in self.named if not name.startswith("_")}
-        assigned = [one for one in self._outer if isinstance(one, ast.Assign | ast.AnnAssign)]
-        left_out = [self.named[name][0] for name in names]
-        left_out += [one for one in assigned if {*_list_targets(one)} & names]
-        places = _Places(self._tree, left_out)
+        places = _Places(self._tree, [self.named[name][0] for name in names])
+        earlier = {
+            id(part): name
+            for node in self._outer
+            for name in names.intersection(_list_targets(node))
+            for part in ast.walk(node)
+        }
         for call, place in places.walk(self._tree, _Place()):
             given = self._read_defaults(place.function) if place.function else {}
             build = self._find(call, given, _DEPTH)
-            if build and build.kind not in place.classes and not self._is_maker(place, build):
-                found.append((build, place.reason or _NOT_HELD))
+            if not build or build.kind in place.classes or self._is_maker(place, build):
+                continue
+            holder = earlier.get(id(call), "")
+            if not holder or build != self.named[holder][1]:
+                found.append((build, place.reason or (HELD_BEFORE if holder else _NOT_HELD)))
         return found
 
     @cached_property
