@@ -352,6 +352,7 @@ def test_a_clone_of_what_init_says_to_add_has_all_of_the_net(
     write_notebook(Path("hw.ipynb"), text)
     (repository / ".git").rmdir()
     monkeypatch.syspath_prepend(repository.parent)
+    monkeypatch.setenv("PYTHONPATH", str(repository.parent))
     subprocess.run(["git", "init", "-q"], check=True)
 
     err = run("init", "hw.ipynb:Net")[2]
