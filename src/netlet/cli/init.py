@@ -261,8 +261,9 @@ def _say_next_steps(files: Sequence[PlannedFile]) -> None:
     if not readme.note:
         steps.append((f"netlet report --into {quote_shell(readme.path)}", "fill the README"))
         added.append(pictures_folder(readme.path))
-    # The shell completes the pattern: the README is filled from the records of studies.
-    steps.append((f"git add {quote_shell(*dict.fromkeys(added))} {_STUDIES}", "then commit"))
+    # A command of its own: git adds nothing at all if there is no study yet.
+    steps.append((f"git add {_STUDIES}", "after 'netlet study': a clone fills its README from it"))
+    steps.append((f"git add {quote_shell(*dict.fromkeys(added))}", "then commit"))
     if settings.net and is_user_code(settings.net):
         steps.append((_HAND_IN, "one run with its weights, if you hand in weights"))
     for command, what in steps:
