@@ -19,6 +19,7 @@ from netlet.export.int8_loss import describe_int8_loss
 from netlet.export.int8_rounding import Rounding, find_c_rounding, find_onnx_rounding
 from netlet.export.quantize import quantize_graph
 from netlet.export.quantize_weights import has_narrow_sums
+from netlet.export.zero_level import fold_normalization
 
 SHAPE = (1, 8, 8)
 
@@ -219,7 +220,7 @@ def test_logits_of_8_bits_are_a_suspect_of_c() -> None:
             return torch.tanh(x) if self.bounded else x
 
     for bounded in (False, True):
-        graph = model_of(Heads(bounded)).graph
+        graph = fold_normalization(model_of(Heads(bounded)).graph)
         params = find_c_rounding(quantize_graph(graph, images())).params
         assert params[-1]
         exact = Rounding(graph, (*[None] * (len(params) - 1), params[-1]))

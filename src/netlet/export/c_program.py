@@ -88,7 +88,7 @@ def generate_program(
     Raises:
         ExportError: The C export does not support a layer; the message names it and an alternative.
     """
-    graph = model.graph
+    graph = model.graph if quantized is None else quantized.graph
     kind = "float32" if quantized is None else "int8"
     storage = _plan_storage(graph, quantized)
     layers = _emit_layers(graph, quantized, storage)

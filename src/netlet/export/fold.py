@@ -90,17 +90,19 @@ def _fold_scale_into_previous_convolution(
 def _fold_scale_into_next_convolution(graph: InferenceGraph, index: int) -> InferenceGraph | None:
     """Fold a channel scale before an unpadded convolution: input normalization, batch norm.
 
-    Before a padded convolution it stays: the zeros are padded around the scaled feature map, and
-    would be other numbers before the scale.
+    Before a padded convolution a scale with a shift stays: the zeros are padded around the shifted
+    feature map, and would be other numbers before the shift.
     """
     scale, reader = graph.layers[index], _sole_reader(graph, index)
     if not isinstance(scale, Convolution) or not scale.is_channel_scale or reader is None:
         return None
     reader_index, conv = reader
-    if not isinstance(conv, Convolution) or any(conv.padding):
+    if not isinstance(conv, Convolution):
         return None
     channels = conv.input_channels
     factor, shift = scale.weight.reshape(-1)[channels], scale.bias[channels]
+    if any(conv.padding) and shift.any():
+        return None
     bias = conv.bias + (conv.weight.sum((2, 3)) * shift).sum(1)
     merged = dataclasses.replace(
         conv, inputs=scale.inputs, weight=conv.weight * factor[:, :, None, None], bias=bias

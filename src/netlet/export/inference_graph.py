@@ -180,6 +180,8 @@ class InferenceGraph(Displayed):
     shape: Shape  # of one image
     layers: tuple[Layer, ...]  # in order of execution; the output of the last is K 1 1
     final_softmax: FinalSoftmax = ""  # the net's softmax after the logits, which is left out
+    # The gray level that the layers read as 0; only a graph for int8 has another than 0.
+    zero_level: int = 0
 
     @property
     def shapes(self) -> list[Shape]:

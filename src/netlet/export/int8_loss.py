@@ -17,6 +17,7 @@ from netlet.export.inference_graph import Convolution, InferenceGraph, Layer
 from netlet.export.int8_rounding import Rounding
 from netlet.export.quantize_maps import only_chooses
 from netlet.export.quantize_weights import QuantParams
+from netlet.export.zero_level import fold_normalization
 
 _IMAGES = 100
 _MOST = 0.5  # of the error, from which one layer is said to be the cause
@@ -77,6 +78,7 @@ def describe_int8_loss(graph: InferenceGraph, images: torch.Tensor, rounding: Ro
         images: The calibration images.
         rounding: What the export makes of the graph.
     """
+    graph = fold_normalization(graph)
     channels = measure_channels(graph, images)
     limited = limit_constant_inputs(graph, channels)
     suspects = _list_suspects(graph, limited, images[:_IMAGES], rounding)

@@ -24,6 +24,7 @@ from netlet.export.result import (
 )
 from netlet.export.traced_model import TracedModel
 from netlet.export.verification import compare_with_pytorch
+from netlet.export.zero_level import fold_normalization
 from netlet.text import format_shape
 
 
@@ -72,7 +73,8 @@ def export_onnx(
             f"{image_set}; in float32 it is {proto.ByteSize():,} bytes"
         )
         on_progress(f"calibrating on {len(images):,} images")
-        graph = limit_constant_inputs(model.graph, measure_channels(model.graph, images))
+        graph = fold_normalization(model.graph)
+        graph = limit_constant_inputs(graph, measure_channels(graph, images))
         proto = quantize_onnx(build_onnx(dataclasses.replace(model, graph=graph)), images)
     image_set, split = select_verification_images(model, dataset)
     predict = OnnxPredictor(proto)
@@ -82,7 +84,7 @@ def export_onnx(
         check_int8(
             verification,
             max_accuracy_drop,
-            lambda: describe_int8_loss(model.graph, images, find_onnx_rounding(model.graph, proto)),
+            lambda: describe_int8_loss(model.graph, images, find_onnx_rounding(graph, proto)),
         )
     else:
         check_float32(verification, "ONNX model")

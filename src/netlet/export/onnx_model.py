@@ -97,7 +97,11 @@ class _GraphWriter:
         # Short names: in a file of a few kilobytes they count.
         names = ["gray", *(f"m{number + 1}" for number in range(len(graph.layers)))]
         if input_type == "uint8":
-            self._add_node("Cast", [IMAGE], "gray", to=self._package.TensorProto.FLOAT)
+            levels = "levels" if graph.zero_level else "gray"
+            self._add_node("Cast", [IMAGE], levels, to=self._package.TensorProto.FLOAT)
+            if graph.zero_level:
+                zero = self._add_constant("zero", np.float32(graph.zero_level))
+                self._add_node("Sub", [levels, zero], "gray")
         else:
             self._add_node("Mul", [IMAGE, self._add_constant("levels", np.float32(255))], "gray")
         for number, layer in enumerate(graph.layers, start=1):

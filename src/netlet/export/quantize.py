@@ -69,6 +69,7 @@ from netlet.export.quantize_weights import (
     round_weights,
     widen_output,
 )
+from netlet.export.zero_level import fold_normalization
 
 # Bits of the largest multiplier: its product with a 32-bit sum stays below 2**62.
 _MULTIPLIER_BITS = 30
@@ -122,11 +123,12 @@ def quantize_graph(graph: InferenceGraph, images: torch.Tensor) -> QuantizedGrap
     Raises:
         ExportError: A sum of products does not fit 32 bits.
     """
+    graph = fold_normalization(graph)
     channels = measure_channels(graph, images)
     graph = limit_constant_inputs(graph, channels)
     ranges = find_ranges(graph, channels)
     last = len(graph.layers)
-    params = [QuantParams(1.0, 0)]
+    params = [QuantParams(1.0, graph.zero_level)]
     layers: list[QuantizedLayer] = []
     changed: list[Layer] = []
     for number, layer in enumerate(graph.layers, start=1):

@@ -56,7 +56,7 @@ def compute_maps(
         images: uint8, ``N C H W``.
         dtype: To compute in.
     """
-    return compute_maps_from(graph, [images.to(dtype)], 0)
+    return compute_maps_from(graph, [images.to(dtype) - graph.zero_level], 0)
 
 
 def compute_maps_from(
@@ -66,7 +66,8 @@ def compute_maps_from(
 
     Args:
         graph: The graph.
-        maps: The images and the outputs of the layers before ``index``; further ones are ignored.
+        maps: The images, less the graph's zero level, and the outputs of the layers before
+            ``index``; further ones are ignored.
         index: Of the first layer to run.
     """
     maps = maps[: index + 1]
