@@ -56,7 +56,7 @@ def build_sides(name: str, digits: Any, flags: Sequence[str]) -> list[Side]:
     calibration = select_calibration_images(traced, digits)[1]
     images, classes = digits.held_out.images.numpy(), traced.graph.classes
     model = build_onnx(traced)
-    model_int8 = quantize_onnx(build_onnx(traced), calibration)
+    model_int8 = quantize_onnx(traced, calibration)
     c_float = generate_program(traced)
     c_int8 = generate_program(traced, quantize_graph(traced.graph, calibration))
     sides = [

@@ -74,7 +74,7 @@ def build_programs(name: str, digits: Any) -> Iterator[tuple[str, Any, Any]]:
     with contextlib.suppress(ImportError):
         models = (
             ("float32", build_onnx(traced), logits),
-            ("int8", quantize_onnx(build_onnx(traced), calibration), None),
+            ("int8", quantize_onnx(traced, calibration), None),
         )
         for arithmetic, model, expected in models:
             texts = {"netlet.h": _EMX_HEADER, **generate_emx_c(model)}

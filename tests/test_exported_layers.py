@@ -140,7 +140,7 @@ def test_programs_under_a_sanitizer_compute_the_nets_logits(flags: tuple[str, ..
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["weave", *LAYERS])
 def test_int8_onnx_model_is_close_to_the_net(name: str) -> None:
-    found = OnnxPredictor(quantize_onnx(build_onnx(model_of(name)), images()))(images())
+    found = OnnxPredictor(quantize_onnx(model_of(name), images()))(images())
     error = (found - logits_of(name)).square().mean().sqrt()
     assert 0 < float(error) < 0.2 * float(logits_of(name).std())
 

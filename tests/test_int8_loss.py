@@ -12,7 +12,7 @@ from fixtures.layer_nets import build
 from torch import nn
 
 from netlet.experiments import TrainedNet, load_trained_net
-from netlet.export import TracedModel, build_onnx, quantize_onnx, reference, trace_model
+from netlet.export import TracedModel, quantize_onnx, reference, trace_model
 from netlet.export.calibration import limit_constant_inputs, measure_channels
 from netlet.export.inference_graph import Convolution, InferenceGraph
 from netlet.export.int8_loss import describe_int8_loss
@@ -194,7 +194,7 @@ def with_a_class_switched_off(net: nn.Sequential) -> nn.Sequential:
 
 
 def describe_for_onnx(model: TracedModel) -> str:
-    proto = quantize_onnx(build_onnx(model), images())
+    proto = quantize_onnx(model, images())
     return describe_int8_loss(model.graph, images(), find_onnx_rounding(model.graph, proto))
 
 
@@ -259,7 +259,7 @@ def test_real_weights_of_onnx_are_those_of_its_model() -> None:
         nn.Conv2d(1, 4, 3), nn.ReLU6(), nn.MaxPool2d(2), nn.ELU(), nn.Flatten(), nn.Linear(36, 10)
     )
     model = model_of(net)
-    rounding = find_onnx_rounding(model.graph, quantize_onnx(build_onnx(model), images()))
+    rounding = find_onnx_rounding(model.graph, quantize_onnx(model, images()))
     assert rounding.params[0] is None
     assert all(rounding.params[number] for number in (1, 2, len(model.graph.layers)))
     assert rounding.params[1] == rounding.params[2]

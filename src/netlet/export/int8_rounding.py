@@ -12,6 +12,7 @@ from netlet.export.inference_graph import Convolution, InferenceGraph
 from netlet.export.onnx_model import import_onnx
 from netlet.export.quantize import QuantizedGraph, find_real_weights
 from netlet.export.quantize_weights import QuantParams
+from netlet.export.zero_level import fold_normalization
 
 if TYPE_CHECKING:
     import onnx
@@ -52,10 +53,11 @@ def find_onnx_rounding(graph: InferenceGraph, model: onnx.ModelProto) -> Roundin
     """Return the rounding of an export to ONNX: weights of 7 bits, and logits of 8.
 
     Args:
-        graph: The graph.
+        graph: Of the net.
         model: Its int8 model, as :func:`netlet.export.quantize_onnx` returns it.
     """
     package, _ = import_onnx()
+    graph = fold_normalization(graph)
     constants: dict[str, Any] = {
         each.name: package.numpy_helper.to_array(each) for each in model.graph.initializer
     }

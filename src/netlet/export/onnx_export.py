@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 from netlet.data import Dataset
 from netlet.errors import ExportError, check_argument
-from netlet.export.calibration import limit_constant_inputs, measure_channels
 from netlet.export.image_selection import select_calibration_images, select_verification_images
 from netlet.export.input_words import describe_levels
 from netlet.export.int8_loss import describe_int8_loss
@@ -24,7 +22,6 @@ from netlet.export.result import (
 )
 from netlet.export.traced_model import TracedModel
 from netlet.export.verification import compare_with_pytorch
-from netlet.export.zero_level import fold_normalization
 from netlet.text import format_shape
 
 
@@ -73,9 +70,7 @@ def export_onnx(
             f"{image_set}; in float32 it is {proto.ByteSize():,} bytes"
         )
         on_progress(f"calibrating on {len(images):,} images")
-        graph = fold_normalization(model.graph)
-        graph = limit_constant_inputs(graph, measure_channels(graph, images))
-        proto = quantize_onnx(build_onnx(dataclasses.replace(model, graph=graph)), images)
+        proto = quantize_onnx(model, images)
     image_set, split = select_verification_images(model, dataset)
     predict = OnnxPredictor(proto)
     verification = compare_with_pytorch(model, predict, image_set, split, on_progress)
@@ -84,7 +79,7 @@ def export_onnx(
         check_int8(
             verification,
             max_accuracy_drop,
-            lambda: describe_int8_loss(model.graph, images, find_onnx_rounding(graph, proto)),
+            lambda: describe_int8_loss(model.graph, images, find_onnx_rounding(model.graph, proto)),
         )
     else:
         check_float32(verification, "ONNX model")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,10 @@ import torch
 
 from netlet.display import Displayed
 from netlet.errors import ExportError, install_hint
-from netlet.export.onnx_model import IMAGE, LOGITS, import_onnx
+from netlet.export.calibration import limit_constant_inputs, measure_channels
+from netlet.export.onnx_model import IMAGE, LOGITS, build_onnx, import_onnx
+from netlet.export.traced_model import TracedModel
+from netlet.export.zero_level import fold_normalization
 from netlet.scratch import scratch_folder
 
 if TYPE_CHECKING:
@@ -21,22 +25,29 @@ if TYPE_CHECKING:
 _IMAGES_AT_ONCE = 100
 
 
-def quantize_onnx(model: onnx.ModelProto, calibration: torch.Tensor) -> onnx.ModelProto:
-    """Quantize a model to int8, with a scale for each output channel.
+def quantize_onnx(model: TracedModel, calibration: torch.Tensor) -> onnx.ModelProto:
+    """Build the ONNX model of a net in int8, with a scale for each output channel.
 
     Weights have 7 bits, so that the model computes the same on all processors.
 
     Args:
-        model: Takes uint8 images; it is left unchanged.
+        model: The model.
         calibration: Training images, uint8 ``N C H W``, that determine the range of each feature
             map.
 
+    Returns:
+        A model that takes uint8 images.
+
     Raises:
-        ExportError: The package onnxruntime is not installed.
+        ExportError: The package onnx or onnxruntime is not installed.
     """
     package, helper = import_onnx()
     _import_onnxruntime()
     from onnxruntime import quantization
+
+    graph = fold_normalization(model.graph)
+    graph = limit_constant_inputs(graph, measure_channels(graph, calibration))
+    float32 = build_onnx(dataclasses.replace(model, graph=graph))
 
     class Images(quantization.CalibrationDataReader):  # type: ignore[misc]
         """The images in batches."""
@@ -51,10 +62,8 @@ def quantize_onnx(model: onnx.ModelProto, calibration: torch.Tensor) -> onnx.Mod
 
     with _silence_warnings(), scratch_folder() as folder:
         target = folder / "int8.onnx"
-        copy = package.ModelProto()
-        copy.CopyFrom(model)  # the quantizer moves the weights of its input into a file
         quantization.quantize_static(
-            copy,
+            float32,
             target,
             Images(),
             quant_format=quantization.QuantFormat.QDQ,
@@ -68,7 +77,7 @@ def quantize_onnx(model: onnx.ModelProto, calibration: torch.Tensor) -> onnx.Mod
         )
         quantized: onnx.ModelProto = package.load(target)
     # The quantizer drops the metadata.
-    metadata = {prop.key: prop.value for prop in model.metadata_props}
+    metadata = {prop.key: prop.value for prop in float32.metadata_props}
     helper.set_model_props(quantized, metadata | {"precision": "int8"})
     quantized.producer_name = "netlet"
     return quantized
