@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from netlet.nets.added_folders import find_added_folders
 from netlet.nets.ipython_syntax import RunCommand
 
 
@@ -83,9 +84,11 @@ class Source:
 
     @property
     def folders(self) -> list[Path]:
-        """The folders of the files that it runs, besides its own: they import from there."""
-        folders = dict.fromkeys(file.parent for file in self.files)
-        return [folder for folder in folders if folder != self.path.resolve().parent]
+        """The folders that it imports from, besides its own: it runs files there or names them."""
+        path = self.path.resolve()
+        added = find_added_folders(path, self.body)
+        folders = dict.fromkeys([*(file.parent for file in self.files), *added])
+        return [folder for folder in folders if folder != path.parent]
 
     def cell_of(self, statement: ast.stmt) -> Cell:
         """Return the cell of a statement of ``body``."""
