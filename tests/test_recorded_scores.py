@@ -70,6 +70,21 @@ def test_evaluate_says_that_the_net_is_not_the_one_that_was_trained(
     )
 
 
+def test_a_net_that_counts_its_batches_is_compared_with_its_record(
+    netlet: Netlet, train: Train
+) -> None:
+    init = "super().__init__()\n"
+    counter = f'{init}        self.register_buffer("n", torch.zeros(()))\n'
+    counting = "import torch\n" + NET.replace(init, counter)
+    counting = counting.replace("        return", "        self.n += 1\n        return")
+    Path("mine.py").write_text(counting)
+    net = package.build(partial(package.nets.find_net("mine.py:Net").builder, k=-1.0), 0)
+    run = fit(net, load("mnist"), FAST, net_name="mine.py:Net", resume="run")
+    assert run.accuracy > 90
+    _, _, err = netlet("evaluate", "run", "--trust")
+    assert err.startswith(f"netlet: warning: run: the record says {run.accuracy:.2f}%")
+
+
 def test_evaluate_says_nothing_of_the_net_that_was_trained(netlet: Netlet, train: Train) -> None:
     train(k=1.0)
     assert netlet("evaluate", "run", "--trust")[::2] == (0, "")

@@ -76,6 +76,8 @@ def evaluate(
         check_input_shape(trained.net, images.shape)
     scored = images.split(split.value) if split else images.held_out
     say_repeated_images(images, scored)
+    # Before the net runs: one that counts its batches has other buffers then.
+    recorded = trained.find_recorded_score(images, scored) if run and not using.weights else None
     with show_progress("evaluating") as bar:
         result = evaluation.evaluate(
             trained.net, scored, trained.recipe, images.classes, on_progress=bar
@@ -99,10 +101,8 @@ def evaluate(
     if broken := evaluation.describe_not_finite(result):
         say(f"netlet: warning: {net}: {broken}: {TRAIN_AGAIN}")
     suggest_normalization(trained, scored, images.classes, result.score)
-    if run and not using.weights:
-        recorded = trained.find_recorded_score(images, scored)
-        if recorded is not None and recorded.correct != result.score.correct:
-            _say_that_record_differs(net, run, recorded, result.score)
+    if run and recorded is not None and recorded.correct != result.score.correct:
+        _say_that_record_differs(net, run, recorded, result.score)
 
 
 def _say_that_record_differs(net: str, run: Run, recorded: Score, found: Score) -> None:
