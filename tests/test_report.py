@@ -20,11 +20,14 @@ import torch
 from helpers import ROOT, Netlet, make_seed_result, make_study
 
 from netlet import budgets, catalog, recipes, records, stats
+from netlet.budgets import Score
 from netlet.cli import main
 from netlet.cli.settings import apply_settings
 from netlet.data import MNIST, Dataset, Split
 from netlet.data.disputed_labels import DISPUTED_LABELS
 from netlet.errors import OutputError, ReportError
+from netlet.evaluation import Evaluation
+from netlet.evaluation.format import class_table
 from netlet.recipes import AUGMENTS, QUICK, STEADY, Recipe, Warp
 from netlet.records import Mistake, to_json_value
 from netlet.report import (
@@ -52,6 +55,7 @@ from netlet.report.study_plots import (
     loss_curves,
     seed_accuracies,
 )
+from netlet.report.study_tables import class_table as study_class_table
 from netlet.report.tables import (
     Bold,
     Code,
@@ -483,6 +487,26 @@ def test_wrong_classes_are_counted_in_images_and_in_images_per_seed_if_there_are
     assert by_class[1].rows[row][-1] == "9 (1)"
     assert by_class[2].columns[-1] == "predicted instead (images per seed)"
     assert by_class[2].rows[row][-1] == "9 (1.0)"
+
+
+def test_evaluations_and_reports_name_the_same_frequent_mistakes_in_one_order() -> None:
+    for row, wanted in (
+        ([993, 0, 1, 1, 1, 0, 0, 0, 4, 0], "8 (4), 2 (1), 3 (1)"),  # as frequent: by class
+        ([0, 1, 0, 0, 0, 999, 0, 0, 0, 0], "5 (999), 1 (1)"),
+        ([1_000, 0, 0, 0, 0, 0, 0, 0, 0, 0], "-"),
+    ):
+        predicted = [k for k, times in enumerate(row) for _ in range(times) if k]
+        seed = dataclasses.replace(
+            make_seed_result(0, 10_000 - len(predicted), total=10_000),
+            mistakes=tuple(Mistake(10 * i, 0, k, 0.5) for i, k in enumerate(predicted)),
+        )
+        study = make_study(seed)
+        confusion = tuple(map(tuple, study.confusion()))
+        assert confusion[0] == tuple(row)
+        score = Score("test", seed.correct, 10_000)
+        found = Evaluation(score, 0.1, confusion, (), seed.mistakes)
+        for table in (study_class_table(study), class_table(found, list("0123456789"))):
+            assert table.rows[0][-1] == wanted
 
 
 def test_mistakes_whose_label_annotators_reject_are_marked() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from netlet.budgets import Score
 from netlet.data.disputed_labels import DisputedLabel
 from netlet.evaluation.evaluate import Evaluation
-from netlet.records import Mistake
+from netlet.records import Mistake, frequent_mistakes
 from netlet.text import Table, format_table, round_percentages
 
 MAX_CONFUSION_CLASSES = 20  # a wider confusion matrix does not fit on a terminal
@@ -160,10 +160,7 @@ def worst_mistakes(evaluation: Evaluation, count: int) -> list[Mistake]:
 def _class_row(evaluation: Evaluation, k: int, names: Sequence[str]) -> list[str]:
     row = evaluation.confusion[k]
     score = Score(evaluation.score.split, row[k], sum(row))
-    wrong = sorted(
-        ((n, names[j]) for j, n in enumerate(row) if j != k and n), key=lambda item: -item[0]
-    )[:3]
-    mistaken_for = ", ".join(f"{name} ({n})" for n, name in wrong) or "-"
+    mistaken_for = ", ".join(f"{names[j]} ({n})" for j, n in frequent_mistakes(row, k)) or "-"
     if not score.total:
         return [names[k], "0", "0", "-", "-", mistaken_for]
     return [

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from netlet import stats
 from netlet.budgets import wilson
 from netlet.data.disputed_labels import DisputedLabel
-from netlet.records import Mistake, Study
+from netlet.records import Mistake, Study, frequent_mistakes
 from netlet.report.tables import Bold, Code
 from netlet.text import Table, format_count, format_shape, format_sizes
 
@@ -102,9 +102,7 @@ def class_table(study: Study) -> Table:
         if not study.class_sizes[k]:
             rows.append([names[k], "0", "-", "-", "-"])
             continue
-        wrong = sorted(
-            ((times, names[j]) for j, times in enumerate(row) if j != k and times), reverse=True
-        )
+        wrong = [f"{names[j]} ({_per_seed(times, n)})" for j, times in frequent_mistakes(row, k)]
         share = row[k] / sum(row)
         low, high = wilson(share, study.class_sizes[k])
         rows.append(
@@ -113,7 +111,7 @@ def class_table(study: Study) -> Table:
                 f"{study.class_sizes[k]:,}",
                 f"{100 * share:.2f}%",
                 f"{low:.2f} to {high:.2f}%",
-                ", ".join(f"{name} ({_per_seed(times, n)})" for times, name in wrong[:3]) or "-",
+                ", ".join(wrong) or "-",
             ]
         )
     unit = "images" if n == 1 else "images per seed"
