@@ -27,7 +27,7 @@ from netlet.data import MNIST, Dataset, Split
 from netlet.data.disputed_labels import DISPUTED_LABELS
 from netlet.errors import OutputError, ReportError
 from netlet.evaluation import Evaluation
-from netlet.evaluation.format import class_table
+from netlet.evaluation.format import class_table, confusion_table, format_evaluation
 from netlet.recipes import AUGMENTS, QUICK, STEADY, Recipe, Warp
 from netlet.records import Mistake, to_json_value
 from netlet.report import (
@@ -51,6 +51,7 @@ from netlet.report.page import Draft
 from netlet.report.study_page import _explain_command, summarize_cost
 from netlet.report.study_plots import (
     accuracy_curves,
+    confusion_matrix,
     learning_rate_curve,
     loss_curves,
     seed_accuracies,
@@ -491,22 +492,28 @@ def test_wrong_classes_are_counted_in_images_and_in_images_per_seed_if_there_are
 
 def test_evaluations_and_reports_name_the_same_frequent_mistakes_in_one_order() -> None:
     for row, wanted in (
-        ([993, 0, 1, 1, 1, 0, 0, 0, 4, 0], "8 (4), 2 (1), 3 (1)"),  # as frequent: by class
-        ([0, 1, 0, 0, 0, 999, 0, 0, 0, 0], "5 (999), 1 (1)"),
-        ([1_000, 0, 0, 0, 0, 0, 0, 0, 0, 0], "-"),
+        ([1_993, 0, 1, 1, 1, 0, 0, 0, 4, 0], "8 (4), 2 (1), 3 (1)"),  # as frequent: by class
+        ([2_000, 0, 0, 0, 0, 0, 0, 0, 0, 0], "-"),
+        ([1, 1, 0, 0, 0, 1_998, 0, 0, 0, 0], "5 (1,998), 1 (1)"),
     ):
         predicted = [k for k, times in enumerate(row) for _ in range(times) if k]
         seed = dataclasses.replace(
-            make_seed_result(0, 10_000 - len(predicted), total=10_000),
+            make_seed_result(0, 20_000 - len(predicted), total=20_000),
             mistakes=tuple(Mistake(10 * i, 0, k, 0.5) for i, k in enumerate(predicted)),
         )
         study = make_study(seed)
         confusion = tuple(map(tuple, study.confusion()))
         assert confusion[0] == tuple(row)
-        score = Score("test", seed.correct, 10_000)
+        score = Score("test", seed.correct, 20_000)
         found = Evaluation(score, 0.1, confusion, (), seed.mistakes)
         for table in (study_class_table(study), class_table(found, list("0123456789"))):
             assert table.rows[0][-1] == wanted
+    text = format_evaluation(found, list("0123456789"), 1, {0: DISPUTED_LABELS[947]})
+    assert "1 of 1,999 mistakes" in text
+    assert "1 of the 1,999 mistakes has a label" in text
+    assert confusion_table(found, list("0123456789")).rows[0][6] == "1,998"
+    shown = [text.get_text() for text in confusion_matrix(study).axes[0].texts]
+    assert shown == ["1", "1,998"]
 
 
 def test_mistakes_whose_label_annotators_reject_are_marked() -> None:

@@ -121,7 +121,7 @@ def class_table(study: Study) -> Table:
 
 def _per_seed(images: int, seeds: int) -> str:
     """Return a mean number of images; a whole number for one seed."""
-    return f"{images}" if seeds == 1 else f"{images / seeds:.1f}"
+    return f"{images:,}" if seeds == 1 else f"{images / seeds:,.1f}"
 
 
 def calibration_table(study: Study) -> Table:
