@@ -569,7 +569,10 @@ def test_the_summary_says_what_was_too_slow_and_what_is_skipped(
 
     monkeypatch.setattr("netlet.classroom.grading.run_task", run)
     command = ("grade", str(class_on_spots), "--budget", "class", "--trust")
-    again = "1 submission too slow; the next run tries again, unless you pass --skip-slow\n"
+    again = (
+        "1 submission too slow; the next run tries again, unless you pass --skip-slow with the "
+        "same budget and options\n"
+    )
     skipped = "1 submission too slow before and not tried again; raise --time-limit, or leave"
     for options, said, unsaid in (
         ((), again, skipped),
