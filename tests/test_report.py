@@ -490,6 +490,24 @@ def test_wrong_classes_are_counted_in_images_and_in_images_per_seed_if_there_are
     assert by_class[2].rows[row][-1] == "9 (1.0)"
 
 
+def test_tables_of_a_net_have_dilations_only_if_a_layer_is_dilated() -> None:
+    plain = make_study(make_seed_result(0, 970))
+    (row,), (window,) = plain.summary["rows"], plain.receptive_field["rows"]
+    rows = [{**row, "dilation": None}, {**row, "dilation": [2, 1]}]
+    windows = [window, {**window, "d": [2, 1]}]
+    dilated = dataclasses.replace(
+        plain,
+        summary={**plain.summary, "rows": rows},
+        receptive_field={**plain.receptive_field, "rows": windows},
+    )
+    for study, found in ((plain, False), (dilated, True)):
+        tables = study_page(study).tables
+        assert ("dilation" in tables["layers"].columns) == found
+        assert ("d" in tables["receptive-field"].columns) == found
+    assert [row[5] for row in tables["layers"].rows] == ["", "2x1"]
+    assert [row[6] for row in tables["receptive-field"].rows] == ["1", "2x1"]
+
+
 def test_evaluations_and_reports_name_the_same_frequent_mistakes_in_one_order() -> None:
     for row, wanted in (
         ([1_993, 0, 1, 1, 1, 0, 0, 0, 4, 0], "8 (4), 2 (1), 3 (1)"),  # as frequent: by class

@@ -53,40 +53,43 @@ def verdict_table(study: Study) -> Table | None:
 
 
 def layer_table(study: Study) -> Table:
-    """Return the layers of the net."""
+    """Return the layers of the net; the column of dilations only if one is not 1."""
+    layers: Sequence[Mapping[str, Any]] = study.summary["rows"]
+    dilated = any(row["dilation"] and set(row["dilation"]) != {1} for row in layers)
+    windows = ["kernel", "stride", "padding", *(["dilation"] if dilated else [])]
     rows = [
         [
             Code(row["name"]),
             row["kind"],
-            *(
-                format_sizes(row[size]) if row[size] else ""
-                for size in ("kernel", "stride", "padding")
-            ),
+            *(format_sizes(row[size]) if row[size] else "" for size in windows),
             format_shape(row["output"]),
             f"{row['parameters']:,}",
             format_count(row["macs"]),
             format_sizes(row["field"]),
         ]
-        for row in study.summary["rows"]
+        for row in layers
     ]
     columns = (
         "layer",
         "kind",
-        "kernel",
-        "stride",
-        "padding",
+        *windows,
         "output",
         "parameters",
         "MACs",
         "receptive field",
     )
-    return Table(columns, rows, "llrrrrrrr")
+    return Table(columns, rows, "ll" + "r" * (len(columns) - 2))
 
 
 def receptive_field_table(study: Study) -> Table:
-    """Return the receptive field layer by layer, in the notation of write-up 001."""
-    names = ("n_in", "k", "s", "p", "n_out", "r_in", "j_in", "r_out", "j_out")
+    """Return the receptive field layer by layer, in the notation of write-up 001.
+
+    It has dilations, ``d``, only if one is not 1.
+    """
     windows: Sequence[Mapping[str, Any]] = study.receptive_field["rows"]
+    dilated = any(set(row["d"]) != {1} for row in windows)
+    names = ["n_in", "k", "s", "p", *(["d"] if dilated else []), "n_out"]
+    names += ["r_in", "j_in", "r_out", "j_out"]
     rows = [
         [Code(row["name"]), row["kind"], *(format_sizes(row[name]) for name in names)]
         for row in windows
