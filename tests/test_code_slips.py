@@ -82,7 +82,11 @@ def indent(text: str, spaces: int) -> str:
             "\n" + "".join(line[4:] for line in FORWARD.splitlines(keepends=True)),
             "Net: forward() is outside the class; indent it",
         ),
-        ("return self.fc", "x = self.fc", "Net: its forward() returns nothing; end it with return"),
+        (
+            "return self.fc",
+            "x = self.fc",
+            "net.py, line 13: Net: its forward() returns nothing; end it with return",
+        ),
         ("forward(self, x)", "forward(x)", "forward() has no self; write def forward(self, x)"),
         ("__init__(self)", "__init__()", "was given; write def __init__(self)"),
         ("(nn.Module)", "", "expected a torch.nn.Module, got a Net; write class Net(nn.Module)"),

@@ -194,7 +194,10 @@ def test_evaluate_marks_disputed_labels(
 def test_evaluate_rejects_wrong_arguments_with_one_line(
     netlet: Netlet, trained: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "empty").mkdir()
+    for place in ("empty", "published"):
+        (tmp_path / place).mkdir()
+    for file in ("modeling.py", "model.safetensors"):
+        (tmp_path / "published" / file).touch()
     module = runpy.run_path(f"{FIXTURES}/small_nets.py")
     torch.save(module["flat_7"]().state_dict(), "seven.pt")
     torch.save(module["color_28x28"]().state_dict(), "color.pt")
@@ -205,6 +208,11 @@ def test_evaluate_rejects_wrong_arguments_with_one_line(
             "code_3: netlet has no trained weights for it; pass --weights FILE (weights in Python)",
         ),
         (("empty",), "empty: holds no run.json; pass the folder of a finished run"),
+        (
+            ("published",),
+            "published: holds no run.json, but a published model; pass published/modeling.py, or "
+            "its net, and --weights published/model.safetensors (weights in Python)",
+        ),
         (
             ("code_2", "--weights", f"{trained}/weights.safetensors"),
             "these weights belong to another net; ",

@@ -353,7 +353,9 @@ def test_shipped_weights_are_the_median_seeds_with_a_card(name: str) -> None:
 
 
 def test_nets_that_average_shifts_say_so_where_their_accuracy_is_stated() -> None:
-    said = "averages nine shifts of the image inside the net: its scores are those of test-time"
+    said = (
+        "averages nine shifts of the image in its forward pass: its scores are those of test-time"
+    )
     cards = {name: (WEIGHTS_FOLDER / f"{name}.md").read_text() for name in SHIPPED}
     averaging = {"massif", "spire", "ridge", "pebble", "grain", "mote"}
     assert {name for name in SHIPPED if f"- {name} {said}" in cards[name]} == averaging
@@ -367,8 +369,11 @@ def test_nets_that_average_shifts_say_so_where_their_accuracy_is_stated() -> Non
     assert line.startswith(f"mote {said}")
     (result,) = model_head(mote, None)["model-index"][0]["results"]
     assert result["metrics"][0]["name"].endswith(", averages nine shifts")
-    drawn = frontier_page(measured_points([mote, speck])).markdown
-    assert "averages nine shifts of the image inside the net: mote." in drawn
+    page = frontier_page(measured_points([mote, speck]))
+    drawn = page.markdown
+    names = [text.get_text() for axes in page.figures["frontier"].axes for text in axes.texts]
+    assert names == ["mote †", "speck"]
+    assert "Each net with a † averages nine shifts of the image in its forward pass: mote." in drawn
     assert comparison_page([mote, speck], []).markdown.count(f"- mote {said}") == 1
 
 

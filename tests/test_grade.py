@@ -561,6 +561,25 @@ def test_a_submission_that_was_too_slow_is_skipped_if_asked_and_nothing_changed(
     assert (grade == before) == (not tried)
 
 
+def test_own_images_of_a_budget_are_looked_for_in_the_working_folder(
+    netlet: Netlet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    budget = 'dataset = "mini.npz"\nparams_below = 9_000\n'
+    write_submission(tmp_path, "task", {"class.toml": budget, "mini.npz": ""})
+    write_submission(tmp_path, "all", {"ann.py": class_of_students.RIGHT})
+    command = ("grade", "all", "--budget", "task/class.toml", "--trust")
+    assert netlet(*command) == (
+        2,
+        "",
+        "netlet: class: its dataset 'mini.npz' is neither a public data set nor in this folder; "
+        "pass the path with --dataset\n",
+    )
+    Path("mini.npz").touch()
+    for options, file in (((), "mini.npz"), (("--dataset", "task/mini.npz"), "task/mini.npz")):
+        assert f"netlet: {file}: " in netlet(*command, *options)[2]  # it is empty
+
+
 def test_the_summary_says_what_was_too_slow_and_what_is_skipped(
     netlet: Netlet, class_on_spots: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -569,7 +588,10 @@ def test_the_summary_says_what_was_too_slow_and_what_is_skipped(
 
     monkeypatch.setattr("netlet.classroom.grading.run_task", run)
     command = ("grade", str(class_on_spots), "--budget", "class", "--trust")
-    again = "1 submission too slow; the next run tries again, unless you pass --skip-slow\n"
+    again = (
+        "1 submission too slow; the next run tries again, unless you pass --skip-slow with the "
+        "same budget and options\n"
+    )
     skipped = "1 submission too slow before and not tried again; raise --time-limit, or leave"
     for options, said, unsaid in (
         ((), again, skipped),

@@ -20,11 +20,14 @@ import torch
 from helpers import ROOT, Netlet, make_seed_result, make_study
 
 from netlet import budgets, catalog, recipes, records, stats
+from netlet.budgets import Score
 from netlet.cli import main
 from netlet.cli.settings import apply_settings
 from netlet.data import MNIST, Dataset, Split
 from netlet.data.disputed_labels import DISPUTED_LABELS
 from netlet.errors import OutputError, ReportError
+from netlet.evaluation import Evaluation
+from netlet.evaluation.format import class_table, confusion_table, format_evaluation
 from netlet.recipes import AUGMENTS, QUICK, STEADY, Recipe, Warp
 from netlet.records import Mistake, to_json_value
 from netlet.report import (
@@ -48,10 +51,12 @@ from netlet.report.page import Draft
 from netlet.report.study_page import _explain_command, summarize_cost
 from netlet.report.study_plots import (
     accuracy_curves,
+    confusion_matrix,
     learning_rate_curve,
     loss_curves,
     seed_accuracies,
 )
+from netlet.report.study_tables import class_table as study_class_table
 from netlet.report.tables import (
     Bold,
     Code,
@@ -483,6 +488,50 @@ def test_wrong_classes_are_counted_in_images_and_in_images_per_seed_if_there_are
     assert by_class[1].rows[row][-1] == "9 (1)"
     assert by_class[2].columns[-1] == "predicted instead (images per seed)"
     assert by_class[2].rows[row][-1] == "9 (1.0)"
+
+
+def test_tables_of_a_net_have_dilations_only_if_a_layer_is_dilated() -> None:
+    plain = make_study(make_seed_result(0, 970))
+    (row,), (window,) = plain.summary["rows"], plain.receptive_field["rows"]
+    rows = [{**row, "dilation": None}, {**row, "dilation": [2, 1]}]
+    windows = [window, {**window, "d": [2, 1]}]
+    dilated = dataclasses.replace(
+        plain,
+        summary={**plain.summary, "rows": rows},
+        receptive_field={**plain.receptive_field, "rows": windows},
+    )
+    for study, found in ((plain, False), (dilated, True)):
+        tables = study_page(study).tables
+        assert ("dilation" in tables["layers"].columns) == found
+        assert ("d" in tables["receptive-field"].columns) == found
+    assert [row[5] for row in tables["layers"].rows] == ["", "2x1"]
+    assert [row[6] for row in tables["receptive-field"].rows] == ["1", "2x1"]
+
+
+def test_evaluations_and_reports_name_the_same_frequent_mistakes_in_one_order() -> None:
+    for row, wanted in (
+        ([1_993, 0, 1, 1, 1, 0, 0, 0, 4, 0], "8 (4), 2 (1), 3 (1)"),  # as frequent: by class
+        ([2_000, 0, 0, 0, 0, 0, 0, 0, 0, 0], "-"),
+        ([1, 1, 0, 0, 0, 1_998, 0, 0, 0, 0], "5 (1,998), 1 (1)"),
+    ):
+        predicted = [k for k, times in enumerate(row) for _ in range(times) if k]
+        seed = dataclasses.replace(
+            make_seed_result(0, 20_000 - len(predicted), total=20_000),
+            mistakes=tuple(Mistake(10 * i, 0, k, 0.5) for i, k in enumerate(predicted)),
+        )
+        study = make_study(seed)
+        confusion = tuple(map(tuple, study.confusion()))
+        assert confusion[0] == tuple(row)
+        score = Score("test", seed.correct, 20_000)
+        found = Evaluation(score, 0.1, confusion, (), seed.mistakes)
+        for table in (study_class_table(study), class_table(found, list("0123456789"))):
+            assert table.rows[0][-1] == wanted
+    text = format_evaluation(found, list("0123456789"), 1, {0: DISPUTED_LABELS[947]})
+    assert "1 of 1,999 mistakes" in text
+    assert "1 of the 1,999 mistakes has a label" in text
+    assert confusion_table(found, list("0123456789")).rows[0][6] == "1,998"
+    shown = [text.get_text() for text in confusion_matrix(study).axes[0].texts]
+    assert shown == ["1", "1,998"]
 
 
 def test_mistakes_whose_label_annotators_reject_are_marked() -> None:

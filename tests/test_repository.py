@@ -268,15 +268,15 @@ def test_init_sets_up_a_repository_and_again_changes_nothing(run: Netlet, reposi
     assert out == (
         "netlet.toml: new\n.github/workflows/netlet.yml: new\n.gitignore: new\nREADME.md: new\n"
     )
-    assert err.splitlines()[-5:] == [
+    assert err.splitlines()[-6:] == [
         "next: netlet study  # train and judge; 'netlet train' trains one seed only",
         "next: netlet report --into README.md  # fill the README",
         "next: git add studies/*/study.json  # after 'netlet study': a clone fills its README from "
         "it",
         "next: git add netlet.toml .github/workflows/netlet.yml .gitignore README.md model.py "
         "README-pictures  # then commit",
-        "next: netlet train --out hand-in && git add hand-in  # one run with its weights, if you "
-        "hand in weights",
+        "next: netlet train --out hand-in  # if you hand in weights",
+        "next: git add hand-in  # the run and its weights",
     ]
     assert (repository / ".gitignore").read_text() == "runs/\nstudies/*/seed-*/\n"
     assert "training would start here" not in out + err

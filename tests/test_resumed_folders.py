@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import re
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -163,8 +164,12 @@ def test_a_run_whose_net_is_not_named_is_said_at_once_not_to_be_read_back(
 def test_a_recorder_alone_warns_once_of_a_net_that_is_not_named(
     few: Dataset, flat: type[nn.Module], recwarn: pytest.WarningsRecorder
 ) -> None:
-    fit(netlet.build(flat, 0), few, FAST, callbacks=[Recorder("run")])
-    assert [NOT_READ in str(one.message) for one in recwarn].count(True) == 1
+    for words in ({}, {"net_name": "Flat"}):
+        fit(netlet.build(flat, 0), few, FAST, callbacks=[Recorder("run")], **words)  # type: ignore[arg-type]
+        shutil.rmtree("run")
+    said = [text for one in recwarn if NOT_READ in (text := str(one.message))]
+    reasons = ("it does not name the code of its net", "'Flat' names no file")
+    assert said == [f"run: {NOT_READ}, since {why}; pass net_name='FILE:NET'" for why in reasons]
 
 
 def test_a_finished_run_of_a_named_net_is_read_by_its_name_only(

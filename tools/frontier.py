@@ -33,8 +33,8 @@ def draw_frontier() -> Page:
     text = f"""\
 The accuracies of netlet's studies are means over seeds of the test accuracy after the last epoch,
 on MNIST's 10,000 test images. Each is of a single net, which gets each image once; nets marked with
-† average nine shifts of the image inside the net. Those of published nets are as their sources
-state them. `netlet frontier` prints this comparison for
+† average nine shifts of the image in their forward pass. Those of published nets are as their
+sources state them. `netlet frontier` prints this comparison for
 your own records, too (without those of ladders).
 
 ## Results

@@ -44,6 +44,7 @@ from netlet.nets.isolation import Isolation
 from netlet.nets.outputs import first_tensor
 from netlet.nets.registered import find_device, list_modules, list_parameters
 from netlet.nets.registry import check_shape
+from netlet.nets.sources import locate_function
 
 # What the run on a usual batch may cost: numbers in memory, multiply-adds, and the operations of a
 # net that takes its images one by one.
@@ -239,15 +240,17 @@ def _run_on_blank_images(
 
 
 def _find_output(net: nn.Module, returned: object) -> torch.Tensor:
-    if returned is None:
-        raise NetError(f"{type(net).__name__}: {RETURNS_NOTHING}")
     output = first_tensor(returned)
-    if output is None:
-        raise NetError(
-            f"{type(net).__name__}: returns a {type(returned).__name__} without a "
-            "tensor; it must return logits of shape (N, K)"
-        )
-    return output
+    if output is not None:
+        return output
+    place = locate_function(getattr(type(net), "forward", None))
+    name = f"{place}: {type(net).__name__}" if place else type(net).__name__
+    if returned is None:
+        raise NetError(f"{name}: {RETURNS_NOTHING}")
+    raise NetError(
+        f"{name}: returns a {type(returned).__name__} without a tensor; it must return logits of "
+        "shape (N, K)"
+    )
 
 
 def _finish(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import typer
 from netlet import catalog
 from netlet.budgets import Budget, is_budget_file
 from netlet.budgets.class_file import CLAIMED_RECIPE, ClassFile, read_class_file
+from netlet.budgets.dataset_names import DATASETS
 from netlet.cli.datasets import check_outside_dataset, load_dataset, say_repeated_images
 from netlet.cli.grade_options import (
     Again,
@@ -36,7 +38,7 @@ from netlet.cli.interruption import INTERRUPTED, say_interrupted
 from netlet.cli.options import DataDir, DatasetOfBudget, Json
 from netlet.cli.progress import show_progress
 from netlet.cli.results import print_json, say
-from netlet.errors import GradingError
+from netlet.errors import BudgetError, GradingError
 from netlet.locks import lock_folder
 from netlet.outputs import check_output_folder
 from netlet.processor_load import cpu_cores
@@ -85,7 +87,7 @@ def grade(
     settings = _make_settings(budget, chosen, options, trust=trust)
     check_output_folder(out)
     check_outside_dataset(out, dataset)
-    dataset = dataset or chosen.dataset or "mnist"
+    dataset = dataset or _find_dataset(chosen)
 
     from netlet import classroom
     from netlet.analysis import refuse_unknown_names
@@ -216,6 +218,21 @@ def _grade_class(
             raise typer.Exit(INTERRUPTED) from stop
     writer.finish(grades)
     return grades
+
+
+def _find_dataset(budget: Budget) -> str:
+    """Return the data set that a budget is for.
+
+    Raises:
+        BudgetError: It is neither a public data set nor in the working folder.
+    """
+    name = budget.dataset or "mnist"
+    if name not in DATASETS and not os.path.lexists(name):
+        raise BudgetError(
+            f"{budget.name}: its dataset {name!r} is neither a public data set nor in this folder; "
+            "pass the path with --dataset"
+        )
+    return name
 
 
 def _make_settings(

@@ -132,7 +132,8 @@ SkipSlow = Annotated[
     bool,
     typer.Option(
         "--skip-slow",
-        help="Skip unchanged submissions that already exceeded this --time-limit or a longer one.",
+        help="Skip submissions that already exceeded this --time-limit or a longer one, if they, "
+        "the budget and the options are unchanged.",
     ),
 ]
 Trust = Annotated[

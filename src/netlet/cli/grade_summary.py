@@ -109,7 +109,7 @@ def print_summary(
     if slow:
         print_result(
             f"{count_noun(slow, 'submission')} too slow; the next run tries again, unless you pass "
-            "--skip-slow"
+            "--skip-slow with the same budget and options"
         )
     if writer.others:
         others = count_noun(len(writer.others), "other submission")

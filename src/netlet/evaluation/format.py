@@ -10,8 +10,8 @@ from typing import Any
 from netlet.budgets import Score
 from netlet.data.disputed_labels import DisputedLabel
 from netlet.evaluation.evaluate import Evaluation
-from netlet.records import Mistake
-from netlet.text import Table, format_table, round_percentages
+from netlet.records import Mistake, frequent_mistakes
+from netlet.text import Table, count_noun, format_table, round_percentages
 
 MAX_CONFUSION_CLASSES = 20  # a wider confusion matrix does not fit on a terminal
 CONFUSION_TITLE = "confusion matrix: labels in rows, predictions in columns"
@@ -41,8 +41,8 @@ def format_evaluation(
     mistakes = worst_mistakes(evaluation, worst)
     if mistakes:
         parts.append(
-            f"{len(mistakes)} of {len(evaluation.mistakes)} mistakes, highest confidence first\n"
-            + _format_mistakes(mistakes, class_names, disputed or {})
+            f"{len(mistakes):,} of {len(evaluation.mistakes):,} mistakes, "
+            "highest confidence first\n" + _format_mistakes(mistakes, class_names, disputed or {})
         )
     if text := _count_disputed(evaluation, disputed or {}):
         parts.append(text)
@@ -68,11 +68,9 @@ def _count_disputed(evaluation: Evaluation, disputed: Mapping[int, DisputedLabel
     found = sum(mistake.image in disputed for mistake in evaluation.mistakes)
     if not found:
         return ""
-    mistakes = "mistake has a label" if found == 1 else "mistakes have labels"
-    return (
-        f"{found} of the {len(evaluation.mistakes)} {mistakes} that most annotators reject "
-        "(arXiv:2103.14749)"
-    )
+    mistakes = count_noun(len(evaluation.mistakes), "mistake")
+    have = "has a label" if found == 1 else "have labels"
+    return f"{found} of the {mistakes} {have} that most annotators reject (arXiv:2103.14749)"
 
 
 def describe_score(evaluation: Evaluation) -> str:
@@ -102,7 +100,7 @@ def class_table(evaluation: Evaluation, class_names: Sequence[str]) -> Table:
 def confusion_table(evaluation: Evaluation, class_names: Sequence[str]) -> Table:
     """Return the confusion matrix: labels in rows, predictions in columns."""
     rows = [
-        [name, *(str(n) if n else "." for n in row)]
+        [name, *(f"{n:,}" if n else "." for n in row)]
         for name, row in zip(class_names, evaluation.confusion, strict=True)
     ]
     return Table(("", *class_names), rows, "l" + "r" * len(class_names))
@@ -160,10 +158,7 @@ def worst_mistakes(evaluation: Evaluation, count: int) -> list[Mistake]:
 def _class_row(evaluation: Evaluation, k: int, names: Sequence[str]) -> list[str]:
     row = evaluation.confusion[k]
     score = Score(evaluation.score.split, row[k], sum(row))
-    wrong = sorted(
-        ((n, names[j]) for j, n in enumerate(row) if j != k and n), key=lambda item: -item[0]
-    )[:3]
-    mistaken_for = ", ".join(f"{name} ({n})" for n, name in wrong) or "-"
+    mistaken_for = ", ".join(f"{names[j]} ({n:,})" for j, n in frequent_mistakes(row, k)) or "-"
     if not score.total:
         return [names[k], "0", "0", "-", "-", mistaken_for]
     return [

@@ -31,6 +31,7 @@ from netlet.records import (
 from netlet.text import escape_controls, format_shape
 
 DIGITS = tuple("0123456789")
+_PUBLISHED = ("modeling.py", "model.safetensors")  # as 'netlet publish' names code and weights
 
 
 @dataclass(frozen=True)
@@ -231,6 +232,12 @@ def find_run(name: str) -> Run | None:
     if Path(name).is_dir() and find_experiments_net(name) is None:
         if (Path(name) / CHECKPOINT_FILE).is_file():
             raise NetError(describe_unfinished(name))
+        code, weights = (Path(name) / file for file in _PUBLISHED)
+        if code.is_file() and weights.is_file():
+            raise NetError(
+                f"{name}: holds no {RECORD}, but a published model; pass {code}, or its net, and "
+                f"--weights {weights} (weights in Python)"
+            )
         raise NetError(
             f"{name}: holds no {RECORD}; pass the folder of a finished run, or a net and --weights"
             " FILE (weights in Python)"

@@ -102,6 +102,12 @@ def locate_error(error: BaseException) -> str:
     return next(filter(None, reversed(located)), "")
 
 
+def locate_function(function: object) -> str:
+    """Return the place of the first line of a function; empty if it is not one of nets."""
+    code = getattr(function, "__code__", None)
+    return locate_line(code.co_filename, code.co_firstlineno) if code else ""
+
+
 def locate_line(filename: str, line: int) -> str:
     """Return the place of a line of nets: ``cell 3 (In [12]), line 4``, or ``net.py, line 4``.
 

@@ -7,7 +7,7 @@ from netlet.records.config import (
     describe_changed_recipe,
     find_difference,
 )
-from netlet.records.evaluation import CalibrationBin, Mistake
+from netlet.records.evaluation import CalibrationBin, Mistake, frequent_mistakes
 from netlet.records.folder_search import find_runs, search_folder
 from netlet.records.ladder import (
     LADDER,
@@ -89,6 +89,7 @@ __all__ = [
     "find_difference",
     "find_runs",
     "find_study",
+    "frequent_mistakes",
     "holds_records",
     "list_studies",
     "load_confidence",

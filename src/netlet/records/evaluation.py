@@ -5,6 +5,7 @@ Both are named tuples, so JSON stores them as compact lists in the order of thei
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 
@@ -28,3 +29,17 @@ class CalibrationBin(NamedTuple):
     images: int
     correct: int
     confidence: float  # mean over the images; 0 for an empty bin
+
+
+def frequent_mistakes(row: Sequence[int], label: int) -> list[tuple[int, int]]:
+    """Return the three classes that a label is most often mistaken for, and how often.
+
+    Args:
+        row: The label's row of the confusion matrix.
+        label: The label.
+
+    Returns:
+        The most frequent class first; classes that are as frequent in their order.
+    """
+    wrong = [(k, times) for k, times in enumerate(row) if k != label and times]
+    return sorted(wrong, key=lambda one: -one[1])[:3]

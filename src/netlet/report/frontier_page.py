@@ -81,7 +81,10 @@ def _explain_figure(points: Sequence[FrontierPoint]) -> str:
     shifted = [point.name for point in points if point.evidence.endswith(stats.SHIFTS)]
     if shifted:
         names = ", ".join(map(escape_markdown, shifted))
-        text += f" Each of these {stats.SHIFTS} of the image inside the net: {names}."
+        text += (
+            f" Each net with a {stats.SHIFT_MARK} {stats.SHIFTS} of the image in its forward pass: "
+            f"{names}."
+        )
     left_out = [point.name for point in stats.sort_by_size(points) if not point.plotted]
     if left_out and len(left_out) < len(points):
         text += f" Outside the figure's range: {', '.join(map(escape_markdown, left_out))}."

@@ -262,7 +262,7 @@ def _label(
         Label(
             point.parameters,
             100 - point.percent,
-            escape_controls(point.name.removesuffix(".documented")),
+            escape_controls(point.name.removesuffix(".documented")) + _mark(point),
             INK if point.measured else RED,
             bold=point in front,
         )
@@ -281,6 +281,10 @@ def _label(
     fronts = [front, stats.pareto_front(every, published=True)]
     steps = [step for one in fronts for step in _list_steps(one, right)]
     place_labels(axes, labels, points_at, [*bars, *steps])
+
+
+def _mark(point: FrontierPoint) -> str:
+    return f" {stats.SHIFT_MARK}" if point.evidence.endswith(stats.SHIFTS) else ""
 
 
 def _list_steps(

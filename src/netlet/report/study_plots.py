@@ -170,7 +170,7 @@ def confusion_matrix(study: Study, axes: Axes | None = None) -> Figure:
         axes.imshow(counts, cmap=transparent_to_red(), vmin=0, vmax=max(int(counts.max()), 1))
         if len(names) <= _MOST_NAMED_CLASSES:
             for row, column in zip(*counts.nonzero(), strict=True):
-                number = str(counts[row, column])
+                number = f"{counts[row, column]:,}"
                 axes.text(column, row, number, ha="center", va="center", fontsize=SMALL)
             rotation = 0 if max(map(len, names)) < 3 else 90
             axes.set_xticks(range(len(names)), labels=names, rotation=rotation)

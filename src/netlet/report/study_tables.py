@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from netlet import stats
 from netlet.budgets import wilson
 from netlet.data.disputed_labels import DisputedLabel
-from netlet.records import Mistake, Study
+from netlet.records import Mistake, Study, frequent_mistakes
 from netlet.report.tables import Bold, Code
 from netlet.text import Table, format_count, format_shape, format_sizes
 
@@ -53,40 +53,43 @@ def verdict_table(study: Study) -> Table | None:
 
 
 def layer_table(study: Study) -> Table:
-    """Return the layers of the net."""
+    """Return the layers of the net; the column of dilations only if one is not 1."""
+    layers: Sequence[Mapping[str, Any]] = study.summary["rows"]
+    dilated = any(row["dilation"] and set(row["dilation"]) != {1} for row in layers)
+    windows = ["kernel", "stride", "padding", *(["dilation"] if dilated else [])]
     rows = [
         [
             Code(row["name"]),
             row["kind"],
-            *(
-                format_sizes(row[size]) if row[size] else ""
-                for size in ("kernel", "stride", "padding")
-            ),
+            *(format_sizes(row[size]) if row[size] else "" for size in windows),
             format_shape(row["output"]),
             f"{row['parameters']:,}",
             format_count(row["macs"]),
             format_sizes(row["field"]),
         ]
-        for row in study.summary["rows"]
+        for row in layers
     ]
     columns = (
         "layer",
         "kind",
-        "kernel",
-        "stride",
-        "padding",
+        *windows,
         "output",
         "parameters",
         "MACs",
         "receptive field",
     )
-    return Table(columns, rows, "llrrrrrrr")
+    return Table(columns, rows, "ll" + "r" * (len(columns) - 2))
 
 
 def receptive_field_table(study: Study) -> Table:
-    """Return the receptive field layer by layer, in the notation of write-up 001."""
-    names = ("n_in", "k", "s", "p", "n_out", "r_in", "j_in", "r_out", "j_out")
+    """Return the receptive field layer by layer, in the notation of write-up 001.
+
+    It has dilations, ``d``, only if one is not 1.
+    """
     windows: Sequence[Mapping[str, Any]] = study.receptive_field["rows"]
+    dilated = any(set(row["d"]) != {1} for row in windows)
+    names = ["n_in", "k", "s", "p", *(["d"] if dilated else []), "n_out"]
+    names += ["r_in", "j_in", "r_out", "j_out"]
     rows = [
         [Code(row["name"]), row["kind"], *(format_sizes(row[name]) for name in names)]
         for row in windows
@@ -102,9 +105,7 @@ def class_table(study: Study) -> Table:
         if not study.class_sizes[k]:
             rows.append([names[k], "0", "-", "-", "-"])
             continue
-        wrong = sorted(
-            ((times, names[j]) for j, times in enumerate(row) if j != k and times), reverse=True
-        )
+        wrong = [f"{names[j]} ({_per_seed(times, n)})" for j, times in frequent_mistakes(row, k)]
         share = row[k] / sum(row)
         low, high = wilson(share, study.class_sizes[k])
         rows.append(
@@ -113,7 +114,7 @@ def class_table(study: Study) -> Table:
                 f"{study.class_sizes[k]:,}",
                 f"{100 * share:.2f}%",
                 f"{low:.2f} to {high:.2f}%",
-                ", ".join(f"{name} ({_per_seed(times, n)})" for times, name in wrong[:3]) or "-",
+                ", ".join(wrong) or "-",
             ]
         )
     unit = "images" if n == 1 else "images per seed"
@@ -123,7 +124,7 @@ def class_table(study: Study) -> Table:
 
 def _per_seed(images: int, seeds: int) -> str:
     """Return a mean number of images; a whole number for one seed."""
-    return f"{images}" if seeds == 1 else f"{images / seeds:.1f}"
+    return f"{images:,}" if seeds == 1 else f"{images / seeds:,.1f}"
 
 
 def calibration_table(study: Study) -> Table:

@@ -50,6 +50,7 @@ from netlet.stats.seeds import (
     seed_percents,
 )
 from netlet.stats.shift_average import (
+    SHIFT_MARK,
     SHIFTS,
     averages_shifts,
     describe_shifts,
@@ -81,6 +82,7 @@ from netlet.stats.verdict import (
 __all__ = [
     "PUBLISHED_POINTS",
     "SHIFTS",
+    "SHIFT_MARK",
     "Comparison",
     "Frontier",
     "FrontierPoint",

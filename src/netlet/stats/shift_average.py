@@ -11,10 +11,10 @@ from netlet.records import Study
 
 SHIFTS = "averages nine shifts"  # in few words
 _CLAUSE = (
-    f"{SHIFTS} of the image inside the net: its scores are those of test-time augmentation by "
-    "these shifts"
+    f"{SHIFTS} of the image in its forward pass: its scores are those of test-time "
+    "augmentation by these shifts"
 )
-_MARK = "†"
+SHIFT_MARK = "†"
 
 
 def averages_shifts(study: Study) -> bool:
@@ -33,9 +33,9 @@ def describe_shifts(studies: Sequence[Study]) -> list[str]:
 
 def mark_shifts(study: Study) -> str:
     """Return what marks a study in a table, with a space before it, if its net averages shifts."""
-    return f" {_MARK}" if averages_shifts(study) else ""
+    return f" {SHIFT_MARK}" if averages_shifts(study) else ""
 
 
 def explain_shift_mark(studies: Sequence[Study]) -> str:
     """Return the footnote of a table of studies in Markdown; empty if none is marked."""
-    return f"{_MARK} The net {_CLAUSE}." if any(map(averages_shifts, studies)) else ""
+    return f"{SHIFT_MARK} The net {_CLAUSE}." if any(map(averages_shifts, studies)) else ""

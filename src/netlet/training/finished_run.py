@@ -124,9 +124,12 @@ def warn_if_unreadable(
     """Warn before a training if :func:`read_finished` cannot read its run afterwards."""
     if code or _is_in_catalog(net, net_name) or find_named_code(net, net_name):
         return
+    reason = "it does not name the code of its net"
+    if net_name and not is_user_code(net_name):
+        reason = f"{net_name!r} names no file"
     warnings.warn(
-        f"{folder}: once this run is finished, it cannot be read back here, since it does not name "
-        "the code of its net; pass net_name='FILE:NET'",
+        f"{folder}: once this run is finished, it cannot be read back here, since {reason}; pass "
+        "net_name='FILE:NET'",
         NetletWarning,
         stacklevel=3,
     )
