@@ -191,6 +191,21 @@ def test_a_variable_keeps_its_net_if_it_is_moved_or_wrapped(code: str, held: str
     assert {name: build.arguments for name, (_, build) in named.items()} == expected
 
 
+@pytest.mark.parametrize(
+    ("code", "kinds"),
+    [
+        ("m = Net()\nm = Net(4)\n", set()),  # the variable holds the other net in the end
+        ("m = Net(4)\nm = Net()\n", {"Net"}),
+        ("m = Net()\nn = Net(4)\n", {"Net"}),
+        ("m = Net(4)\ndef main():\n    m = Net()\n", {"Net"}),
+    ],
+)
+def test_a_net_that_a_variable_held_before_is_not_the_one_built_by_default(
+    code: str, kinds: set[str]
+) -> None:
+    assert Builds(ast.parse(NET + code), {}).by_default == kinds
+
+
 def test_no_training_is_run_to_choose_a_net(tmp_path: Path) -> None:
     search = "def run(w):\n    Net(w)(torch.zeros(1, 784)).sum().backward()\n    raise SystemExit\n"
     code = NET + search + "best = max([4, 8], key=run)\nmodel = Net(best)\n"
@@ -312,6 +327,12 @@ def deep_weights(depth: int, **options: bool) -> bytes:
             ),
             (
                 {"net.py": DEEP + "model = Net(norm=True)\n"},
+                {"depth": 1, "norm": True},
+                "net.py:model",
+                7_980,
+            ),
+            (
+                {"net.py": DEEP + "model = Net()\nmodel = Net(norm=True)\n"},
                 {"depth": 1, "norm": True},
                 "net.py:model",
                 7_980,

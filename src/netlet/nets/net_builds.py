@@ -151,7 +151,7 @@ class Builds:
             for name, (node, build) in self.named.items()
             if not (isinstance(node, FunctionNode) and name in called)
         ]
-        builds += [build for build, _ in self.unnamed]
+        builds += [build for build, reason in self.unnamed if reason != HELD_BEFORE]
         return {build.kind for build in builds if not build.arguments}
 
     @cached_property
