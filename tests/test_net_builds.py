@@ -98,6 +98,33 @@ def test_a_net_of_a_private_class_is_graded_if_there_is_no_other(tmp_path: Path)
     assert (found.net, found.notes) == ("b.py:Net", ())
 
 
+PRIVATE = NET.replace("Net", "_Net") + "def create():\n    return _Net()\n"
+LOADER = (
+    "from torch.utils.data import DataLoader\n"
+    "def load():\n    raise SystemExit\n    return DataLoader([])\n"
+)
+IMPORTED = "from netlet.nets import swift\ndef get():\n    return swift()\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "net"),
+    few_fast(
+        [
+            ({"b.py": IMPORTED, "net.py": PRIVATE}, "b.py:get"),
+            ({"net.py": IMPORTED + PRIVATE}, "net.py:get"),
+            ({"b.py": IMPORTED, "net.py": PRIVATE, "w.pt": weights(2)}, "net.py:create"),
+            ({"b.py": IMPORTED.replace("()\n", "('x')\n"), "net.py": PRIVATE}, "net.py:create"),
+            ({"net.py": LOADER + PRIVATE}, "net.py:create"),
+        ],
+        2,
+    ),
+)
+def test_a_function_that_returns_an_imported_net_is_tried_before_one_of_a_private_class(
+    tmp_path: Path, files: dict[str, str | bytes], net: str
+) -> None:
+    assert grade_code(tmp_path, files).net == net
+
+
 @pytest.mark.parametrize(
     "files",
     [
