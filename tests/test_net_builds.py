@@ -402,6 +402,51 @@ def test_weights_of_a_deeper_net_are_not_scored_with_fewer_layers(
     assert f"net.py:Net(depth=3) was not tried ({reason}" in found.definitions
 
 
+PRIVATE_DEEP = DEEP.replace("Net", "_Net") + "def create(depth=1):\n    return _Net(depth)\n"
+CREATE = "from net import create\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "depth", "reason"),
+    few_fast(
+        [
+            (
+                {"net.py": PRIVATE_DEEP, "train.py": CREATE + "def main():\n    m = create(3)\n"},
+                3,
+                "train.py:_Net(depth=3) was not tried (it is inside main())",
+            ),
+            (
+                {"net.py": NEEDS + "m = Net(3)\nm = m.eval()\nm = Net(1)\n"},
+                3,
+                "net.py:Net(depth=3) was not tried (its variable holds another net in the end)",
+            ),
+            (
+                {"net.py": PRIVATE_DEEP + "def f():\n    m = create(2)\n"},
+                1,
+                "net.py:_Net(depth=2) was not tried (it is inside f())",
+            ),
+            (
+                {
+                    "net.py": PRIVATE_DEEP,
+                    "train.py": CREATE + "def f():\n    create(1), create(3)\n",
+                },
+                1,
+                "",
+            ),
+        ],
+        1,
+    ),
+)
+def test_other_nets_of_the_class_that_a_function_or_variable_holds_are_said(
+    tmp_path: Path, files: dict[str, str], depth: int, reason: str
+) -> None:
+    write_submission(tmp_path, "ann", {**files, "w.pt": deep_weights(depth)})
+    found = grade(tmp_path / "ann", GradingSettings(budget=Budget(accuracy_at_least=2)))
+    assert ("was not tried" in found.definitions) == bool(reason)
+    assert reason in found.definitions
+    assert (found.score is None) == (depth == 3)
+
+
 @pytest.mark.parametrize(
     "train", ["", "from net import Net\nmodel = Net(norm=True)\nmodel = Net()\n"]
 )

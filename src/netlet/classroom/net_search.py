@@ -256,11 +256,11 @@ class _Search:
     def _list_variants(self, graded: str) -> dict[str, str]:
         """Return why nets of the class that is graded are not tried, by what builds them.
 
-        If the code builds the class with its defaults, too, and the weights have all of its tensors
-        and no others, there is no doubt which net is meant.
+        If the code builds what is graded, too, and the weights have all of its tensors and no
+        others, there is no doubt which net is meant.
         """
         variants = self.families.list_variants(graded, weights=bool(self.weights))
-        is_sure = graded in self.families.by_default and variants
+        is_sure = self.families.is_built(graded) and variants
         return {} if is_sure and self._fitting.fits_exactly(graded) else variants
 
     @cached_property
