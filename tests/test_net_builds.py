@@ -381,10 +381,10 @@ def test_the_net_with_all_tensors_of_the_weights_is_graded_before_one_with_fewer
     few_fast(
         [
             (MAIN + "small = Net()\n    model = Net(depth=3)\n", "it is below if __name__"),
-            ("model = Net(depth=3)\nmodel = Net()\n", "its variable holds another net in the end"),
+            ("model = Net(depth=3)\nmodel = Net()\n", "its variable is also assigned another net"),
             (
                 "if 0:\n    model = Net(3)\nelse:\n    model = Net()\nmodel = model.to('cpu')\n",
-                "its variable holds another net in the end",
+                "its variable is also assigned another net",
             ),
         ],
         2,
@@ -418,7 +418,7 @@ CREATE = "from net import create\n"
             (
                 {"net.py": NEEDS + "m = Net(3)\nm = m.eval()\nm = Net(1)\n"},
                 3,
-                "net.py:Net(depth=3) was not tried (its variable holds another net in the end)",
+                "net.py:Net(depth=3) was not tried (its variable is also assigned another net)",
             ),
             (
                 {"net.py": PRIVATE_DEEP + "def f():\n    m = create(2)\n"},
