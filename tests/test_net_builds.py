@@ -98,6 +98,33 @@ def test_a_net_of_a_private_class_is_graded_if_there_is_no_other(tmp_path: Path)
     assert (found.net, found.notes) == ("b.py:Net", ())
 
 
+PRIVATE = NET.replace("Net", "_Net") + "def create():\n    return _Net()\n"
+LOADER = (
+    "from torch.utils.data import DataLoader\n"
+    "def load():\n    raise SystemExit\n    return DataLoader([])\n"
+)
+IMPORTED = "from netlet.nets import swift\ndef get():\n    return swift()\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "net"),
+    few_fast(
+        [
+            ({"b.py": IMPORTED, "net.py": PRIVATE}, "b.py:get"),
+            ({"net.py": IMPORTED + PRIVATE}, "net.py:get"),
+            ({"b.py": IMPORTED, "net.py": PRIVATE, "w.pt": weights(2)}, "net.py:create"),
+            ({"b.py": IMPORTED.replace("()\n", "('x')\n"), "net.py": PRIVATE}, "net.py:create"),
+            ({"net.py": LOADER + PRIVATE}, "net.py:create"),
+        ],
+        2,
+    ),
+)
+def test_a_function_that_returns_an_imported_net_is_tried_before_one_of_a_private_class(
+    tmp_path: Path, files: dict[str, str | bytes], net: str
+) -> None:
+    assert grade_code(tmp_path, files).net == net
+
+
 @pytest.mark.parametrize(
     "files",
     [
@@ -189,6 +216,21 @@ def test_a_variable_keeps_its_net_if_it_is_moved_or_wrapped(code: str, held: str
     named = Builds(ast.parse(NET + code), {}).named
     expected = {held: "width=4"} if held else {}
     assert {name: build.arguments for name, (_, build) in named.items()} == expected
+
+
+@pytest.mark.parametrize(
+    ("code", "kinds"),
+    [
+        ("m = Net()\nm = Net(4)\n", set()),  # the variable holds the other net in the end
+        ("m = Net(4)\nm = Net()\n", {"Net"}),
+        ("m = Net()\nn = Net(4)\n", {"Net"}),
+        ("m = Net(4)\ndef main():\n    m = Net()\n", {"Net"}),
+    ],
+)
+def test_a_net_that_a_variable_held_before_is_not_the_one_built_by_default(
+    code: str, kinds: set[str]
+) -> None:
+    assert Builds(ast.parse(NET + code), {}).by_default == kinds
 
 
 def test_no_training_is_run_to_choose_a_net(tmp_path: Path) -> None:
@@ -316,6 +358,12 @@ def deep_weights(depth: int, **options: bool) -> bytes:
                 "net.py:model",
                 7_980,
             ),
+            (
+                {"net.py": DEEP + "model = Net()\nmodel = Net(norm=True)\n"},
+                {"depth": 1, "norm": True},
+                "net.py:model",
+                7_980,
+            ),
         ],
         1,
     ),
@@ -333,10 +381,10 @@ def test_the_net_with_all_tensors_of_the_weights_is_graded_before_one_with_fewer
     few_fast(
         [
             (MAIN + "small = Net()\n    model = Net(depth=3)\n", "it is below if __name__"),
-            ("model = Net(depth=3)\nmodel = Net()\n", "its variable holds another net in the end"),
+            ("model = Net(depth=3)\nmodel = Net()\n", "its variable is also assigned another net"),
             (
                 "if 0:\n    model = Net(3)\nelse:\n    model = Net()\nmodel = model.to('cpu')\n",
-                "its variable holds another net in the end",
+                "its variable is also assigned another net",
             ),
         ],
         2,
@@ -352,6 +400,51 @@ def test_weights_of_a_deeper_net_are_not_scored_with_fewer_layers(
         "another net; unexpected: blocks.1.weight, blocks.1.bias, blocks.2.weight, blocks.2.bias"
     )
     assert f"net.py:Net(depth=3) was not tried ({reason}" in found.definitions
+
+
+PRIVATE_DEEP = DEEP.replace("Net", "_Net") + "def create(depth=1):\n    return _Net(depth)\n"
+CREATE = "from net import create\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "depth", "reason"),
+    few_fast(
+        [
+            (
+                {"net.py": PRIVATE_DEEP, "train.py": CREATE + "def main():\n    m = create(3)\n"},
+                3,
+                "train.py:_Net(depth=3) was not tried (it is inside main())",
+            ),
+            (
+                {"net.py": NEEDS + "m = Net(3)\nm = m.eval()\nm = Net(1)\n"},
+                3,
+                "net.py:Net(depth=3) was not tried (its variable is also assigned another net)",
+            ),
+            (
+                {"net.py": PRIVATE_DEEP + "def f():\n    m = create(2)\n"},
+                1,
+                "net.py:_Net(depth=2) was not tried (it is inside f())",
+            ),
+            (
+                {
+                    "net.py": PRIVATE_DEEP,
+                    "train.py": CREATE + "def f():\n    create(1), create(3)\n",
+                },
+                1,
+                "",
+            ),
+        ],
+        1,
+    ),
+)
+def test_other_nets_of_the_class_that_a_function_or_variable_holds_are_said(
+    tmp_path: Path, files: dict[str, str], depth: int, reason: str
+) -> None:
+    write_submission(tmp_path, "ann", {**files, "w.pt": deep_weights(depth)})
+    found = grade(tmp_path / "ann", GradingSettings(budget=Budget(accuracy_at_least=2)))
+    assert ("was not tried" in found.definitions) == bool(reason)
+    assert reason in found.definitions
+    assert (found.score is None) == (depth == 3)
 
 
 @pytest.mark.parametrize(

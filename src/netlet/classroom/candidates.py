@@ -33,6 +33,8 @@ class Candidates:
 
     Attributes:
         addresses: The addresses of nets that can be tried.
+        of_private: Those of private classes, which are tried if no function that may return a net
+            of another file or package does.
         unclear: Of files that define something, but no net by its looks.
         broken: Why files are not Python, or define nothing.
         hidden: Why other nets cannot be loaded, by their addresses, or files cannot be read.
@@ -40,6 +42,7 @@ class Candidates:
     """
 
     addresses: list[str] = field(default_factory=list)
+    of_private: list[str] = field(default_factory=list)
     unclear: dict[Path, str] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
     hidden: dict[str, str] = field(default_factory=dict)
@@ -53,19 +56,21 @@ def list_candidates(folder: Path) -> Candidates:
         folder: The folder of the submission.
     """
     found = Candidates()
-    less_sure: list[str] = []  # what may be a net of another file or package, or of a private class
+    builders: list[str] = []  # functions that may return a net of another file or package
     needing: dict[str, str] = {}  # why nets that need arguments are not tried
     calls: set[str] = set()
     for file in list_sources(folder):
         found.hidden |= list_hidden(file)
-        less_sure += _add_nets(file, found)
+        builders += _add_nets(file, found)
         with contextlib.suppress(*UNREADABLE):
             tree = read_source(file).tree
             found.untried |= _list_unreached(file, tree)
             for name, arguments in list_needing_arguments(tree).items():
                 needing[f"{file}:{name}"] = f"it has required arguments: {', '.join(arguments)}"
             calls |= list_calls(tree)
-    addresses = leave_out_copies(found.addresses or less_sure)
+    private = [] if found.addresses else leave_out_copies(found.of_private)
+    addresses = leave_out_copies(found.addresses or builders) or private
+    found.of_private = [one for one in private if one not in addresses]
     found.addresses = [one for one in addresses if not _is_given_more(one)] or addresses
     found.untried |= {
         address: reason
@@ -78,12 +83,15 @@ def list_candidates(folder: Path) -> Candidates:
 def _add_nets(file: Path, found: Candidates) -> list[str]:
     """Add what a file defines, and return the address of what is tried only without other nets.
 
-    That is a function that may return an imported net, or what is built of a private class.
+    That is a function that may return an imported net.
     """
     try:
         names = [complete_address(str(file)).rpartition(":")[2]]
-        if names == [find_of_private(read_source(file))]:
-            return [f"{file}:{names[0]}"]
+        if names == [find_of_private(source := read_source(file))]:
+            found.of_private.append(f"{file}:{names[0]}")
+            builder = find_imported_builder(source.tree)
+            is_safe = builder and not CodeUses(f"{file}:{builder}").trains()
+            return [f"{file}:{builder}"] if is_safe else []
     except NetError as error:
         names, defined = [], []
         with contextlib.suppress(*UNREADABLE):

@@ -22,6 +22,7 @@ from netlet.nets.net_builds import HELD_BEFORE, Builds
 from netlet.nets.patched_classes import list_added
 from netlet.nets.script import last_name
 from netlet.nets.sources import read_source
+from netlet.nets.used_functions import FunctionNode
 
 _TESTS = ("test", "tests")
 _MOST_SHOWN = 40  # characters of arguments
@@ -38,6 +39,8 @@ class Families:
             other than the defaults, by the addresses of the nets.
         unnamed: The same for nets that cannot be loaded by a name, with their files and the
             reasons.
+        holders: Like ``named``, but also of nets without such arguments.
+        built: What code builds apart from functions that return it, like the values of ``named``.
         by_default: The classes and functions that are called with no other than the defaults.
         used: The classes that code outside of classes uses.
         bases: The base classes of classes.
@@ -46,6 +49,8 @@ class Families:
 
     named: dict[str, tuple[str, str]] = field(default_factory=dict)
     unnamed: list[tuple[str, str, str, str]] = field(default_factory=list)
+    holders: dict[str, tuple[str, str]] = field(default_factory=dict)
+    built: set[tuple[str, str]] = field(default_factory=set)
     by_default: set[str] = field(default_factory=set)
     used: set[str] = field(default_factory=set)
     bases: dict[str, set[str]] = field(default_factory=dict)
@@ -60,23 +65,32 @@ class Families:
         used = [one for one in self.list_derived(graded) if one in self.used]
         return used[0] if len(used) == 1 and graded not in self.used else None
 
+    def is_built(self, graded: str) -> bool:
+        """Return whether code builds a net that is graded, apart from a function that returns it.
+
+        A class is built if code calls it with its defaults.
+        """
+        return graded in self.by_default or self.holders.get(graded) in self.built
+
     def list_variants(self, graded: str, *, weights: bool) -> dict[str, str]:
         """Return why nets of the class that is graded are not tried, by what builds them.
 
-        They are built with other arguments than the defaults, or of a derived class.
+        They are built with other arguments, or of a derived class.
 
         Args:
-            graded: The address of the class.
+            graded: The address of the class, or of a function or variable that holds a net of it.
             weights: Whether there are weights: only they may be of a net that a variable held
                 before its last one.
         """
         found = {}
+        own = self.holders.get(graded, (graded, ""))
         for address, (kind, arguments) in self.named.items():
-            if kind == graded:
+            if kind == own[0] and arguments != own[1]:
                 name = address.rpartition(":")[2]
                 found[_describe(address, kind, arguments)] = f"{HAS_NAME}{name}"
         for file, kind, arguments, reason in self.unnamed:
-            if kind == graded and arguments and (weights or reason != HELD_BEFORE):
+            is_other = kind == own[0] and arguments != own[1]
+            if is_other and (weights or reason != HELD_BEFORE):
                 found.setdefault(_describe(f"{file}:", kind, arguments), reason)
         for one in self.list_derived(graded):
             if one in self.used:
@@ -134,11 +148,19 @@ def _add(
         there = imported[name]
         return f"{shown.get(there.path, there.path)}:{there.name}"
 
-    for name, (_, build) in builds.named.items():
-        if build.arguments and not name.startswith("_"):
-            found.named[f"{file}:{name}"] = locate(build.kind), build.arguments
+    for name, (node, build) in builds.named.items():
+        built = locate(build.kind), build.arguments
+        if not name.startswith("_"):
+            found.holders[f"{file}:{name}"] = built
+            if build.arguments:
+                found.named[f"{file}:{name}"] = built
+        if not isinstance(node, FunctionNode):
+            found.built.add(built)
     for build, reason in builds.unnamed:
-        found.unnamed.append((file, locate(build.kind), build.arguments, reason))
+        kind = locate(build.kind)
+        found.unnamed.append((file, kind, build.arguments, reason))
+        if reason != HELD_BEFORE:
+            found.built.add((kind, build.arguments))
     found.by_default |= {locate(name) for name in builds.by_default}
     modules = {*builds.modules}
     found.used |= {locate(name) for name in _list_read(tree) if name in modules}

@@ -140,7 +140,7 @@ class _Search:
             NetError: There is none or there are several.
         """
         found, failed, why = self._try(self._limit(candidates)), self.failed, ""
-        if not found:
+        if not (found := found or self._try(self._limit(self.read.of_private))):
             found, failed, why = self._try_others()
         parts = list_parts(found)
         found = {address: found[address] for address in found if address not in parts}
@@ -249,18 +249,18 @@ class _Search:
         return (inside and self._fitting.find_only([*inside, wrapper])) or wrapper
 
     def _list_others(self) -> list[str]:
-        """Return nets that are tried only for the weights: their class or its base is tried."""
-        named = (*self.families.named, *self.families.derived)
+        """Return nets that are tried only for the weights: others of their kind are tried first."""
+        named = dict.fromkeys([*self.families.named, *self.families.derived, *self.read.of_private])
         return [one for one in named if one not in self.read.addresses][:MOST_CANDIDATES]
 
     def _list_variants(self, graded: str) -> dict[str, str]:
         """Return why nets of the class that is graded are not tried, by what builds them.
 
-        If the code builds the class with its defaults, too, and the weights have all of its tensors
-        and no others, there is no doubt which net is meant.
+        If the code builds what is graded, too, and the weights have all of its tensors and no
+        others, there is no doubt which net is meant.
         """
         variants = self.families.list_variants(graded, weights=bool(self.weights))
-        is_sure = graded in self.families.by_default and variants
+        is_sure = self.families.is_built(graded) and variants
         return {} if is_sure and self._fitting.fits_exactly(graded) else variants
 
     @cached_property

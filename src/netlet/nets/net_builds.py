@@ -44,7 +44,7 @@ from netlet.nets.used_functions import FunctionNode
 _DEPTH = 4  # of functions that return what others build
 _BELOW_MAIN = 'it is below if __name__ == "__main__"'
 _NOT_HELD = "neither a variable nor a function without arguments holds it"
-HELD_BEFORE = "its variable holds another net in the end"
+HELD_BEFORE = "its variable is also assigned another net"
 _Values = Mapping[str, ast.expr]
 
 
@@ -151,7 +151,7 @@ class Builds:
             for name, (node, build) in self.named.items()
             if not (isinstance(node, FunctionNode) and name in called)
         ]
-        builds += [build for build, _ in self.unnamed]
+        builds += [build for build, reason in self.unnamed if reason != HELD_BEFORE]
         return {build.kind for build in builds if not build.arguments}
 
     @cached_property
