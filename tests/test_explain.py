@@ -318,6 +318,20 @@ def test_a_page_of_somebody_else_is_not_replaced(
     assert (tmp_path / "explain.html").read_text() == "mine"
 
 
+def test_every_map_has_an_outline_that_is_seen_on_light_and_dark_pages() -> None:
+    figure = _draw_maps(LayerMaps("head", "Conv2d", torch.rand(1, 10, 2, 1)), 0)
+    (axes,) = figure.axes
+    (outlines,) = axes.patches
+    boxes = outlines.get_path().vertices.reshape(10, 5, 2)
+    picture = axes.images[0].get_array()
+    for box in boxes:
+        left, top = box.min(axis=0) + 0.5
+        assert (box.max(axis=0) - box.min(axis=0)).tolist() == [1, 2]
+        assert picture[int(top) : int(top) + 2, int(left)].count() == 2
+    assert len({tuple(box[0]) for box in boxes}) == 10
+    assert all(0.4 < value < 0.6 for value in outlines.get_edgecolor()[:3])
+
+
 def test_a_long_name_of_a_layer_fits_above_its_maps() -> None:
     name = "features.block_of_the_second_stage.convolution_with_stride.0"
     figure = _draw_maps(LayerMaps(name, "Conv2d", torch.rand(1, 4, 9, 9)), 0)

@@ -278,6 +278,12 @@ def test_the_page_of_a_budget_shows_the_rule_on_a_single_image_with_what_pays_fo
     assert page.endswith(f"{rule} (shares the 7.5 points for accuracy)")
 
 
+def test_the_page_of_a_budget_without_accuracy_says_nothing_of_accuracy() -> None:
+    assert write_page(Budget(name="class", params_below=100)).splitlines()[:2] == ["class", ""]
+    for budget in (Budget(accuracy_above=99), Budget(params_below=100, judged_on="val")):
+        assert "Accuracy is judged after the last epoch" in write_page(budget)
+
+
 def test_weights_outside_of_the_net_cost_no_more_than_the_points_of_the_parameters(
     tmp_path: Path,
 ) -> None:

@@ -214,6 +214,12 @@ def test_choices_were_made_on_val_and_with_other_seeds() -> None:
         assert not tried & {seed.seed for seed in found.seeds}
 
 
+def test_the_page_that_reports_refer_to_says_how_every_recipe_was_chosen() -> None:
+    section = DOCUMENTS.partition("## How netlet's recipes were chosen")[2].partition("<!--")[0]
+    ours = [name for name in catalog.RECIPES if not name.startswith("document_")]
+    assert [name for name in ours if f"`{name}`" not in section] == []
+
+
 def test_the_first_two_shell_blocks_are_the_two_commands() -> None:
     train, test = BASH_BLOCK.findall(README)[:2]
     assert len(train.strip().splitlines()) == len(test.strip().splitlines()) == 1

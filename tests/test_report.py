@@ -152,6 +152,23 @@ def test_a_studys_report_has_all_that_a_reader_needs() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        ("quick", "Recipe quick comes with netlet; docs/documents.md says how it was chosen."),
+        (
+            "plain",
+            "Recipe plain is a baseline that comes with netlet; it was not chosen by any accuracy.",
+        ),
+        ("document_004", "Recipe document_004 is a write-up's, as far as the write-up states it"),
+    ],
+)
+def test_a_report_says_how_the_recipe_was_chosen(recipe: str, words: str) -> None:
+    used = to_json_value(catalog.RECIPES[recipe].for_net(in_catalog=True))
+    page = study_page(make_study(make_seed_result(0, 990), net="swift", recipe=used))
+    assert words in page.markdown
+
+
 @pytest.mark.slow
 def test_pictures_read_on_any_ground_and_are_the_same_each_time() -> None:
     found = make_study(make_seed_result(0, 990), make_seed_result(1, 995), budget=BUDGET)

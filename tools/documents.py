@@ -93,7 +93,8 @@ def draw_choices() -> str:
         "`plain (changed)` is the recipe `plain` with some settings changed, `summit` the net of "
         "the last rungs, and `norms` the rung with batch norm of the ladder "
         "[From a basic net past every write-up](ladders/own.md), whose other rungs `schedule` to "
-        "`averaging` are listed too."
+        "`averaging` are listed too; the experiments with `smoothing` or `batch_64` in their names "
+        "were tried and not taken."
     )
 
 

@@ -167,10 +167,11 @@ def write_page(budget: Budget, points: Mapping[str, float] | None = None) -> str
     title = budget.title or budget.about
     messages = dict(budget.messages)
     lines = [f"{budget.name}: {title}" if title else budget.name]
-    data = f" of {budget.dataset}" if budget.dataset else ""
-    lines += _wrap(
-        f"Accuracy is judged after the last epoch, on {_SPLITS[budget.judged_on]}{data}."
-    )
+    if budget.target is not None or budget.judged_on != "test":
+        data = f" of {budget.dataset}" if budget.dataset else ""
+        lines += _wrap(
+            f"Accuracy is judged after the last epoch, on {_SPLITS[budget.judged_on]}{data}."
+        )
     if limits := describe_limits(budget):
         lines += ["", "Limits"]
         for name, text in limits.items():

@@ -70,7 +70,7 @@ FRONTIER = Recipe(
 )
 FRONTIER_TINY = FRONTIER.replace(
     name="frontier_tiny",
-    about="frontier for nets of a few thousand parameters: less regularization, 20 epochs",
+    about="frontier for fewer than about 4,000 parameters: less regularization, 20 epochs",
     epochs=20,
     weight_decay=0.0,
     label_smoothing=0.0,

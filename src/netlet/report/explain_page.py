@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from netlet.data.disputed_labels import DisputedLabel
 from netlet.evaluation import ClassMaps, Explanation, LayerMaps
-from netlet.report.figures import NARROW, new_figure, use_style
+from netlet.report.figures import GRAY, NARROW, new_figure, use_style
 from netlet.report.markdown import escape_markdown
 from netlet.report.page import Draft, Page
 from netlet.report.study_plots import transparent_to_red
@@ -150,10 +150,17 @@ def _describe(explanation: Explanation, found: ClassMaps, i: int, known: Sequenc
 
 
 def _draw_maps(layer: LayerMaps, i: int) -> Figure:
-    """Draw the maps of a layer for one image as one picture with gaps between them."""
+    """Draw the maps of a layer for one image as one picture with gaps between them.
+
+    Each map has an outline: white on a light page and black on a dark one would not be seen.
+    """
+    from matplotlib.patches import PathPatch
+    from matplotlib.path import Path
+    from matplotlib.transforms import Affine2D
+
     channels, height, width = layer.maps.shape[1:]
     shown = layer.maps[i, :MOST_CHANNELS].numpy()
-    mosaic = _tile(shown)
+    mosaic, corners = _tile(shown)
     across = NARROW * min(1.0, max(0.35, mosaic.shape[1] / (_MOST_COLUMNS * (width + 1))))
     rest = f", first {MOST_CHANNELS}" if channels > MOST_CHANNELS else ""
     title = textwrap.wrap(
@@ -168,12 +175,24 @@ def _draw_maps(layer: LayerMaps, i: int) -> Figure:
         axes.set_axis_off()
         axes.set_anchor("W")
         axes.imshow(mosaic, cmap="gray", interpolation="nearest")
+        # A pixel's center is at a whole number.
+        places = [
+            Affine2D().scale(width, height).translate(left - 0.5, top - 0.5)
+            for top, left in corners
+        ]
+        outlines = Path.make_compound_path(*map(Path.unit_rectangle().transformed, places))
+        patch = PathPatch(outlines, fill=False, edgecolor=GRAY, linewidth=0.6, clip_on=False)
+        axes.add_patch(patch)
         axes.set_title("\n".join(title))
     return figure
 
 
-def _tile(maps: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return maps ``C H W`` beside and below each other, with gaps that are NaN."""
+def _tile(maps: NDArray[np.float32]) -> tuple[NDArray[np.float32], list[tuple[int, int]]]:
+    """Return maps ``C H W`` beside and below each other, with gaps that are NaN.
+
+    Returns:
+        The picture, and the top and left of each map in it.
+    """
     channels, height, width = maps.shape
     columns = min(_MOST_COLUMNS, channels)
     rows = -(-channels // columns)
@@ -181,10 +200,12 @@ def _tile(maps: NDArray[np.float32]) -> NDArray[np.float32]:
     mosaic = np.full(
         (rows * (height + gap) - gap, columns * (width + gap) - gap), np.nan, np.float32
     )
-    for k, one in enumerate(maps):
-        top, left = k // columns * (height + gap), k % columns * (width + gap)
+    corners = [
+        (k // columns * (height + gap), k % columns * (width + gap)) for k in range(channels)
+    ]
+    for (top, left), one in zip(corners, maps, strict=True):
         mosaic[top : top + height, left : left + width] = one
-    return mosaic
+    return mosaic, corners
 
 
 def _to_picture(image: torch.Tensor) -> NDArray[np.uint8]:

@@ -11,7 +11,7 @@ from netlet.budgets import describe_teacher
 from netlet.data import Split
 from netlet.errors import check_argument
 from netlet.nets import is_user_code
-from netlet.recipes import describe_epochs
+from netlet.recipes import PLAIN, describe_epochs
 from netlet.records import Study
 from netlet.report import study_plots, study_tables
 from netlet.report.commands import budget_file_for, command_for
@@ -161,7 +161,12 @@ def _explain_choice(study: Study) -> str:
     known = known and known.for_net(in_catalog=not is_user_code(study.net))
     if known is None or records.to_json_value(known) != study.recipe:
         return f"Whether the recipe was chosen by {study.split} accuracy is not recorded."
-    if study.recipe["name"].startswith(("plain", "document_")):
+    if study.recipe["name"] == PLAIN.name:
+        return (
+            f"Recipe {name} is a baseline that comes with netlet; it was not chosen by any "
+            "accuracy."
+        )
+    if study.recipe["name"].startswith("document_"):
         return (
             f"Recipe {name} is a write-up's, as far as the write-up states it, and was not chosen "
             "by any accuracy here."
