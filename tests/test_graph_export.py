@@ -1069,6 +1069,14 @@ def test_a_net_in_place_of_a_model_is_refused(export: Any, tmp_path: Path) -> No
         export(nn.Linear(2, 3), str(tmp_path / "x"), None)
 
 
+def test_an_onnx_model_in_place_of_a_model_is_refused() -> None:
+    proto: Any = build_onnx(trace_model(load_trained_net("speck")))
+    with pytest.raises(
+        TypeError, match=r"the model is of the type ModelProto; pass what netlet\.exp"
+    ):
+        quantize_onnx(proto, images(10))
+
+
 def test_pages_state_the_sizes_of_onnx_files(tmp_path: Path) -> None:
     # No trained weights come with netlet, and the size does not depend on their values.
     untrained = tmp_path / "mnistnet_1.safetensors"

@@ -18,7 +18,7 @@ from netlet.export.inference_graph import Convolution, InferenceGraph
 from netlet.export.int8_loss import describe_int8_loss
 from netlet.export.int8_rounding import Rounding, find_c_rounding, find_onnx_rounding
 from netlet.export.quantize import quantize_graph
-from netlet.export.quantize_weights import has_narrow_sums
+from netlet.export.quantize_weights import QuantParams, has_narrow_sums
 from netlet.export.zero_level import fold_normalization
 
 SHAPE = (1, 8, 8)
@@ -251,6 +251,32 @@ def test_which_layers_give_c_logits_of_8_bits(name: str) -> None:
     net, has_8_bits = LAST_LAYERS[name]
     params = find_c_rounding(quantize_graph(model_of(net).graph, images())).params
     assert (params[-1] is not None) == has_8_bits
+
+
+def test_the_loss_of_onnx_is_described_for_nets_that_resample() -> None:
+    torch.manual_seed(0)
+    pooled = nn.AdaptiveAvgPool2d(3)  # of 8x8: uneven means
+    model = model_of(
+        nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), pooled, nn.Flatten(), nn.Linear(36, 10))
+    )
+    assert "of the error" in describe_for_onnx(model) or "contribute to" in describe_for_onnx(model)
+
+
+def test_the_normalization_is_called_what_it_is() -> None:
+    torch.manual_seed(0)
+    pooled = nn.AvgPool2d(3, padding=1, count_include_pad=True)
+    net = nn.Sequential(
+        pooled, nn.Conv2d(1, 4, 3, padding=1), nn.Flatten(), nn.Linear(36, 10)
+    ).eval()
+    graph = trace_model(
+        TrainedNet("net", net, SHAPE, tuple("0123456789"), 0.13, 1.0, None, None)
+    ).graph
+    rounding = find_c_rounding(quantize_graph(graph, images()))
+    assert rounding.params[1]
+    coarse = QuantParams(50 * rounding.params[1].scale, 3)
+    params = (rounding.params[0], coarse, *rounding.params[2:])
+    text = describe_int8_loss(graph, images(), dataclasses.replace(rounding, params=params))
+    assert "of the error come from the output of the input normalization" in text
 
 
 def test_real_weights_of_onnx_are_those_of_its_model() -> None:

@@ -62,7 +62,10 @@ class Join(nn.Module):
 
 
 def model_of(
-    *first: nn.Module, mean: float = MEAN, shape: tuple[int, int, int] = (1, 28, 28)
+    *first: nn.Module,
+    mean: float = MEAN,
+    std: float = STD,
+    shape: tuple[int, int, int] = (1, 28, 28),
 ) -> TracedModel:
     """Return a net that begins with these layers."""
     torch.manual_seed(0)
@@ -71,7 +74,7 @@ def model_of(
         features = body(torch.zeros(1, *shape)).shape[1]
     net = nn.Sequential(body, nn.Linear(features, 10))
     labels = tuple("0123456789")
-    return trace_model(TrainedNet("net", net.eval(), shape, labels, mean, STD, None, None))
+    return trace_model(TrainedNet("net", net.eval(), shape, labels, mean, std, None, None))
 
 
 def conv(padding: int = 0, size: int = 3, colors: int = 1, mode: str = "zeros") -> nn.Conv2d:
@@ -200,6 +203,12 @@ def test_what_cannot_be_folded_stays_a_layer(case: str) -> None:
     assert fold_normalization(graph) is graph
     variance = reference.compute_logits(graph, images()).var(0).mean()
     assert errors_of_int8(graph).square().mean() < 0.02 * variance
+
+
+def test_padding_of_images_of_few_gray_levels_stays_exact() -> None:
+    for level, std, same in ((33.5, 0.3081, False), (2.5, 0.0177, True), (3.01, 0.0177, False)):
+        graph = model_of(conv(1), mean=level / 255, std=std).graph
+        assert (fold_normalization(graph) is graph) == same
 
 
 def test_without_a_mean_normalization_is_folded_into_padded_convolutions_exactly() -> None:

@@ -87,7 +87,10 @@ def describe_int8_loss(graph: InferenceGraph, images: torch.Tensor, rounding: Ro
         return ""
     worst = max(suspects, key=lambda suspect: suspect.error)
     share = worst.error / total
-    name = f"the {worst.part} of {graph.layers[worst.index].name}"
+    layer = graph.layers[worst.index]
+    # The input normalization is no layer of the net's own.
+    called = layer.name if layer.sources != (0,) else "the input normalization"
+    name = f"the {worst.part} of {called}"
     if not worst.params:
         layers = [each.layers[worst.index] for each in (graph, limited, rounding.graph)]
         cause = _find_cause_of_weights(*layers)

@@ -61,22 +61,27 @@ def find_onnx_rounding(graph: InferenceGraph, model: onnx.ModelProto) -> Roundin
     constants: dict[str, Any] = {
         each.name: package.numpy_helper.to_array(each) for each in model.graph.initializer
     }
+    numbered = list(enumerate(graph.layers, start=1))
+    wanted = {
+        f"m{n}{part}" for n, layer in numbered if isinstance(layer, Convolution) for part in "wb"
+    }
     params: dict[str, QuantParams] = {}
     for node in model.graph.node:
         numbers: list[Any] = [constants.get(name) for name in node.input]
         if node.op_type == "QuantizeLinear":
             params[node.input[0]] = QuantParams(float(numbers[1]), int(numbers[2]))
         elif node.op_type == "DequantizeLinear" and numbers[0] is not None:
-            integers, scale, zero_point = map(np.asarray, numbers)
-            shape = (-1, *[1] * (integers.ndim - 1)) if scale.ndim else ()
-            real = integers.astype(np.float64) - zero_point.reshape(shape)
             name = node.output[0].removesuffix("_DequantizeLinear_Output")
-            constants[name] = (real * scale.reshape(shape)).astype(np.float32)
+            if name in wanted:
+                integers, scale, zero_point = map(np.asarray, numbers)
+                shape = (-1, *[1] * (integers.ndim - 1)) if scale.ndim else ()
+                real = integers.astype(np.float64) - zero_point.reshape(shape)
+                constants[name] = (real * scale.reshape(shape)).astype(np.float32)
     layers = [
         dataclasses.replace(layer, weight=constants[f"m{number}w"], bias=constants[f"m{number}b"])
         if isinstance(layer, Convolution)
         else layer
-        for number, layer in enumerate(graph.layers, start=1)
+        for number, layer in numbered
     ]
     return Rounding(
         dataclasses.replace(graph, layers=tuple(layers)),

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from netlet.display import Displayed
-from netlet.errors import ExportError, install_hint
+from netlet.errors import ExportError, check_argument, install_hint
 from netlet.export.calibration import limit_constant_inputs, measure_channels
 from netlet.export.onnx_model import IMAGE, LOGITS, build_onnx, import_onnx
 from netlet.export.traced_model import TracedModel
@@ -41,6 +41,7 @@ def quantize_onnx(model: TracedModel, calibration: torch.Tensor) -> onnx.ModelPr
     Raises:
         ExportError: The package onnx or onnxruntime is not installed.
     """
+    check_argument(model, TracedModel)
     package, helper = import_onnx()
     _import_onnxruntime()
     from onnxruntime import quantization
