@@ -12,6 +12,7 @@ from helpers import write_notebook
 
 from netlet.nets import find_code
 from netlet.nets.added_folders import find_added_folders
+from netlet.nets.net_code import list_code_files
 
 NET = "from torch import nn\nfrom blocks import width\ndef net(): return nn.Linear(784, width)\n"
 
@@ -42,6 +43,16 @@ def project(tmp_path: Path) -> Path:
         ("sys.path.append(str(Path(__file__).resolve().parents[1] / 'src'))", ["src"]),
         ("sys.path.append(os.getcwd() + '/../src')", ["src"]),
         ("up = '..'\nsys.path.append(f'{up}/src')", ["src"]),
+        ("sys.path.append(os.path.join(os.pardir, 'src'))", ["src"]),
+        ("sys.path.append('..' + os.sep + 'src')", ["src"]),
+        ("sys.path.append(abspath(join('..', 'src')))", ["src"]),
+        ("sys.path.append(osp.join(osp.dirname(osp.abspath('')), 'src'))", ["src"]),
+        ("sys.path.append(str(Path('..', 'src')))", ["src"]),
+        ("sys.path.append(Path('..').joinpath('src').as_posix())", ["src"]),
+        ("p = Path()\nsys.path.append(str(p.absolute().parent / 'src'))", ["src"]),
+        # The last folder that is inserted comes first.
+        ("sys.path.append('lib')\nsys.path.insert(0, '../src')", ["src", "notebooks/lib"]),
+        ("sys.path.insert(0, '../src')\nsys.path.insert(0, 'lib')", ["notebooks/lib", "src"]),
         ("sys.path.append('src')", ["src"]),  # as in a script that runs in the folder above
         ("sys.path.append('../no_such_folder')", []),
         ("sys.path.append('../src/blocks.py')", []),
@@ -50,10 +61,13 @@ def project(tmp_path: Path) -> Path:
         ("sys.path.append('../..')", []),
         ("sys.path.append(find_folder())", []),
         ("sys.path.append(os.environ['LIB'])", []),
+        ("sys.path.append(','.join('../src'))", []),
+        ("sys.path.append(Path(folder))\nsys.path.append(str())\nsys.path.append(join())", []),
         ("p = '..'\np = p + '/src'\nsys.path.append(p)", ["src"]),
         ("p = p + '/src'\nsys.path.append(p)", []),
         ("p = '..'\n" + "p = p + p\n" * 80 + "sys.path.append(p)", []),
         ("p = '" + "' + '".join("x" * 600) + "'\nsys.path.append(p)", []),
+        ("sys.path.append(" + "p.joinpath(" * 40 + "p" + ")" * 41, []),  # does not take long
         ("sys.path.append('..\\0/src')\nsys.path.append('" + "x" * 300 + "')", []),
         ("sys.path.append()\nsys.path.append(3)\nsys.path += other\nPath().parents['a']", []),
         ("def later():\n    sys.path.append('../src')", []),
@@ -103,3 +117,26 @@ def test_a_helper_is_found_and_counts_wherever_a_command_runs(
     changed = find_code(f"{path}:net")
     assert changed
     assert changed.digest != found[0].digest
+
+
+def test_the_sandbox_gets_the_helper_that_the_net_imports(project: Path) -> None:
+    (project / "blocks.py").write_text("width = 11\n")  # in a folder above: of less importance
+    path = project / "notebooks" / "mine.py"
+    for adding, folder in (("['../src']", "src"), ("['..', '../src']", "")):
+        path.write_text(f"import sys\nsys.path += {adding}\n" + NET)
+        assert list_code_files(f"{path}:net") == sorted([path, project / folder / "blocks.py"])
+
+
+def test_folders_that_helpers_add_are_followed(project: Path) -> None:
+    lib, path = project / "src" / "deep", project / "notebooks" / "mine.py"
+    adding = "import os, sys\nsys.path.append(os.path.join(os.path.dirname(__file__), 'deep'))\n"
+    (project / "src" / "blocks.py").write_text(adding + "from sizes import width\n")
+    (lib / "sizes.py").write_text("width = 10\n")
+    path.write_text("import sys\nsys.path.append('../src')\n" + NET)
+    before = find_code(f"{path}:net")
+    assert lib / "sizes.py" in list_code_files(f"{path}:net")
+    (lib / "sizes.py").write_text("width = 11\n")
+    after = find_code(f"{path}:net")
+    assert before
+    assert after
+    assert after.digest != before.digest

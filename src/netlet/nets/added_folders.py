@@ -15,9 +15,13 @@ from pathlib import Path
 from netlet.nets.script import walk_outside_functions
 from netlet.nets.user_imports import folders_above
 
-_SAME = ("Path", "pathlib.Path", "str", "os.fspath", "os.path.normpath")
-_ABSOLUTE = ("os.path.abspath", "os.path.realpath", "resolve", "absolute")
-_HERE = ("os.getcwd", "Path.cwd", "pathlib.Path.cwd")
+_MODULES = ("", "os", "os.path", "osp", "path", "pathlib", "Path", "pathlib.Path")
+_SAME = ("str", "fspath", "normpath")
+_ABSOLUTE = ("abspath", "realpath")
+_HERE = ("getcwd", "cwd")
+_FUNCTIONS = (*_SAME, *_ABSOLUTE, *_HERE, "join", "Path", "dirname")
+_ABSOLUTE_METHODS = ("resolve", "absolute")
+_CONSTANTS = {"os.pardir": os.pardir, "os.curdir": os.curdir, "os.sep": os.sep}
 _ADDING = ("sys.path.append", "sys.path.insert", "site.addsitedir")
 _LONGEST = 4096  # characters of a path
 
@@ -34,14 +38,14 @@ def find_added_folders(path: Path, body: Sequence[ast.stmt]) -> list[Path]:
         body: Its statements.
     """
     bases = [path.parent, *folders_above(path.parent)]
-    found: dict[Path, None] = {}
+    found: list[Path] = []
     # From each base, the same expressions are other folders.
-    for places in zip(*(_Reader(path, base).read_added(body) for base in bases), strict=True):
-        resolved = [Path(os.path.realpath(place)) for place in places if place is not None]
+    for added in zip(*(_Reader(path, base).read_added(body) for base in bases), strict=True):
+        resolved = [Path(os.path.realpath(place)) for place, _ in added if place is not None]
         inside = (one for one in resolved if one.is_relative_to(bases[-1]))
         folders = (one for one in inside if os.path.isdir(one))
-        if (folder := next(folders, None)) is not None:
-            found[folder] = None
+        if (folder := next(folders, None)) is not None and folder not in found:
+            found.insert(0 if added[0][1] else len(found), folder)
     return [folder for folder in found if folder != path.parent]
 
 
@@ -79,8 +83,11 @@ class _Reader:
         self._base = base
         self._names: dict[str, str | None] = {"__file__": str(path)}
 
-    def read_added(self, body: Sequence[ast.stmt]) -> Iterator[str | None]:
-        """Yield each folder that statements add, absolute; None for one that is not known."""
+    def read_added(self, body: Sequence[ast.stmt]) -> Iterator[tuple[str | None, bool]]:
+        """Yield each folder that statements add, and whether they put it before the others.
+
+        The path is absolute, or None if it is not known.
+        """
         for statement in body:
             for node in walk_outside_functions(statement):
                 if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
@@ -89,7 +96,8 @@ class _Reader:
                         self._names[target.id] = self._try(node.value)
                 for added in _list_added(node):
                     place = self._try(added)
-                    yield None if place is None else self._absolute(place)
+                    first = isinstance(node, ast.Call) and _name_of(node.func) == "sys.path.insert"
+                    yield None if place is None else self._absolute(place), first
 
     def _try(self, node: ast.expr) -> str | None:
         try:
@@ -116,6 +124,8 @@ class _Reader:
                 one.value if isinstance(one, ast.FormattedValue) else one for one in node.values
             )
             return "".join(self._read_all([*values])) or None
+        if (name := _name_of(node)) in _CONSTANTS:
+            return _CONSTANTS[name]
         if isinstance(node, ast.Attribute) and node.attr == "parent":
             found = self._read(node.value)
             return found and os.path.dirname(found)
@@ -130,22 +140,30 @@ class _Reader:
         return known if len(known) == len(found) else []
 
     def _read_call(self, call: ast.Call) -> str | None:
-        name = _name_of(call.func)
+        module, _, name = _name_of(call.func).rpartition(".")
+        parts = self._read_all(call.args)
+        if module not in _MODULES or name not in _FUNCTIONS:
+            return self._read_method(call.func, parts)
         if name in _HERE:
             return str(self._base)
-        if name in _SAME:
-            return self._read(call.args[0]) if call.args else "."
-        parts = self._read_all(call.args)
-        if isinstance(call.func, ast.Attribute) and call.func.attr in _ABSOLUTE:
-            place = self._read(call.func.value)
-            return place and self._absolute(place)
         if not parts:
-            return None
-        if name == "os.path.join":
+            return os.curdir if name == "Path" and not call.args else None
+        if name in ("join", "Path"):
             return os.path.join(*parts)
-        if name == "os.path.dirname":
+        if name == "dirname":
             return os.path.dirname(parts[0])
-        return self._absolute(parts[0]) if name in _ABSOLUTE else None
+        return parts[0] if name in _SAME else self._absolute(parts[0])
+
+    def _read_method(self, method: ast.expr, parts: Sequence[str]) -> str | None:
+        """Return what a method of a path gives for these arguments."""
+        place = self._read(method.value) if isinstance(method, ast.Attribute) else None
+        if place is None or not isinstance(method, ast.Attribute):
+            return None
+        if method.attr == "as_posix":
+            return place
+        if method.attr == "joinpath":
+            return os.path.join(place, *parts) if parts else None
+        return self._absolute(place) if method.attr in _ABSOLUTE_METHODS else None
 
     def _read_parents(self, parents: ast.expr, which: ast.expr) -> str | None:
         if not isinstance(parents, ast.Attribute) or parents.attr != "parents":

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from netlet.errors import NetError
 from netlet.files import read_regular
+from netlet.nets.added_folders import find_added_folders
 from netlet.nets.user_imports import MAX_SOURCE_BYTES, is_installed, lasting_path, module_path
 
 MAX_FILES = 256  # of a net's code
@@ -94,8 +95,9 @@ class Imports:
         self.others: list[Path] = []
 
     def look_in(self, folders: Sequence[Path]) -> None:
-        """Look for modules in more folders, too, after the others."""
-        self._roots += [folder for folder in folders if folder not in self._roots]
+        """Look for modules in more folders, too, after that of the file."""
+        own, *others = self._roots
+        self._roots = [*dict.fromkeys([own, *folders, *others])]
 
     def follow(self, path: Path, tree: ast.AST) -> list[Path]:
         """Return the files that a file imports, and those that these import, sorted."""
@@ -106,7 +108,9 @@ class Imports:
                 continue
             self._found.add(file)
             with contextlib.suppress(*UNREADABLE):
-                waiting += self._imported_by(file, ast.parse(read_code(file)))
+                tree = ast.parse(read_code(file))
+                self.look_in(find_added_folders(file, tree.body))
+                waiting += self._imported_by(file, tree)
         return sorted(self._found)
 
     def list_direct(self, path: Path, statement: ast.Import | ast.ImportFrom) -> list[Path]:
