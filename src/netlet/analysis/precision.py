@@ -66,13 +66,17 @@ def copy_in_float32(net: nn.Module) -> nn.Module | None:
     Returns:
         None if the net has float32 or several precisions, or cannot be copied.
     """
-    precisions = list_precisions(net)
-    lazy = any(nn.parameter.is_lazy(tensor) for _, tensor in list_parameters(net))
-    if torch.float32 in precisions or lazy:
+    twin = None if torch.float32 in list_precisions(net) else try_to_copy(net)
+    return None if twin is None else twin.float()
+
+
+def try_to_copy(net: nn.Module) -> nn.Module | None:
+    """Return a copy of a net; None if it has lazy layers or cannot be copied."""
+    if any(nn.parameter.is_lazy(tensor) for _, tensor in list_parameters(net)):
         return None
     try:
         with Isolation(strict=True), torch.no_grad():
-            return copy_net(net).float()
+            return copy_net(net)
     except UncopyableError:
         return None
     except NetletError:

@@ -28,7 +28,7 @@ from netlet.analysis.mode_switch import ModeSwitch, enter_evaluation
 from netlet.analysis.module_rows import list_rows, name_reader, name_run
 from netlet.analysis.net_end import count_outputs, write_end_notes
 from netlet.analysis.ops import Op, Trace
-from netlet.analysis.precision import copy_in_float32, list_precisions
+from netlet.analysis.precision import copy_in_float32, list_precisions, try_to_copy
 from netlet.analysis.provenance import Provenance
 from netlet.analysis.random_scores import write_random_notes
 from netlet.analysis.structure import describe_structure, list_kinds
@@ -85,12 +85,15 @@ def trace(net: nn.Module, shape: Sequence[int] = (1, 28, 28)) -> Trace:
 def check_input_shape(net: nn.Module, shape: Sequence[int]) -> None:
     """Run a net once in evaluation mode, on images of a shape.
 
+    A copy runs, if there can be one: a net may count its batches, or keep the last one.
+
     Raises:
         TypeError: As :func:`trace` does.
         NetError: As :func:`trace` does.
     """
     net = _check_arguments(net, shape)
     twin = copy_in_float32(net)
+    twin = try_to_copy(net) if twin is None else twin
     for one in (net,) if twin is None else (twin, net):
         try:
             with eval_mode(one):
