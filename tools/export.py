@@ -32,7 +32,7 @@ def c_latency() -> str:
         [
             f"`{net['net']}`",
             row["side"],
-            row["crash"] if "crash" in row else f"{row['latency_us']:.1f} µs",
+            row["crash"] if "crash" in row else f"{row['latency_us']:,.1f} µs",
             "-" if "crash" in row else f"{row['ratio']:.2f}",
             *_sizes(row["size"]),
             "-" if "crash" in row else f"{row['correct']:,}",
@@ -64,7 +64,7 @@ def c_levels() -> str:
 
 def _speedup(rows: Sequence[Mapping[str, Any]], flags: str) -> str:
     row = next(row for row in rows if row["flags"] == flags)
-    return f"{row['speedup']:.2f} ({row['float32_us']:.0f} → {row['int8_us']:.0f} µs)"
+    return f"{row['speedup']:.2f} ({row['float32_us']:,.0f} → {row['int8_us']:,.0f} µs)"
 
 
 def _sizes(size: Mapping[str, Any]) -> list[str]:
