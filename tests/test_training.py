@@ -481,6 +481,7 @@ def test_weights_that_are_not_trained_are_named_in_one_warning(
         f"random numbers made in forward: {hidden}; create their layer in __init__, or use "
         "nn.Parameter",
     ]
+    assert {one.filename for one in recwarn if hidden in str(one.message)} == {__file__}
 
 
 def test_nets_that_do_not_fit_the_data_are_rejected(blob_data: Dataset) -> None:

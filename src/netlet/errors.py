@@ -4,6 +4,7 @@ A message is one line that says what is wrong, the value, and the remedy. The co
 it unchanged.
 """
 
+import contextlib
 import difflib
 import functools
 import inspect
@@ -307,14 +308,31 @@ def is_library_file(path: str) -> bool:
     return any(file and path.startswith(os.path.dirname(file) + os.sep) for file in files)
 
 
+def warn(text: str, category: type[Warning] = NetletWarning) -> None:
+    """Warn with the line of the code that called netlet, and not with one of netlet's own.
+
+    Args:
+        text: The warning, in one line.
+        category: The class of the warning.
+    """
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and _is_below_netlet(frame.f_code.co_filename):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, category, stacklevel=level)
+
+
+def _is_below_netlet(path: str) -> bool:
+    """Return whether code of this file may lie between a warning and the caller of netlet."""
+    return is_library_file(path) or path == contextlib.__file__
+
+
 def warn_of_but(kind: str) -> None:
     """Warn that ``but`` is called ``replace`` now.
 
     Args:
         kind: The class whose method it is.
     """
-    warnings.warn(
+    warn(
         f"{kind}.but is now called {kind}.replace; the old name will stop working in 0.3",
         NetletDeprecationWarning,
-        stacklevel=3,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -22,7 +21,7 @@ from netlet.backends.eager_cpu_layers import keep_freed_memory, use_fast_cpu_lay
 from netlet.backends.flat_parameters import FlatParameters
 from netlet.data import Dataset, Preparation, Split, eager_preparation
 from netlet.data.augment import WarpParameters, drop_identity_ops
-from netlet.errors import NetletWarning, TrainingError
+from netlet.errors import TrainingError, warn
 from netlet.recipes import Recipe
 
 # Images over all epochs. With fewer, eager mode finishes before the compiler does.
@@ -124,7 +123,7 @@ def warn_of_fallback(backend: Backend, preparation: Preparation) -> None:
             text = f"this net has no compiled form ({reason})"
         elif isinstance(backend, CudaGraphBackend):
             text = f"its step cannot be recorded as a CUDA graph ({text.partition(chr(10))[0]})"
-        warnings.warn(f"{what} falls back to eager mode: {text}", NetletWarning, stacklevel=2)
+        warn(f"{what} falls back to eager mode: {text}")
         return
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import os
 import re
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from netlet.classroom.file_kinds import (
 )
 from netlet.classroom.stated_files import read_text
 from netlet.classroom.submitted_files import HAND_IN, LEFT_OUT_FOLDERS
-from netlet.errors import GradingError, NetletWarning
+from netlet.errors import GradingError, warn
 from netlet.files import read_regular
 from netlet.records import STUDY
 from netlet.text import split_address
@@ -110,7 +109,7 @@ def leave_out_grades(paths: Sequence[Path], out: Path | None) -> list[Path]:
             kept.append(path)
         elif out is None or out.resolve() not in chain:
             text = f"{path}: is left out, since it has the grades of an earlier grading"
-            warnings.warn(text, NetletWarning, stacklevel=2)
+            warn(text)
     return kept
 
 

@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import threading
 import time
-import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
@@ -27,7 +26,7 @@ from netlet.classroom.stated_files import leave_out_folder
 from netlet.classroom.submissions import Submission, list_names
 from netlet.classroom.submitted_files import copy_submission, digest_files, remove_copy
 from netlet.data import Dataset
-from netlet.errors import GradingError, NetletError, NetletWarning, SandboxError
+from netlet.errors import GradingError, NetletError, SandboxError, warn
 from netlet.sandbox import Limits, SandboxAnswer, SandboxTask, count_fitting, find_program, run_task
 from netlet.scratch import scratch_folder
 from netlet.text import dump_json
@@ -183,7 +182,7 @@ def _grade_all(
                         "took too long" if was_too_slow(future.exception()) else "its worker failed"
                     )
                     text = f"{job.name}: {why}; will be retried alone"
-                    warnings.warn(text, NetletWarning, stacklevel=3)
+                    warn(text)
                 else:
                     yield examination, False
     finally:

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import re
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,7 @@ from netlet.classroom.similar_names import find_twins
 from netlet.classroom.stated_files import find_claim, read_text
 from netlet.classroom.submissions import compose
 from netlet.display import Displayed
-from netlet.errors import GradingError, NetletError, NetletWarning, did_you_mean
+from netlet.errors import GradingError, NetletError, did_you_mean, warn
 from netlet.files import read_regular
 from netlet.recipes import Recipe
 from netlet.recipes.field_checks import NORMALIZATION, ONE_FOR_ALL, has_several_numbers
@@ -107,7 +106,7 @@ def read_roster(path: Path) -> dict[str, dict[str, str]]:
     for title in titles.keys() - _STATED:
         if hint := did_you_mean(_POINTS if title == "points" else title, _STATED):
             text = f"{path}: the column {titles[title]!r} is not read; {hint.strip()}"
-            warnings.warn(text, NetletWarning, stacklevel=2)
+            warn(text)
     student = next((titles[name] for name in _STUDENT_COLUMNS if name in titles), key)
     found: dict[str, dict[str, str]] = {}
     places: dict[str, int] = {}
@@ -129,7 +128,7 @@ def read_roster(path: Path) -> dict[str, dict[str, str]]:
             except GradingError as error:
                 raise GradingError(f"{path}: {name}: {error}") from error
     for twin in find_twins(places):
-        warnings.warn(f"{path}: {twin}", NetletWarning, stacklevel=2)
+        warn(f"{path}: {twin}")
     return found
 
 

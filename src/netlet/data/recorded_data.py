@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 
 from netlet.data.dataset import Dataset
 from netlet.data.sources import SOURCES
 from netlet.data.split import Split
-from netlet.errors import DataError, NetletWarning
+from netlet.errors import DataError, warn
 from netlet.records.data_contradictions import read_held_out
 from netlet.records.values import DataDescription, DataSource
 
@@ -41,12 +40,10 @@ def prepare_for_record(data: Dataset) -> Dataset:
         same = data if measured else replace(data, checksums={}, measured=None)
         return same.measure_class_names()
     name = f"{data.name}, changed"
-    warnings.warn(
+    warn(
         f"the data set is called {data.name}, but has other images than its files; it is recorded "
         f"as {name!r}, which no budget for {data.name} judges; to choose the name, pass "
-        "dataclasses.replace(data, name=...)",
-        NetletWarning,
-        stacklevel=3,
+        "dataclasses.replace(data, name=...)"
     )
     return replace(data, name=name, checksums={}, measured=None)
 

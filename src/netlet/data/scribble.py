@@ -12,7 +12,6 @@ import contextlib
 import functools
 import itertools
 import math
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from torch.nn import functional as F
 from netlet.data.dataset import Dataset
 from netlet.data.skeletons import STYLES, Point, Stroke, Style
 from netlet.data.split import Split
-from netlet.errors import DataError, LockedError, NetletError, NetletWarning, OutputError
+from netlet.errors import DataError, LockedError, NetletError, OutputError, warn
 from netlet.files import read_regular, write_atomic
 from netlet.locks import lock_file
 
@@ -257,9 +256,7 @@ def make_scribble(
 
 
 def _warn_unsaved(error: NetletError) -> None:
-    warnings.warn(
-        f"scribble is not kept, and drawn again each time: {error}", NetletWarning, stacklevel=3
-    )
+    warn(f"scribble is not kept, and drawn again each time: {error}")
 
 
 def load_scribble(

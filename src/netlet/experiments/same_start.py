@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
-from netlet.errors import NetletWarning
+from netlet.errors import warn
 from netlet.experiments.config import load_experiment
 from netlet.nets import build, is_user_code, weights_digest
 from netlet.records import RunConfig
@@ -34,10 +33,8 @@ def warn_of_same_start(config: RunConfig, seeds: Sequence[int]) -> None:
     except Exception:  # the training says why the net cannot be built
         return
     if first == second:
-        warnings.warn(
+        warn(
             f"{config.net}: its initial weights are the same for each seed, so seeds do not show "
             "how much depends on them; if they should differ, name a class or a function that "
-            "draws them anew",
-            NetletWarning,
-            stacklevel=3,
+            "draws them anew"
         )

@@ -7,7 +7,6 @@ worker that dies loses what it has trained since its last checkpoint.
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import Any
 
 from netlet import records
 from netlet.data import Dataset
-from netlet.errors import NetletError, NetletWarning, TrainingError
+from netlet.errors import NetletError, TrainingError, warn
 from netlet.experiments.events import OnEvent, WorkerEvent
 from netlet.experiments.execution import DataReference, Message, open_channel
 from netlet.experiments.execution.local import WorkerDiedError
@@ -244,4 +243,4 @@ class _SeedTraining:
         """Repeat a warning of a worker, unless another seed has led to the same one."""
         if text not in self._warnings:
             self._warnings.add(text)
-            warnings.warn(text, NetletWarning, stacklevel=2)
+            warn(text)

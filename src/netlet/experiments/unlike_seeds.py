@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
 from netlet.backends import find_device
-from netlet.errors import NetletWarning
+from netlet.errors import warn
 from netlet.records import Study
 from netlet.records.environments import find_differences
 from netlet.training.environment import describe_environment
@@ -46,4 +45,4 @@ def warn_of_other_environment(
                 f"{folder}: goes on with {', '.join(words)}, unlike {those}; the record says so; "
                 "to train all seeds alike, name another folder with --out (folder in Python)"
             )
-            warnings.warn(text, NetletWarning, stacklevel=3)
+            warn(text)

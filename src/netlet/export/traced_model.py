@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from netlet.analysis import cost
 from netlet.budgets import ModelCost, Verdict
 from netlet.data.batches import normalize
 from netlet.display import Displayed
-from netlet.errors import ExportError, NetletWarning, check_argument
+from netlet.errors import ExportError, check_argument, warn
 from netlet.evaluation.evaluate import TRAIN_AGAIN
 from netlet.experiments import TrainedNet
 from netlet.export import reference
@@ -155,7 +154,7 @@ def _check_graph(graph: InferenceGraph, trained: TrainedNet) -> None:
             f"{trained.name}: returns {number} tensors; only {name_logits(returned)}, which is "
             "taken for the logits, is exported"
         )
-        warnings.warn(text, NetletWarning, stacklevel=3)
+        warn(text)
     expected = outputs_to_compare(outputs, graph.final_softmax)
     actual = reference.compute_logits(graph, noise)
     actual = logits_to_compare(actual, graph.final_softmax)

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import ast
 import re
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from netlet.errors import DefinitionsWarning, NetError, did_you_mean
+from netlet.errors import DefinitionsWarning, NetError, did_you_mean, warn
 from netlet.nets.cells import Cell, Source
 from netlet.nets.effects import ScriptEffects
 from netlet.nets.needed_statements import select_statements
@@ -176,7 +175,7 @@ def describe_definitions(address: str, selection: Selection) -> str:
 def note_definitions(address: str, selection: Selection) -> None:
     """Warn if a name without a number has several definitions."""
     if text := describe_definitions(address, selection):
-        warnings.warn(text, DefinitionsWarning, stacklevel=4)
+        warn(text, DefinitionsWarning)
 
 
 def find_broken_cell(source: Source, name: str) -> Cell | None:

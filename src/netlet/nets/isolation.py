@@ -22,7 +22,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from netlet.errors import NetError, NetletWarning
+from netlet.errors import NetError, warn
 from netlet.nets.code_state import CodeState
 from netlet.nets.compiled_nets import prepare_compiler
 
@@ -98,11 +98,7 @@ class Isolation:
         if self._strict:
             _refuse_replaced(replaced)
         if replaced and error is None:
-            warnings.warn(
-                f"the net's file replaces {replaced[0]}; netlet put it back",
-                NetletWarning,
-                stacklevel=2,
-            )
+            warn(f"the net's file replaces {replaced[0]}; netlet put it back")
 
     def _restore(self) -> None:
         for undo in reversed(self._undo):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import torch
 from torch import nn
 
 from netlet.display import Displayed
-from netlet.errors import NetError, NetletWarning, check_type
+from netlet.errors import NetError, check_type, warn
 from netlet.nets.blocks import MNIST_SHAPE
 from netlet.nets.one_line import find_experiments_net, find_net_by_name
 from netlet.nets.origins import find_net_of_run
@@ -306,7 +305,7 @@ def load_found_weights(
     # Those of a run are as netlet has saved them.
     own = weights is not None
     if note := load_weights(net, file, convert=own, if_other_images=if_other_images):
-        warnings.warn(note, NetletWarning, stacklevel=2)
+        warn(note)
 
 
 def _to_gray_levels(images: torch.Tensor) -> torch.Tensor:

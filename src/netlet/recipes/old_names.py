@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from netlet.errors import NetletDeprecationWarning
+from netlet.errors import NetletDeprecationWarning, warn
 
 _OLD_NAMES = {"optimiser": "optimizer", "batch": "batch_size", "step": "backend"}
 
@@ -20,9 +19,8 @@ def warn_of_old_names(names: Iterable[str]) -> None:
     """Warn if one of some field names is from version 0.1, and say what it is called now."""
     for name in names:
         if name in _OLD_NAMES:
-            warnings.warn(
+            warn(
                 f"the recipe field {name!r} is now called {_OLD_NAMES[name]!r};"
                 " the old name will stop working in 0.3",
                 NetletDeprecationWarning,
-                stacklevel=3,
             )

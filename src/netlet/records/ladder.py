@@ -22,14 +22,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from netlet.display import Displayed
-from netlet.errors import DamagedRecordError, LadderError, NetletDeprecationWarning
+from netlet.errors import DamagedRecordError, LadderError, NetletDeprecationWarning, warn
 from netlet.files import read_regular, safe_name
 from netlet.records.study import STUDY, Study, load_study
 from netlet.text import quote_shell
@@ -99,10 +98,9 @@ def load_ladder(path: Path) -> Ladder:
     file = read_toml(path, _MAX_BYTES, LadderError, _EXAMPLE)
     values = file.values
     if "step" in values:
-        warnings.warn(
+        warn(
             f"{path}: [[step]] is now called [[rung]]; the old name will stop working in 0.3",
             NetletDeprecationWarning,
-            stacklevel=2,
         )
         values["rung"] = values.pop("step")
     with file.naming_lines():

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netlet.errors import NetletWarning, ReportError, install_hint
+from netlet.errors import ReportError, install_hint, warn
 from netlet.outputs import TEXT_MARK, write_output
 from netlet.text import escape_controls
 
@@ -132,11 +132,9 @@ def figure_to_bytes(figure: Figure, suffix: str) -> bytes:
             content, format=suffix[1:], facecolor="white", dpi=_DOTS_PER_INCH, metadata=metadata
         )
     if any(re.match(_NO_GLYPH, str(warning.message)) for warning in caught):
-        warnings.warn(
+        warn(
             f"the font of the figures lacks a letter of a name, which {suffix} shows as a box; "
-            "write .svg, which uses the reader's fonts",
-            NetletWarning,
-            stacklevel=2,
+            "write .svg, which uses the reader's fonts"
         )
     return content.getvalue()
 

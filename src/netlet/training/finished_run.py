@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 from torch import nn
@@ -10,7 +9,7 @@ from torch import nn
 from netlet import records
 from netlet.budgets import Budget
 from netlet.data import Dataset
-from netlet.errors import NetletWarning, TrainingError
+from netlet.errors import TrainingError, warn
 from netlet.evaluation import evaluate, is_of_another_net
 from netlet.nets import is_user_code
 from netlet.nets.addresses import refuse_required_arguments
@@ -127,11 +126,9 @@ def warn_if_unreadable(
     reason = "it does not name the code of its net"
     if net_name and not is_user_code(net_name):
         reason = f"{net_name!r} names no file"
-    warnings.warn(
+    warn(
         f"{folder}: once this run is finished, it cannot be read back here, since {reason}; pass "
-        "net_name='FILE:NET'",
-        NetletWarning,
-        stacklevel=3,
+        "net_name='FILE:NET'"
     )
 
 

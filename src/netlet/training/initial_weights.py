@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
-
 from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
-from netlet.errors import NetletWarning
+from netlet.errors import warn
 from netlet.nets.compiled_nets import unwrap
 from netlet.nets.first_weights import (
     find_builder,
@@ -74,12 +72,10 @@ def note_initial_weights(net: nn.Module, seed: int) -> str:
         return ""
     kind = "builder" if cls.__module__.startswith("torch.") else ascii(cls.__name__)[1:-1]
     if was_trained(net):
-        warnings.warn(
+        warn(
             "the net has been trained before, and a budget does not count those epochs; the record "
             "says that it began with given weights; to start from scratch, build the net again "
-            f"with netlet.build({kind}, seed={seed})",
-            NetletWarning,
-            stacklevel=3,
+            f"with netlet.build({kind}, seed={seed})"
         )
         return find_initial_weights(net, seed)
     which = f"those of seed {min(seeds)}" if seeds else "not those of netlet.build"
@@ -88,11 +84,9 @@ def note_initial_weights(net: nn.Module, seed: int) -> str:
             f"those of seed {seed}, but its buffers have changed since, as the statistics of batch "
             "norm do when a net runs in training mode"
         )
-    warnings.warn(
+    warn(
         f"the weights that the net begins with are {which}, so seed={seed} alone does not "
         f"reproduce this run; to reproduce it, build the net with netlet.build({kind}, "
-        f"seed={seed}), or pass initial_weights_digest if the weights are from a file",
-        NetletWarning,
-        stacklevel=3,
+        f"seed={seed}), or pass initial_weights_digest if the weights are from a file"
     )
     return find_initial_weights(net, seed)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from netlet.errors import NetletWarning
+from netlet.errors import warn
 from netlet.records import Stretch
 from netlet.records.environments import find_differences
 
@@ -63,9 +62,7 @@ class Stretches:
             if not differences:
                 return
             message = f"resumed with {', '.join(differences)}"
-        warnings.warn(
+        warn(
             f"{message}: the result may differ in the last bits from an uninterrupted run; the "
-            "record lists the epochs of each",
-            NetletWarning,
-            stacklevel=2,
+            "record lists the epochs of each"
         )

@@ -6,7 +6,6 @@ import contextlib
 import copy
 import dataclasses
 import time
-import warnings
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +18,7 @@ from netlet.analysis import cost_from_trace, refuse_unknown_names
 from netlet.backends import find_device, use_repeatable_kernels
 from netlet.budgets import Budget
 from netlet.data import Dataset, count_steps, prepare_for_record
-from netlet.errors import NetletWarning, check_argument, check_type
+from netlet.errors import check_argument, check_type, warn
 from netlet.nets.addresses import complete_address
 from netlet.nets.compiled_nets import unwrap
 from netlet.nets.device_errors import explain_device_errors
@@ -160,11 +159,9 @@ def fit(
         if resume is None and not initial_weights_digest:
             initial_weights_digest = note_initial_weights(net, seed)
         if not 0 <= recipe.mean <= 1:
-            warnings.warn(
+            warn(
                 f"mean={recipe.mean:g}, but gray levels are from 0 to 1 here; divide a mean and a "
-                "std of gray levels up to 255 by 255",
-                NetletWarning,
-                stacklevel=2,
+                "std of gray levels up to 255 by 255"
             )
         if log:
             callbacks = (*callbacks, LogCallback(log, recorder))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
-
 from torch import nn
 
 from netlet.analysis import Trace, trace
 from netlet.analysis.precision import refuse_other_images
-from netlet.errors import NetletWarning, TrainingError
+from netlet.errors import TrainingError, warn
 from netlet.nets.compiled_nets import refuse_exported
 from netlet.nets.registered import list_buffers, list_parameters
 
@@ -61,9 +59,7 @@ def warn_of_untrained(traced: Trace) -> None:
     hidden = [weights for weights in traced.hidden if weights.numbers and not weights.saved]
     if hidden:
         more = f" (and {len(hidden) - 1} more)" if hidden[1:] else ""
-        warnings.warn(
+        warn(
             f"{hidden[0].name}{more}: not a parameter of the net, neither trained nor saved; "
-            f"{hidden[0].remedy}",
-            NetletWarning,
-            stacklevel=2,
+            f"{hidden[0].remedy}"
         )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import torch
 from torch import nn
@@ -12,7 +10,7 @@ from netlet.backends.backend import Backend
 from netlet.backends.cpu import CompilationError, CompiledStep
 from netlet.backends.loss import SoftTarget
 from netlet.data import Dataset
-from netlet.errors import NetletWarning
+from netlet.errors import warn
 from netlet.recipes import Recipe
 
 _EVALUATION_BATCH = 512
@@ -93,9 +91,7 @@ class CompiledBackend(Backend):
         except CompilationError as reason:
             if not self._warned:
                 self._warned = True
-                warnings.warn(
-                    f"evaluation falls back to eager mode: {reason}", NetletWarning, stacklevel=2
-                )
+                warn(f"evaluation falls back to eager mode: {reason}")
             return net
 
     def read_losses(self) -> tuple[list[float], int]:

@@ -9,7 +9,6 @@ import hashlib
 import os
 import platform
 import threading
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,7 +26,7 @@ from netlet.backends.cpu.compiler import (
 from netlet.backends.cpu.errors import CompilationDisabledError, CompilationError
 from netlet.backends.cpu.library_cache import LibraryCache, UntrustedFolderError
 from netlet.backends.cpu.loader import load_library, try_in_child_process
-from netlet.errors import NetletWarning
+from netlet.errors import warn
 from netlet.text import escape_controls
 
 ENABLE_VARIABLE = "NETLET_COMPILE"  # environment variable; 0 disables all compiled code
@@ -160,7 +159,7 @@ def load_built_library(compiler: Compiler, content: bytes) -> ctypes.CDLL:
 
 @functools.cache
 def _warn_once(message: str) -> None:
-    warnings.warn(message, NetletWarning, stacklevel=2)
+    warn(message)
 
 
 def describe_compiler() -> dict[str, str]:

@@ -9,7 +9,6 @@ import os
 import signal
 import socket
 import threading
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from netlet import installation
-from netlet.errors import NetletWarning, TrainingError, first_line
+from netlet.errors import TrainingError, first_line, warn
 from netlet.experiments.execution import ray_task
 from netlet.experiments.execution.ray_options import RayOptions
 from netlet.processor_load import cpu_cores
@@ -141,7 +140,7 @@ def check_nodes(here: Mapping[str, str], needed: Mapping[str, float], say: Say) 
         what = " and ".join(_name_amount(name, amount) for name, amount in needed.items())
         text = f"no node of the Ray cluster has {what} yet; waiting for one, Ctrl-C to stop"
         if say is None:
-            warnings.warn(text, NetletWarning, stacklevel=2)
+            warn(text)
         else:
             say(text)
     probe = ray.remote(ray_task.identify_node)

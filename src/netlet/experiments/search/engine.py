@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from netlet.data import Dataset
-from netlet.errors import NetletError, NetletWarning, SearchError
+from netlet.errors import NetletError, SearchError, warn
 from netlet.experiments.execution import DataReference, Message, open_channel
 from netlet.experiments.execution.net_files import NetFiles
 from netlet.experiments.execution.runner import RESTARTED, TaskEnd, TaskRunner, find_remedy
@@ -277,4 +276,4 @@ class _TrialRuns:
         """Repeat a warning of a worker, unless another trial has led to the same one."""
         if text not in self._warnings:
             self._warnings.add(text)
-            warnings.warn(text, NetletWarning, stacklevel=2)
+            warn(text)

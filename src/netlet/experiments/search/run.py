@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netlet.data import Dataset, load
-from netlet.errors import NetletWarning
+from netlet.errors import warn
 from netlet.experiments.execution import open_executor
 from netlet.experiments.execution.net_files import NetFiles, pack_net
 from netlet.experiments.search.comparison import ArmRuns, Comparison, check_forms
@@ -162,11 +161,9 @@ def _warn_of_other_code(
         if code is not None and digest not in (None, code.digest):
             others[net] += 1
     for net, number in others.items():
-        warnings.warn(
+        warn(
             f"{net}: the code has changed since {count_noun(number, 'recorded trial')}, which the "
-            "search still uses; if the change affects the net, pass another file with --out",
-            NetletWarning,
-            stacklevel=3,
+            "search still uses; if the change affects the net, pass another file with --out"
         )
 
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from netlet.data import Dataset
-from netlet.errors import NetletWarning, RecordError
+from netlet.errors import RecordError, warn
 from netlet.files import read_regular
 from netlet.outputs import append_output
 from netlet.records.json_file import shorten
@@ -261,11 +260,7 @@ def remove_unfinished_line(path: Path) -> None:
     if _is_cut_off(rest):
         with path.open("r+b") as file:
             file.truncate(len(whole) + 1 if whole else 0)
-        warnings.warn(
-            f"{escape_controls(str(path))}: its last line was cut off, as by a crash; removed it",
-            NetletWarning,
-            stacklevel=2,
-        )
+        warn(f"{escape_controls(str(path))}: its last line was cut off, as by a crash; removed it")
 
 
 def _is_cut_off(line: bytes) -> bool:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Protocol
 
-from netlet.errors import NetletWarning, TrainingError, did_you_mean, install_hint
+from netlet.errors import TrainingError, did_you_mean, install_hint, warn
 from netlet.records import Epoch
 from netlet.training.logs.tensorboard import TensorBoardLog
 from netlet.training.logs.values import LoggedRun, epoch_values
@@ -149,9 +148,7 @@ class RunLog:
                 self._logs.pop(name, None)
             self._places.pop(name, None)
             reason = " ".join(str(error).split()) or "no message"
-            warnings.warn(
+            warn(
                 f"logging to {name} has failed ({type(error).__name__}: {reason}); the training "
-                "continues without it",
-                NetletWarning,
-                stacklevel=2,
+                "continues without it"
             )
