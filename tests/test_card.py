@@ -64,6 +64,30 @@ def test_the_card_of_a_net_for_color_says_so(netlet: Netlet, tmp_path: Path) -> 
     assert "| input | levels of red, green and blue from 0 to 1, 3x28x28, minus 0.1307," in out
 
 
+@pytest.mark.parametrize(
+    ("end", "output"),
+    [
+        ("scores", "10 logits"),
+        ("scores.log_softmax(1)", "10 log-probabilities"),
+        ("scores.softmax(1).log()", "10 log-probabilities"),
+        ("scores.softmax(1).view(-1, 10)", "10 probabilities"),
+        ("self.head(maps.softmax(1))", "10 logits"),
+    ],
+)
+def test_the_card_says_what_the_numbers_of_a_net_are(
+    netlet: Netlet, digits_file: Path, end: str, output: str
+) -> None:
+    Path("own.py").write_text(
+        "from torch import nn\n\n\nclass Net(nn.Module):\n"
+        "    def __init__(self):\n        super().__init__()\n"
+        "        self.conv, self.head = nn.Conv2d(1, 4, 28), nn.Linear(4, 10)\n\n"
+        "    def forward(self, x):\n        maps = self.conv(x).flatten(1)\n"
+        f"        scores = self.head(maps)\n        return {end}\n"
+    )
+    netlet("train", "own.py:Net", "--dataset", str(digits_file), "--epochs", "1", "--out", "run")
+    assert f"| output | {output} |" in netlet("card", "run")[1]
+
+
 def test_no_weights_no_card(netlet: Netlet) -> None:
     code, out, err = netlet("card", "sprint")
     assert (code, out) == (2, "")

@@ -38,7 +38,7 @@ def model_card(
             f"{format_shape(study.data['shape'])}, minus "
             f"{study.recipe['mean']:g}, divided by {study.recipe['std']:g}",
         ],
-        ["output", f"{len(study.class_sizes)} logits"],
+        ["output", f"{len(study.class_sizes)} {_name_output(study)}"],
         ["weights file", Code(file)],
         ["seed", str(seed)],
         ["SHA-256 of the file", Code(sha256)],
@@ -59,6 +59,16 @@ def model_card(
         shell_block(command) if command else "",
     )
     return draft.finish(escape_markdown(study.name))
+
+
+def _name_output(study: Study) -> str:
+    """Return what a net's numbers are, by the functions that follow its last weights."""
+    rows = study.summary["rows"]
+    last = max((place for place, row in enumerate(rows) if row["macs"]), default=-1)
+    kinds = {row["kind"].lower().replace("_", "") for row in rows[last + 1 :]}
+    if "logsoftmax" in kinds or {"softmax", "log"} <= kinds:
+        return "log-probabilities"
+    return "probabilities" if "softmax" in kinds else "logits"
 
 
 def _describe_accuracy(study: Study, seed: int) -> list[str]:
