@@ -561,9 +561,56 @@ def test_a_report_says_if_the_net_has_changed_since(
     code, _, err = run("report", "first", "--into", "README.md")
     assert code == 0
     assert (
-        "model.py:Net: is about an earlier version of model.py, which has changed since; to train "
+        "model.py:Net: is about an earlier version of its net: model.py has changed since; to train "
         "the net as it is now, run 'netlet study model.py:Net --out FOLDER' with a new folder"
     ) in err
+
+
+def test_a_report_names_changed_code_from_any_folder(
+    run: Netlet, repository: Path, digits_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (repository / "notebooks").mkdir()
+    monkeypatch.chdir(repository / "notebooks")
+    Path("parts.py").write_text("from torch import nn\n\nACTIVATION = nn.ReLU\n")
+    Path("own.py").write_text(
+        "from torch import nn\n\nfrom parts import ACTIVATION\n\n\ndef own():\n"
+        "    conv, head = nn.Conv2d(1, 4, 3, stride=8), nn.Linear(64, 10)\n"
+        "    return nn.Sequential(conv, ACTIVATION(), nn.Flatten(), head)\n"
+    )
+    options = ("--dataset", str(digits_file), "--epochs", "1", "--set", "batch_size=60")
+    assert run("train", "own.py:own", "--out", "runs/own", *options)[0] in (0, 1)
+    assert run("study", "own.py:own", "--out", "whole", "--seeds", "2", *options)[0] in (0, 1)
+    monkeypatch.chdir(repository)
+    records = ("notebooks/runs/own", "notebooks/whole")
+    for record in records:
+        assert "earlier version" not in run("report", record, "-o", "first.md")[2]
+    (repository / "notebooks" / "parts.py").write_text("from torch.nn import Tanh as ACTIVATION\n")
+    for record in records:
+        code, _, err = run("report", record, "-o", f"{Path(record).name}.md")
+        assert code == 0
+        assert (
+            "own.py:own: is about an earlier version of its net: notebooks/own.py, or "
+            "notebooks/parts.py, which it imports, has changed since; to train the net as it is "
+            "now, run 'netlet study notebooks/own.py:own --out FOLDER' with a new folder"
+        ) in err
+
+
+def test_a_report_of_a_committed_study_names_changed_code_from_below_the_repository(
+    run: Netlet, repository: Path, digits_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("init", "model.py:Net")[0] == 0
+    options = ("--dataset", str(digits_file), "--epochs", "1", "--set", "batch_size=60")
+    assert run("study", "model.py:Net", "--out", "own", "--seeds", "2", *options)[0] in (0, 1)
+    for run_of_seed in (repository / "own").glob("*/run.json"):
+        run_of_seed.unlink()  # only study.json is committed
+    (repository / "notebooks").mkdir()
+    monkeypatch.chdir(repository / "notebooks")
+    assert "earlier version" not in run("report", "../own", "-o", "first.md")[2]
+    (repository / "model.py").write_text(MODEL.replace("nn.Flatten()", "nn.Flatten(1)"))
+    assert (
+        f"model.py:Net: is about an earlier version of its net: {repository}/model.py has changed "
+        "since; to train the net as it is now, run 'netlet study ../model.py:Net --out FOLDER'"
+    ) in run("report", "../own", "-o", "second.md")[2]
 
 
 def test_init_names_the_files_to_choose_from(run: Netlet, repository: Path) -> None:

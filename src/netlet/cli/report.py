@@ -16,7 +16,9 @@ from netlet.cli.repository import default_records, own_dataset
 from netlet.cli.results import print_files, print_json, print_result, say
 from netlet.errors import DataError, MissingDataError, ReportError
 from netlet.outputs import HTML_MARK, check_output, check_output_folder
-from netlet.text import count_noun, quote_shell
+from netlet.records import RECORD, load_runs
+from netlet.repository import find_settings
+from netlet.text import count_noun, quote_shell, relative_path
 
 if TYPE_CHECKING:
     from netlet.data import Dataset
@@ -99,7 +101,7 @@ def report(
         check_output_folder(out.with_suffix(""))  # of its figures
     problems = Problems()
     studies, climbs = locate_records(names, problems)
-    _say_if_changed(studies)
+    _say_if_changed(studies, names)
 
     from netlet.report import (
         Page,
@@ -125,17 +127,37 @@ def report(
     raise typer.Exit(problems.exit_code)
 
 
-def _say_if_changed(studies: Sequence[Study]) -> None:
+def _say_if_changed(studies: Sequence[Study], names: Sequence[str]) -> None:
     """Say of which studies the net has changed since they were trained."""
-    from netlet.nets.origins import find_changed_code
+    from netlet.nets.origins import describe_changed_code
 
     for study in studies:
-        if file := find_changed_code(study.net, study.source_digest):
+        address = _locate_net(study, names)
+        if files := describe_changed_code(address, study.source_digest):
             say(
-                f"{study.name}: is about an earlier version of {file}, which has changed since; "
-                f"to train the net as it is now, run 'netlet study {quote_shell(study.net)} --out "
+                f"{study.name}: is about an earlier version of its net: {files} has changed since; "
+                f"to train the net as it is now, run 'netlet study {quote_shell(address)} --out "
                 "FOLDER' with a new folder, and name that folder here"
             )
+
+
+def _locate_net(study: Study, names: Sequence[str]) -> str:
+    """Return the address of a study's net from here, also if it was trained in another folder."""
+    from netlet.nets.origins import is_gone
+
+    if not study.source_digest or not is_gone(study.net):
+        return study.net
+    place, _, name = study.net.rpartition(":")
+    runs = (file for file in input_files(*names) if file.name == RECORD)
+    homes = [
+        run.source_path
+        for run in load_runs(runs, on_problem=lambda _: None)  # the caller has said which
+        if run.source_digest == study.source_digest
+    ]
+    if settings := find_settings():
+        homes.append(str(settings.path.parent / place))
+    found = (relative_path(home) for home in homes if Path(home).is_file())
+    return next((f"{home}:{name}" for home in found), study.net)
 
 
 def _print(files: Sequence[Path], out: Path, *, json: bool) -> None:
@@ -161,7 +183,7 @@ def _fill(
     text = open_readme(readme)  # before the records, which take longer
     problems = Problems()
     studies, climbs = locate_records(names, problems)
-    _say_if_changed(studies)
+    _say_if_changed(studies, names)
     material = Material(studies, climbs)
     shown = {block.name for block in text.blocks} & BLOCKS_WITH_IMAGES
     images = _load_images(material.main, dataset, data_dir) if shown else None

@@ -57,7 +57,7 @@ def find_net_of_run(run: Run, folder: str, *, trusted: bool) -> NetEntry:
             remedy += f": {quote_shell(shown)} --weights {weights}"
             began = _Origin(run.source_path, run.source_digest, run.source_cell)
             raise _refuse(folder, began, address, found.path, remedy)
-        if found is None and _is_gone(address):
+        if found is None and is_gone(address):
             there = relative_path(run.source_path)
             raise NetError(
                 f"{folder}: its net came from {there}, and there is no such file; put it back, or "
@@ -118,8 +118,8 @@ def refuse_changed_code(who: str, net: str, digest: str) -> None:
         raise _refuse(who, _Origin(began, digest), net, found.path, remedy)
 
 
-def find_changed_code(net: str, digest: str) -> str:
-    """Return the file of a net whose code is another one than when it was trained.
+def describe_changed_code(net: str, digest: str) -> str:
+    """Name the files of a net whose code is another one than when it was trained.
 
     No code is run.
 
@@ -128,26 +128,27 @@ def find_changed_code(net: str, digest: str) -> str:
         digest: The digest of its code when it was trained; empty if it is not known.
 
     Returns:
-        Its path; empty if the code is the same, or no longer there.
+        The files, of which at least one has changed, in words; empty if the code is the same, or no
+        longer there.
     """
     if not digest or not is_user_code(net):
         return ""
     with contextlib.suppress(NetError, OSError, SyntaxError, ValueError):
         found = find_code(net)
         if found is not None and found.digest != digest:
-            return relative_path(found.path)
+            return f"{relative_path(found.path)}{_describe_needed(net, found.path)}"
     return ""
 
 
 def _locate(run: Run) -> str:
     """Return the address of a run's net: in full if, as typed, it is not a file here."""
-    place, _, name = run.net.rpartition(":")
-    if not is_user_code(run.net) or not is_file_address(place) or Path(place).is_file():
+    if not is_user_code(run.net) or not is_gone(run.net) or not run.source_path:
         return run.net
-    return f"{run.source_path}:{name}" if run.source_path else run.net
+    return f"{run.source_path}:{run.net.rpartition(':')[2]}"
 
 
-def _is_gone(address: str) -> bool:
+def is_gone(address: str) -> bool:
+    """Return whether an address names a file that is not there."""
     place = address.rpartition(":")[0]
     return is_file_address(place) and not Path(place).is_file()
 
