@@ -174,8 +174,12 @@ def time_netlet(row: str, images: int) -> dict[str, Any]:
 
     training = find_training(row)
     digits = netlet.data.load("mnist")
-    digits = dataclasses.replace(digits, train=digits.train.take(torch.arange(images)))
-    digits = dataclasses.replace(digits, held_out=digits.held_out.take(torch.arange(100)))
+    digits = dataclasses.replace(
+        digits,
+        name=f"mnist, {images} images",
+        train=digits.train.take(torch.arange(images)),
+        held_out=digits.held_out.take(torch.arange(100)),
+    )
     net = netlet.build(training.builder, seed=0)
     recipe = training.recipe.replace(epochs=EPOCHS)
     run = netlet.fit(net, digits, recipe, device="cpu", progress=False)

@@ -68,6 +68,24 @@ def draw_race() -> str:
     return race_tables(_load_race())
 
 
+def draw_slower_race() -> str:
+    """Return the same race on a slower machine, in words."""
+    race, slower = _load_race(), _load_race("race_slower.json")
+    peaks = [round(one["peak"]["macs_per_s"] / 1e9) for one in (slower, race)]
+    times = [
+        f"`{name}` {row['train_s']:.2f} s, {row['ratio']:.2f} T ({min(row['ratios']):.2f} to "
+        f"{max(row['ratios']):.2f} in its rounds)"
+        for name in (*RACED, "swift")
+        for row in (_find_row(slower, name),)
+    ]
+    return (
+        f"On a slower machine with an {slower['environment']['cpu']} ({slower['peak']['precision']}"
+        f" matrix products at {peaks[0]} instead of {peaks[1]} billion MACs per second), T was "
+        f"{_find_row(slower, 'train_mnist_fast')['train_s']:.2f} s: {'; '.join(times)} "
+        "(`results/race_slower.json`)."
+    )
+
+
 def draw_summary() -> str:
     """Return the main results of the recorded race and studies."""
     return summary_table(_load_race())
@@ -359,6 +377,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "vectors": draw_vectors,
     "targets": draw_summary,
     "race": draw_race,
+    "slower_race": draw_slower_race,
     "pipeline": draw_pipeline,
     "least_gain": draw_least_gain,
     "shares_of_peak": draw_shares_of_peak,
@@ -370,8 +389,8 @@ TABLES: dict[str, Callable[[], str]] = {
 }
 
 
-def _load_race() -> dict[str, Any]:
-    race: dict[str, Any] = json.loads((RESULTS / "race.json").read_text())
+def _load_race(name: str = "race.json") -> dict[str, Any]:
+    race: dict[str, Any] = json.loads((RESULTS / name).read_text())
     return race
 
 
