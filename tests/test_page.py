@@ -739,7 +739,7 @@ def test_everything_works_by_keyboard_and_is_announced(desk: Visit) -> None:
     percent = desk.page.locator("#prediction span").inner_text().split("%")[0]
     desk.until(
         "document.getElementById('announced-answer').textContent"
-        f".startsWith('1, {percent} percent; next ')"
+        f".startsWith('1, {percent} percent; runner-up ')"
     )
     desk.until(
         "document.getElementById('announced-action').textContent"

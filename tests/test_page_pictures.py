@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import functools
 import io
@@ -451,6 +452,15 @@ def test_a_link_with_a_picture_shows_the_same_inputs(
     assert second.ink().any()
 
 
+def write_fragment(*content: int) -> str:
+    """Return the fragment of a link with these bytes and their checksum."""
+    a, b = 1, 0
+    for byte in content:
+        a = (a + byte) % 255
+        b = (b + a) % 255
+    return base64.urlsafe_b64encode(bytes([*content, a, b])).decode().rstrip("=")
+
+
 def test_a_damaged_link_is_ignored_with_a_line(opened: Callable[..., Opened]) -> None:
     visit = opened(crest())
     visit.draw([(0.2, 0.2), (0.4, 0.3), (0.3, 0.8)])
@@ -460,12 +470,12 @@ def test_a_damaged_link_is_ignored_with_a_line(opened: Callable[..., Opened]) ->
     half = content[: len(content) // 2]
     for fragment in (
         *(content[:-1], content[:-4], half, content + "AAAA", changed),
-        *("", "%%%", "<script>"),
+        *("", "%%%", "<script>", write_fragment(1, 1, 0)),  # the last: no picture at all
     ):
         visit.page.goto("about:blank")
         visit.page.goto(f"{start}#drawing={fragment}")
         assert visit.notice == (
-            "The drawing in the link is damaged and was ignored; copy the whole link."
+            "The drawing in the link was ignored: the link is damaged; copy the whole link."
         ), fragment
         assert visit.inputs() == []
         visit.page.keyboard.press("7")
@@ -483,7 +493,11 @@ def test_a_link_of_a_net_for_other_images_is_refused(
     color.open(tmp_path / "a.png")
     link = shared(color)
     gray.page.goto(gray.uri + link[link.index("#") :])
-    assert "of a page whose net takes other images and was ignored" in gray.notice
+    there = "The drawing in the link was ignored: the link is from {}; open it there."
+    assert gray.notice == there.format("a page whose net takes other images")
+    gray.page.goto("about:blank")
+    gray.page.goto(f"{gray.uri}#drawing={write_fragment(2, 0)}")
+    assert gray.notice == there.format("another version of this page")
 
 
 # --- Other nets: colors, other sizes, other classes.

@@ -178,11 +178,11 @@ function openLink() {
   try {
     const shared = fromFragment(location.hash);
     if (!shared) return;
-    if (shared.images && !shared.images.length) throw new Error("empty");
+    if (shared.images && !shared.images.length) throw new Error(DAMAGED);
     drawing.show(shared.images ? { picture: showImages(shared.images) } : shared);
   } catch (error) {
-    const reason = error instanceof DOMException ? "damaged" : error.message;
-    notify(`The drawing in the link is ${reason} and was ignored; copy the whole link.`);
+    const reason = error instanceof DOMException ? DAMAGED : error.message;
+    notify(`The drawing in the link was ignored: ${reason}.`);
   }
 }
 

@@ -2,6 +2,7 @@
 // a version, the kind, the content and a checksum; numbers are whole, seven bits a byte, the lowest first.
 
 const FRAGMENT = "#drawing=", VERSION = 1, STROKES = 0, INPUTS = 1;
+const DAMAGED = "the link is damaged; copy the whole link";
 
 /** The fragment that holds strokes, or the inputs of the net that were read from a picture. */
 function toFragment({ strokes, picture, paper }) {
@@ -22,10 +23,10 @@ function fromFragment(fragment) {
   const text = atob(fragment.slice(FRAGMENT.length).replaceAll("-", "+").replaceAll("_", "/"));
   const bytes = Array.from(text, (character) => character.charCodeAt(0));
   const content = bytes.slice(0, -2), reader = new Reader(content);
-  if (checksum(content).join() !== bytes.slice(-2).join()) throw new Error("damaged");
-  if (reader.byte() !== VERSION) throw new Error("of another version");
+  if (checksum(content).join() !== bytes.slice(-2).join()) throw new Error(DAMAGED);
+  if (reader.byte() !== VERSION) throw new Error("the link is from another version of this page; open it there");
   const kind = reader.byte(), drawing = kind === STROKES ? readStrokes(reader) : { images: readImages(reader) };
-  if (reader.at !== content.length) throw new Error("damaged");
+  if (reader.at !== content.length) throw new Error(DAMAGED);
   return drawing;
 }
 
@@ -50,7 +51,7 @@ class Reader {
   constructor(bytes) { this.bytes = bytes; }
 
   byte() {
-    if (this.at >= this.bytes.length) throw new Error("damaged");
+    if (this.at >= this.bytes.length) throw new Error(DAMAGED);
     return this.bytes[this.at++];
   }
 
@@ -59,7 +60,7 @@ class Reader {
     for (let unit = 1; ; unit *= 128) {
       const byte = this.byte();
       number += unit * (byte % 128);
-      if (number > most) throw new Error("damaged");
+      if (number > most) throw new Error(DAMAGED);
       if (byte < 128) return number;
     }
   }
@@ -87,7 +88,7 @@ function readStrokes(reader) {
       const number = reader.number(1e6), difference = number % 2 ? -(number + 1) / 2 : number / 2;
       points.push(difference + (points.at(-2) ?? 0));
     }
-    if (!points.length) throw new Error("damaged");
+    if (!points.length) throw new Error(DAMAGED);
     return { color, points };
   });
   return { strokes, paper };
@@ -111,7 +112,7 @@ function writeInputs(bytes, images) {
 function readImages(reader) {
   const size = CHANNELS * ROWS * COLUMNS;
   return Array.from({ length: reader.number(MOST_DIGITS) }, () => {
-    if (reader.number(1e6) !== size) throw new Error("of a page whose net takes other images");
+    if (reader.number(1e6) !== size) throw new Error("the link is from a page whose net takes other images; open it there");
     const image = new Uint8Array(size);
     for (let at = 0; at < size; at++) {
       image[at] = reader.byte();

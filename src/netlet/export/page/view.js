@@ -46,7 +46,7 @@ class Answer {
     const text = others.length ? digits.map((digit) => this.#label(digit, "?")).join(this.separator)
       : first ? this.#label(first, "unsure") : "–";
     Object.assign(name, { textContent: text, className: !first ? "none" : text.length > 8 ? "longest" : text.length > 3 ? "long" : "" });
-    const next = first && `\nnext: ${this.#spell(first.next, first.probabilities[first.next], "%")}`;
+    const next = first && `\nrunner-up: ${this.#spell(first.next, first.probabilities[first.next], "%")}`;
     rest.textContent = others.length ? digits.map((digit) => this.#describe(digit)).join("\n")
       : !first ? "" : (first.unsure ? `(${this.#guess(first)})` : formatPercent(first.confidence, "%")) + next;
     this.#announce(this.#speak(digits));
@@ -92,7 +92,7 @@ class Answer {
       (unsure ? "unsure, " : "") + this.#spell(best, confidence, " percent"));
     if (digits.length > 1) return `${digits.length} ${net.words.many}: ${spoken.join("; ")}`;
     const [first] = digits;
-    return first ? `${spoken[0]}; next ${this.#spell(first.next, first.probabilities[first.next], " percent")}` : "";
+    return first ? `${spoken[0]}; runner-up ${this.#spell(first.next, first.probabilities[first.next], " percent")}` : "";
   }
 }
 
