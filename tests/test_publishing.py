@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from netlet import nets, publishing, records, stats
 from netlet.errors import ExportError
+from netlet.experiments import load_trained_net
 from netlet.export import write_source
 from netlet.export.card_html import card_to_html
 from netlet.nets import weights_digest
@@ -94,6 +95,32 @@ def test_a_published_net_runs_where_netlet_is_not_installed(netlet: Netlet, tmp_
     code, out, err = netlet("publish", "crest", "--to", "crest-model")
     assert (code, err.startswith("netlet: kept README.md, as you have changed it; ")) == (0, True)
     assert card.read_text() == own
+
+
+class Deceptive(nn.Module):
+    """A net that its code does not repeat: it computes in 16 bits, or counts what it has seen."""
+
+    def __init__(self, *, half: bool) -> None:
+        super().__init__()
+        self.head, self.half, self.seen = nn.Linear(784, 10), half, 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.half):
+            self.seen += 1
+            return self.head(x.flatten(1)).float() * (1 if self.half else self.seen)
+
+
+@pytest.mark.parametrize(
+    ("half", "what"),
+    [(True, r"fails \(.* dtype.*\)"), (False, r"differs from the net by \d.* \(lim")],
+)
+def test_a_net_that_its_code_does_not_repeat_is_refused(half: bool, what: str) -> None:
+    trained = load_trained_net("speck")
+    record = publishing.find_record("speck", trained)
+    trained = dataclasses.replace(trained, net=Deceptive(half=half).eval())
+    message = rf"^speck: verification failed: modeling\.py {what}.*; take out of forward what "
+    with pytest.raises(ExportError, match=message):
+        publishing.build_model_folder(trained, record)
 
 
 @pytest.mark.parametrize("name", few_fast(nets.list_shipped_weights(), 1))
@@ -283,7 +310,10 @@ class Random(nn.Module):
 @pytest.mark.parametrize(
     ("net", "message"),
     [
-        (Attention(), "matmul cannot be exported; use the operations in docs/hubs.md"),
+        (
+            Attention(),
+            r"matmul cannot be exported; use convolutions, .* activations \(docs/hubs\.md\)$",
+        ),
         (Random(), "Random: an operation that is random in evaluation mode"),
         (nn.Sequential(nn.Conv2d(1, 4, 3)), "its output is not logits"),
         (
@@ -379,7 +409,7 @@ def test_an_upload_sends_the_files_and_nothing_else(tmp_path: Path) -> None:
     assert address == "https://huggingface.co/spaces/ada/page"
     assert hub.calls[0][1]["space_sdk"] == "static"
     assert hub.calls[1][1]["repo_type"] == "space"
-    with pytest.raises(ExportError, match=r"the Hub refused it \(403 Forbidden\); .* is complete"):
+    with pytest.raises(ExportError, match=r"the upload failed \(403 Forbidden\); .* is complete"):
         publishing.upload(
             tmp_path, files, "ada/crest", hub=Hub(RuntimeError("403 Forbidden\nmore"))
         )

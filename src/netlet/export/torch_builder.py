@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import torch
 
-from netlet.export.unsupported import unsupported
+from netlet.export.unsupported import SUPPORTED, unsupported
 from netlet.graph import Graph, Node, Weight
 from netlet.graph.operations import Operation
 
@@ -75,6 +75,4 @@ class SourceBuilder:
 
     def refuse(self, what: str) -> NoReturn:
         """Raise the error that names the node's module and the operation."""
-        raise unsupported(
-            self.node.place(self.net), what, "the operations in docs/hubs.md (plain PyTorch)"
-        )
+        raise unsupported(self.node.place(self.net), what, f"{SUPPORTED} (docs/hubs.md)")

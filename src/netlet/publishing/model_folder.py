@@ -15,7 +15,7 @@ from torch import nn
 
 from netlet import export, report
 from netlet.display import Displayed
-from netlet.errors import ExportError, NetError
+from netlet.errors import ExportError, NetError, first_line
 from netlet.experiments import TrainedNet
 from netlet.nets import InputFormat
 from netlet.nets.copying import copy_to_cpu
@@ -36,6 +36,10 @@ _PROBABILITIES = {
 }
 _IMAGES = 64  # on which the code is compared with the net
 _TOLERANCE = 1e-4  # relative to the largest output where that is above 1
+_REMEDY = (
+    "take out of forward what computes in 16 bits (torch.autocast), depends on the values of the "
+    "images (an if), or changes a tensor in place"
+)
 
 
 @dataclass(frozen=True)
@@ -154,7 +158,7 @@ def _compare(
     """Return the largest difference between the outputs of the code and those of the net.
 
     Raises:
-        ExportError: They differ by more than rounding.
+        ExportError: They differ by more than rounding, or the code fails.
     """
     names: dict[str, Any] = {"__name__": "modeling", "__file__": CODE}
     exec(compile(code, CODE, "exec"), names)
@@ -164,13 +168,20 @@ def _compare(
     noise[::2] *= (noise[::2, :, :1] > 127).to(torch.uint8)  # dark columns in every other image
     images = InputFormat(trained.shape, trained.mean, trained.std).prepare(noise)
     with torch.no_grad():
-        expected, actual = extract_logits(net(images)), copy(images)
+        expected = extract_logits(net(images))
+        try:
+            actual = copy(images)
+        except RuntimeError as error:  # such as of types that do not fit
+            raise ExportError(
+                f"{trained.name}: verification failed: {CODE} fails ({first_line(error)}); "
+                f"{_REMEDY}"
+            ) from error
     difference = float((expected - actual).abs().max())
-    if not difference <= _TOLERANCE * max(1.0, float(expected.abs().max())):
+    limit = _TOLERANCE * max(1.0, float(expected.abs().max()))
+    if not difference <= limit:
         raise ExportError(
-            f"{trained.name}: verification failed: {CODE} differs from the net by "
-            f"{difference:.2g}: what the net computes depends on the values of the images (as with "
-            "an if in forward); write it without such operations"
+            f"{trained.name}: verification failed: {CODE} differs from the net by {difference:.2g} "
+            f"(limit {limit:.2g}); {_REMEDY}"
         )
     return difference
 

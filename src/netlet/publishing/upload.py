@@ -76,7 +76,7 @@ def upload(
         The address of the repository.
 
     Raises:
-        ExportError: There is no token, or the Hub refuses.
+        ExportError: There is no token, or the upload fails.
     """
     if hub is None:
         from huggingface_hub import HfApi
@@ -96,7 +96,7 @@ def upload(
     except Exception as error:
         reason = first_line(error)
         raise ExportError(
-            f"--push {repository}: the Hub refused it ({reason}); {folder} is complete, upload it "
-            "again once that is solved"
+            f"--push {repository}: the upload failed ({reason}); {folder} is complete, run the "
+            "same command again once the cause is removed"
         ) from error
     return f"https://huggingface.co/{'spaces/' * space}{repository}"
