@@ -250,7 +250,7 @@ def test_a_training_whose_weights_diverge_writes_no_record(
         fit(Unused(), data.load(str(digits_file)), recipe, callbacks=[recorder])
     assert str(caught.value) == (
         "after epoch 1, largest has values that are not finite (NaN or infinite): the training "
-        "diverged, use a lower peak_lr"
+        "diverged; use a lower peak_lr"
     )
     assert not (tmp_path / "run" / RECORD).exists()
     assert not (tmp_path / "run" / WEIGHTS).exists()

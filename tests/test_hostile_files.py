@@ -17,7 +17,7 @@ from helpers import Netlet, flat_net
 from PIL import Image
 from safetensors.torch import save as save_safetensors
 
-from netlet.data import load_user_images, read_idx
+from netlet.data import load_user_images, npz, read_idx
 from netlet.errors import DataError, LadderError, NetError, RecordError
 from netlet.experiments.search.trials import read_results
 from netlet.nets import load_weights
@@ -210,7 +210,10 @@ BOMB = npy_header("(1500000, 10, 10)", zeros=150_000_000)
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (lambda: npz_with("images.npy", BOMB), "unpacks from .* to 150,0.*, which is too much"),
+        (
+            lambda: npz_with("images.npy", BOMB),
+            "unpacks from .* to 150,0.*, more than 500 times as many; save it without compression",
+        ),
         (
             lambda: npz_with("images.npy", npy_header("(10**9, 28, 28)")),
             r"cannot be read as an \.npz",
@@ -244,7 +247,7 @@ BOMB = npy_header("(1500000, 10, 10)", zeros=150_000_000)
         ),
         (
             lambda: npz_bytes(images=own_arrays()["images"], labels=np.array(["x" * 500] * 20)),
-            "its words have up to 500 letters",
+            "its labels have up to 500 characters; use names of at most 200",
         ),
         (lambda: b"", r"cannot be read as an \.npz"),
     ],
@@ -256,6 +259,15 @@ def test_an_npz_is_refused_before_it_is_unpacked(
     with pytest.raises(DataError, match=message) as refused:
         load_user_images(tmp_path / "own.npz")
     assert "\n" not in str(refused.value)
+
+
+def test_an_array_that_is_too_large_is_refused_whatever_its_compression(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(npz, "_MAX_BYTES", 9_000)
+    (tmp_path / "own.npz").write_bytes(npz_with("images.npy", npy_bytes(np.zeros((20, 30, 30)))))
+    with pytest.raises(DataError, match=r"more than 9,000; save fewer or smaller images$"):
+        load_user_images(tmp_path / "own.npz")
 
 
 def test_only_the_arrays_of_images_and_labels_are_read(tmp_path: Path) -> None:

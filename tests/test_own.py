@@ -166,7 +166,7 @@ def edit(root: Path, what: str) -> None:
             "empty class",
             r"kind 9: contains no images \(PNG, JPEG, \.\.\.\); add some, or remove the class",
         ),
-        ("one class", r"found 1 class; a classifier needs at least 2"),
+        ("one class", r"found 1 class, and a classifier needs at least 2; add images of another"),
         ("another size", r"3\.png: is 21x24 but 0\.png is 20x24; scale all images to one size"),
         ("too large", r"3\.png: 20x65 is too large; scale all images to at most 64x64"),
         ("broken", r"3\.png: cannot be read as an image \(.*\); repair or remove it"),
@@ -308,7 +308,7 @@ def test_arrays_may_have_the_names_of_keras_or_medmnist(
             {"labels": arrays()["labels"] + 0.5},
             r"expected one whole number or word .* found float64 24",
         ),
-        ({"labels": np.zeros(24, int)}, r"found 1 class; a classifier needs at least 2"),
+        ({"labels": np.zeros(24, int)}, r"found 1 class, and a classifier needs at least 2"),
         (
             {"labels": np.array([None] * 24)},
             r"cannot be read as an \.npz of arrays \(an array of Python objects\)",
@@ -525,6 +525,9 @@ def test_holding_out_again_starts_from_the_whole_training_set(tmp_path: Path) ->
     assert (len(more.train), len(more.held_out)) == (24, 12)  # 36 in all: none is lost
     assert torch.equal(found.hold_out(6).held_out.images, found.held_out.images)
     assert found.with_channels(3).hold_out(12).shape == (3, 20, 24)
+    problem = "its 3 channels cannot become 1, only gray images can be repeated; use a net for 3 ch"
+    with pytest.raises(DataError, match=problem):
+        found.with_channels(3).with_channels(1)
 
 
 def test_a_val_folder_gives_the_score_if_there_is_no_test_folder(tmp_path: Path) -> None:

@@ -155,8 +155,9 @@ class Dataset(Displayed):
             return self
         if self.shape[0] != 1:
             raise DataError(
-                f"{self.name}: its {self.shape[0]} channels cannot become {channels}; "
-                "only gray images can be repeated"
+                f"{self.name}: its {self.shape[0]} channels cannot become {channels}, only gray "
+                f"images can be repeated; use a net for {self.shape[0]} channels, and leave out "
+                "--channels if given"
             )
 
         def repeat(split: Split) -> Split:

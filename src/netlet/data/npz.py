@@ -131,10 +131,14 @@ def _read_array(
     size, packed = entry.file_size, max(entry.compress_size, 1)
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise DataError(f"{where}: is compressed in a way NumPy does not use; save it again")
-    if size > _MAX_BYTES or (size > _MAX_SUSPICIOUS_BYTES and size > _MAX_RATIO * packed):
+    if size > _MAX_BYTES:
         raise DataError(
-            f"{where}: unpacks from {packed:,} to {size:,} bytes, which is too much; "
-            "split the data set, or save it without compression"
+            f"{where}: has {size:,} bytes, more than {_MAX_BYTES:,}; save fewer or smaller images"
+        )
+    if size > _MAX_SUSPICIOUS_BYTES and size > _MAX_RATIO * packed:
+        raise DataError(
+            f"{where}: unpacks from {packed:,} to {size:,} bytes, more than {_MAX_RATIO} times as "
+            "many; save it without compression, as with np.savez"
         )
     with archive.open(entry) as file:
         shape, dtype = _read_header(file)
@@ -189,8 +193,8 @@ def _convert_arrays(name: str, arrays: _Arrays, classes: NDArray[np.generic]) ->
         )
     if labels.dtype.kind == "U" and labels.dtype.itemsize > 4 * _MAX_LETTERS:
         raise DataError(
-            f"{arrays.labels_at}: its words have up to {labels.dtype.itemsize // 4:,} letters; "
-            f"give the classes names of at most {_MAX_LETTERS}"
+            f"{arrays.labels_at}: its labels have up to {labels.dtype.itemsize // 4:,} characters; "
+            f"use names of at most {_MAX_LETTERS}"
         )
     if not len(images):
         raise DataError(f"{arrays.images_at}: contains no images; add some")

@@ -55,11 +55,14 @@ def load_user_images(path: Path | str, *, read_test: bool = True) -> Dataset:
             ".npz"
         )
     if dataset.classes < 2:
-        raise DataError(f"{path}: found {dataset.classes} class; a classifier needs at least 2")
+        raise DataError(
+            f"{path}: found {dataset.classes} class, and a classifier needs at least 2; add images "
+            "of another class"
+        )
     if dataset.classes > MAX_CLASSES:
         raise DataError(
             f"{path}: found {dataset.classes:,} classes, more than {MAX_CLASSES:,}; "
-            "give each class one label, and images of a class the same"
+            "give all images of a class the same label"
         )
     for split in (dataset.train, dataset.held_out):
         h, w = split.images.shape[2:]

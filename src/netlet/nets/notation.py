@@ -297,6 +297,6 @@ def _check_size(size: Size, weights: int, where: str) -> None:
         raise NetError(f"{where} has an empty feature map; add padding or remove a pooling")
     if prod(size) > _MAX_VALUES or weights > _MAX_WEIGHTS:
         raise NetError(
-            f"{where} is too large for netlet, whose nets are tiny; give it fewer channels or the "
-            "net a smaller image"
+            f"{where} is too large for netlet, whose nets are tiny; use fewer channels or a "
+            "smaller image"
         )

@@ -194,7 +194,8 @@ def refuse_not_finite(
     Args:
         tensors: The tensors by name.
         where: The name of the tensors, for the beginning of the error message.
-        wanted: The net's own tensors. What they have as well, such as an infinite mask, is allowed.
+        wanted: The net's own tensors, if the others are from a file, which may be of any training.
+            What they have as well, such as an infinite mask, is allowed.
 
     Raises:
         NetError: One has.
@@ -202,9 +203,10 @@ def refuse_not_finite(
     for name, tensor in tensors.items():
         own = None if wanted is None else wanted.get(name)
         if not _is_finite(tensor) and (own is None or not torch.equal(tensor, own.cpu())):
+            rate = "use a lower peak_lr" if wanted is None else "train with a lower learning rate"
             raise NetError(
                 f"{where}{name} has values that are not finite (NaN or infinite): the training"
-                " diverged, use a lower peak_lr"
+                f" diverged; {rate}"
             )
 
 
