@@ -231,9 +231,9 @@ def test_an_export_with_a_prefix_is_verified_measured_and_written(tmp_path: Path
     ("words", "message"),
     [
         (("--to", "c", "--prefix", "my-net"), "is not a C identifier; use letters"),
-        (("--to", "onnx", "--prefix", "tiny"), "--prefix is for C programs; drop it, or export"),
-        (("--to", "page", "--target", "cortex-m4"), "--target is for C programs; drop it"),
-        (("--to", "arduino", "--with", "example"), "always has an example; drop --with"),
+        (("--to", "onnx", "--prefix", "tiny"), "--prefix is for C programs; leave it out, or exp"),
+        (("--to", "page", "--target", "cortex-m4"), "--target is for C programs; leave it out"),
+        (("--to", "arduino", "--with", "example"), "always has an example; leave out --with"),
         (("--to", "c", "--with", "tests"), "'tests' is not one of 'example'"),
         (("--to", "c", "--target", "z80"), "'z80' is not one of 'cortex-m0plus'"),
         (("--to", "c", "--flags", "'-O3"), "--flags '-O3: cannot be split into words (no clos"),

@@ -320,7 +320,7 @@ def test_judging_val_needs_images_that_are_held_out(
     assert code == 2
     assert err.splitlines()[-1] == (
         "netlet: --judge val: mnist has test images and none are held out, so the run would "
-        "be scored on test; add --val N, or remove --judge val"
+        "be scored on test; add --val N, or leave out --judge val"
     )
     assert not Path("there").exists()
 

@@ -352,7 +352,10 @@ def test_without_a_sandbox_nothing_is_graded(
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        (["--retrain", "quick", "--weights", "*.pt"], "--retrain trains new weights"),
+        (
+            ["--retrain", "quick", "--weights", "*.pt"],
+            "--retrain (or retrain in [grade]) trains new weights; leave out --weights",
+        ),
         (["--seeds", "3"], "--seeds is for --retrain"),
         (["--budget", "nobody"], "no budget 'nobody'"),
         (["--roster", "nowhere.csv"], "nowhere.csv: no such file"),

@@ -498,7 +498,7 @@ def test_outputs_that_are_not_finite_count_as_wrong_and_are_named(tmp_path: Path
     folder = submit(tmp_path, m__py=code, w__safetensors=save(spot_weights()))
     found = grade(folder, GradingSettings(budget=Budget(accuracy_at_least=50)))
     assert (found.state, found.points, found.predictions_digest) == ("FAIL", 0, "")
-    said = "the outputs for 200 of 200 images are not finite, which count as wrong"
+    said = "the outputs for 200 of 200 images are not finite and count as wrong"
     assert found.warnings == (said,)
     assert said in grade_files.explain_grade(found)
 

@@ -1012,11 +1012,11 @@ def test_without_its_data_set_an_export_is_verified_on_synthetic_digits(
         (("export", "speck", "--to", "page", "--int8"), "the page computes in float32"),
         (
             ("export", "speck", "--to", "c", "--max-loss", "1"),
-            "--max-loss is for exports in int8; drop it, or add --int8",
+            "--max-loss is for exports in int8; leave it out, or add --int8",
         ),
         (
             ("export", "speck", "--to", "onnx", "--force"),
-            "--force is for exports in int8; drop it, or add --int8",
+            "--force is for exports in int8; leave it out, or add --int8",
         ),
         (
             ("export", "speck", "--to", "c", "-o", "speck.c"),

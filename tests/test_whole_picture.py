@@ -94,7 +94,9 @@ def test_predict_sees_the_whole_picture_of_a_net_for_color(
     assert (only["digit"], only["position"], only["digits"]) == ("green", 1, 1)
     code, _, err = netlet("predict", "meadow.png", "--raw")
     assert code == 2
-    assert "colors: takes images of 3x24x32, but --raw is for images like MNIST's; drop it" in err
+    assert (
+        "colors: takes images of 3x24x32, but --raw is for images like MNIST's; leave it out" in err
+    )
     five = dataclasses.replace(RGB, shape=(5, 24, 32))
     monkeypatch.setattr("netlet.experiments.load_trained_net", lambda *_, **__: five)
     code, _, err = netlet("predict", "meadow.png")

@@ -73,7 +73,7 @@ def list_submissions(
         named.setdefault(os.path.abspath(path), path)
     paths = list(named.values())
     if single and len(paths) > 1:
-        raise GradingError("--single is for one submission; name one, or leave --single out")
+        raise GradingError("--single is for one submission; name one, or leave out --single")
     if len(paths) == 1 and paths[0].is_dir() and not single:
         if out is not None and out.resolve() == paths[0].resolve():
             raise GradingError(

@@ -44,7 +44,7 @@ def budget(
     if template + toml + json > 1:
         raise BudgetError("--template, --toml and --json cannot be combined; pass only one")
     if template and name is not None:
-        raise BudgetError("--template takes no name; leave the name or --template out")
+        raise BudgetError("--template takes no name; leave out the name or --template")
     if template:
         print_result(TEMPLATE.rstrip("\n"), lines=True)
     elif name is None:

@@ -101,7 +101,7 @@ def check(
     """Check a net against a budget, without training it.
 
     Exit code 0 if no limit is missed (some may be NOT YET: only training can decide them), 1 if one
-    is missed or cannot be determined, 2 if a net cannot be used; of several nets, the highest.
+    is missed or cannot be checked, 2 if a net cannot be used; of several nets, the highest.
     file.py:Name runs that file's code with your rights; see --sandbox.
 
     The budget is the one that --budget or netlet.toml names. Without one, the limits and rules on

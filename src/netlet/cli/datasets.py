@@ -188,7 +188,7 @@ def load_training_dataset(
     if judge == "val" and not val and images.held_out.name != "val":
         raise DataError(
             f"--judge val: {images.name} has test images and none are held out, so the run would "
-            "be scored on test; add --val N, or remove --judge val"
+            "be scored on test; add --val N, or leave out --judge val"
         )
     scored = images.hold_out(val) if val else images
     say_repeated_images(scored, scored.held_out)

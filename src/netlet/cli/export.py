@@ -113,7 +113,7 @@ def export(
     _check_options(to, int8, input_type, program)
     if not int8 and (force or max_loss is not None):
         option = "--force" if force else "--max-loss"
-        raise ExportError(f"{option} is for exports in int8; drop it, or add --int8")
+        raise ExportError(f"{option} is for exports in int8; leave it out, or add --int8")
     inputs = input_files(net, using.weights)
     if out:
         _check_path(out, to, inputs, named=True)
@@ -185,19 +185,19 @@ def _check_options(to: Target, int8: bool, input_type: InputType, program: Progr
     """
     if int8 and to is Target.PAGE:
         raise ExportError(
-            "the page computes in float32; drop --int8, or export to onnx, c or arduino"
+            "the page computes in float32; leave out --int8, or export to onnx, c or arduino"
         )
     if input_type is InputType.FLOAT and (int8 or to is not Target.ONNX):
         raise ExportError(
             "--input-type float is for ONNX without --int8; all other exports take gray levels 0 "
-            "to 255; drop --input-type"
+            "to 255; leave out --input-type"
         )
     if program.given and to not in _FOLDERS:
         raise ExportError(
-            f"{program.given[0]} is for C programs; drop it, or export to c or arduino"
+            f"{program.given[0]} is for C programs; leave it out, or export to c or arduino"
         )
     if program.beside and to is Target.ARDUINO:
-        raise ExportError("an Arduino library always has an example; drop --with")
+        raise ExportError("an Arduino library always has an example; leave out --with")
 
 
 def _check_path(path: Path, to: Target, inputs: list[Path], *, named: bool) -> None:

@@ -244,7 +244,9 @@ def _make_settings(
     if is_budget_file(name):
         options = options.fill_from(read_class_file(Path(name)))
     if options.retrain and named_weights:
-        raise GradingError("--retrain trains new weights; leave --weights out")
+        raise GradingError(
+            "--retrain (or retrain in [grade]) trains new weights; leave out --weights"
+        )
     retrain, seeds = options.retrain, options.seeds or 1
     recipe = catalog.find_recipe(retrain) if retrain not in (None, CLAIMED_RECIPE) else None
     if not retrain and seeds > 1:
@@ -253,7 +255,7 @@ def _make_settings(
                 f"{name}: seeds in [grade] is for retrain; add retrain = 'quick', for example, or "
                 "leave seeds out"
             )
-        raise GradingError("--seeds is for --retrain; add it, or leave --seeds out")
+        raise GradingError("--seeds is for --retrain; add it, or leave out --seeds")
 
     first = options.first_seed or 0
     return GradingSettings(

@@ -38,8 +38,8 @@ def check_pictures_fit(trained: TrainedNet, *, raw: bool) -> None:
         raise NetError(f"{takes}, but pictures have 1 or 3 channels; name a net for these")
     if raw and not sees_characters(trained):
         raise NetError(
-            f"{takes}, but --raw is for images like MNIST's; drop it, and the middle of each "
-            "picture is averaged to that size"
+            f"{takes}, but --raw is for images like MNIST's; leave it out, and the middle of "
+            "each picture is averaged to that size"
         )
 
 

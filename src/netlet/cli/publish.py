@@ -86,9 +86,9 @@ def publish(
     checkout).
     """
     if private and not push:
-        raise ExportError("--private is for a repository that --push creates; drop it")
+        raise ExportError("--private is for a repository that --push creates; leave it out")
     if (dataset or data_dir) and not space:
-        raise ExportError("--dataset and --data-dir are for the page of --space; drop them")
+        raise ExportError("--dataset and --data-dir are for the page of --space; leave them out")
     _check_folder(to, _SPACE if space else _MODEL, input_files(net))
 
     from netlet import publishing

@@ -95,6 +95,6 @@ def _is_net_of(config: RunConfig, net: str, folder: Path) -> bool:
     if full_address(net) != full_address(config.net_source):
         raise TrainingError(
             f"{folder}: was started from {config.net_source}, not from {full_address(net)}; "
-            "name that net, or leave NET out"
+            "name that net, or leave out NET"
         )
     return True

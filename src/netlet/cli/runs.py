@@ -131,7 +131,7 @@ def runs(
     if compare and (verdict is not None or accuracy_at_least is not None):
         raise RecordError(
             "--compare cannot be combined with --verdict or --accuracy-at-least, which select "
-            "seeds by their results; remove these filters, or --compare"
+            "seeds by their results; leave out these filters, or --compare"
         )
     globs = {
         "name": name,

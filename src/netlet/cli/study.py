@@ -91,7 +91,7 @@ def study(
 ) -> None:
     """Train an experiment with several seeds and summarize the results.
 
-    Exit code 1 if a seed misses the budget or a limit cannot be determined. Seeds that are finished
+    Exit code 1 if a seed misses the budget or a limit cannot be checked. Seeds that are finished
     in the same folder are not trained again; interrupted ones are resumed. In a folder with
     netlet.toml, missing options are taken from that file, unless NET comes with netlet and the file
     names another net.

@@ -120,7 +120,7 @@ def train(
 
     file.py:Name runs that file's code with your rights. In a folder with netlet.toml, missing
     options are taken from that file, unless NET comes with netlet and the file names another net.
-    If no net is named, it is swift. Exit code 1 if a limit is missed or cannot be determined.
+    If no net is named, it is swift. Exit code 1 if a limit is missed or cannot be checked.
     """
     if resume:
         _refuse_beside_resume(ctx, net)

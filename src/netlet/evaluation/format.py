@@ -85,7 +85,7 @@ def describe_not_finite(evaluation: Evaluation) -> str:
     number, total = evaluation.not_finite, evaluation.score.total
     if not number:
         return ""
-    return f"the outputs for {number:,} of {total:,} images are not finite, which count as wrong"
+    return f"the outputs for {number:,} of {total:,} images are not finite and count as wrong"
 
 
 def class_table(evaluation: Evaluation, class_names: Sequence[str]) -> Table:

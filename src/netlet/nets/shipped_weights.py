@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
-WEIGHTS_LICENSE = "MIT, as netlet's"
+WEIGHTS_LICENSE = "MIT, like netlet"
 WEIGHTS_FOLDER = Path(str(resources.files(__package__) / "trained"))
 
 

@@ -120,7 +120,7 @@ def _read_text(values: Mapping[str, Any], key: str) -> str | None:
     if not isinstance(value, str) or not value.strip():
         fail(f'{key} = {show_value(value)}; write {key} = "..."', key)
     if len(value) > _MAX_LETTERS:
-        fail(f"{key} has {len(value):,} letters; give at most {_MAX_LETTERS}", key)
+        fail(f"{key} has {len(value):,} characters; give at most {_MAX_LETTERS}", key)
     return value.strip()
 
 

@@ -145,7 +145,7 @@ def _quote_expression(requirement: str) -> str:
     """
     if len(requirement) > _MAX_LETTERS or not re.fullmatch(r"[\x20-\x7e]+", requirement):
         raise RepositoryError(
-            f"--install: give what pip installs as at most {_MAX_LETTERS} letters of ASCII in one "
+            f"--install: give what pip installs as at most {_MAX_LETTERS} ASCII characters in one "
             "line"
         )
     if "}}" in requirement or re.search(r"\s#|:\s|:$", requirement):

@@ -76,7 +76,7 @@ def connect(options: RayOptions, workers: int | None, threads: int) -> Callable[
                 "Python)"
             ) from error
         raise TrainingError(
-            f"the Ray cluster at {address} cannot be used: {first_line(error)}; see that it runs "
+            f"the Ray cluster at {address} cannot be used: {first_line(error)}; check that it runs "
             "('ray start --head' on its first node), that it has this version of Ray and Python, "
             "and that RAY_AUTH_MODE is the same here as there"
         ) from error
