@@ -411,7 +411,7 @@ def test_a_script_that_each_worker_would_run_again_is_refused(tmp_path: Path) ->
     assert refused.stderr.count("Traceback") == 1  # no worker has begun to run it
     assert refused.stderr.splitlines()[-1] == (
         f"netlet.errors.NetletError: {script}, line 2: this starts worker processes, which import "
-        'the script; put it below if __name__ == "__main__": or each worker would start others'
+        'the script, so each would start others; put it below the line if __name__ == "__main__":'
     )
     text = (
         f"import cProfile\n{start}if __name__ == '__main__':\n    cProfile.run({task.strip()!r})\n"

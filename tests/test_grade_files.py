@@ -839,6 +839,10 @@ def test_a_pattern_names_the_only_file_with_such_a_net(tmp_path: Path) -> None:
     ):
         find_named_net(folder, "*.py:Net")
     assert find_named_net(folder, "model.py:Net") == f"{folder}/model.py:Net"
+    with pytest.raises(NetError, match=r"^no file 'x\.py'; there are: data\.py, model\.py, "):
+        find_named_net(folder, "x.py")
+    with pytest.raises(NetError, match=r"^no file 'x\.py'; there is no Python file or notebook$"):
+        find_named_net(folder / "old" / "none", "x.py")
 
 
 def test_an_unknown_key_in_a_claim_is_named_and_the_rest_of_it_counts(tmp_path: Path) -> None:

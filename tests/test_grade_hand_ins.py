@@ -71,10 +71,10 @@ def test_pickles_beside_weights_are_other_data(tmp_path: Path) -> None:
 def test_weights_of_another_kind_are_named_with_the_kinds_that_are_read(tmp_path: Path) -> None:
     endings = "weights are read from files that end in .safetensors, .pt, .pth, .ckpt, .bin, "
     with pytest.raises(
-        GradingError, match=re.escape(f"no weights 'm.h5'; there are: -; {endings}")
+        GradingError, match=re.escape(f"no weights 'm.h5'; there are none; {endings}")
     ):
         find_weights(tmp_path, "m.h5")
-    with pytest.raises(GradingError, match=r"no weights 'm\.pt'; there are: -$"):
+    with pytest.raises(GradingError, match=r"no weights 'm\.pt'; there are none$"):
         find_weights(tmp_path, "m.pt")
     write_submission(tmp_path, "ann", {"m.py": RIGHT, "m.h5": b"x", "data.csv": ""})
     (tmp_path / "copy").mkdir()

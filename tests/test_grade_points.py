@@ -160,7 +160,7 @@ def test_an_accuracy_that_is_not_believed_earns_nothing() -> None:
         (
             "params_below = 3\naccuracy_at_least = 4",
             "[grade.points] of budget class: no points for 'macs_below', 'no bias'; give points to "
-            "each, or write total = 100, for example: the others share what is left of it",
+            "each, or write total = 100, for example, of which they share what is left",
         ),
         (
             "total = 20\nparams_below = 15\nmacs_below = 5",

@@ -346,7 +346,7 @@ def test_a_ladder_that_was_not_climbed_has_no_page(netlet: Netlet, tmp_path: Pat
     (tmp_path / "ladder.toml").write_text(RUNGS)
     code, _, err = netlet("report", ".", "-o", "r.md")
     assert code == 2
-    assert "not trained yet: light, norms; run 'netlet climb' again" in err
+    assert "not trained yet: light, norms; run 'netlet climb LADDER --out .' again" in err
 
 
 @pytest.mark.parametrize("name", LADDERS)

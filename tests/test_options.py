@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from helpers import Netlet, few_fast, flat_net
 
 import netlet as netlet_package
 from netlet.cli.app import build_command
+from netlet.cli.error_messages import describe_error
 from netlet.errors import NetletError
 
 LINE = re.compile(r"netlet: [^\n]+; [^\n]+\n")
@@ -41,6 +43,16 @@ def check_refused(result: tuple[int, str, str]) -> str:
     assert not [word for word in LIBRARY_WORDS if word in err], err
     assert "--debug shows where" not in err
     return err
+
+
+def test_an_error_of_the_system_names_its_file_if_there_is_one() -> None:
+    denied = PermissionError(errno.EACCES, "Permission denied", "a.png")
+    assert describe_error(denied) == (
+        "a.png: cannot be read or written (Permission denied); check its name, its permissions and "
+        "the disk"
+    )
+    full = describe_error(OSError(errno.ENOSPC, "No space left on device"))
+    assert full == "the system reports 'No space left on device'; --debug shows where"
 
 
 @pytest.mark.slow

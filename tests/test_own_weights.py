@@ -269,5 +269,6 @@ def test_a_net_that_fails_for_a_single_image_does_not_pass(netlet: Netlet, tmp_p
     assert code == 1
     assert "output for one image  exactly 1 row  an error" in out
     assert (
-        "let forward run for a batch of one: squeeze() without a dimension drops the batch" in out
-    )
+        "let forward run for a single image, too: look for squeeze() without a dimension, and for a "
+        "fixed batch size, as in view(64, -1)"
+    ) in out

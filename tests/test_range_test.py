@@ -187,6 +187,18 @@ def test_netlet_lr_prints_plots_and_records_nothing(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["found", "lr.svg"]
 
 
+def test_netlet_lr_says_that_the_loss_is_lowest_at_the_beginning(
+    netlet: Netlet, blobs_for_mnist: Path
+) -> None:
+    words = ("--set", "batch_size=20", "--set", "backend=eager", "--lowest", "9")
+    code, out, err = netlet("lr", "4k5s2 P 4", *words)
+    assert code == 0, err
+    assert out.endswith(
+        "\nno suggestion, because the loss is lowest in the first tenth of the steps; try lower "
+        "rates with --lowest\n"
+    )
+
+
 def test_netlet_lr_advises_a_command_with_its_own_options(
     netlet: Netlet, blobs_for_mnist: Path
 ) -> None:

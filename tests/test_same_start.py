@@ -68,7 +68,10 @@ def test_a_net_with_the_same_weights_for_each_seed_is_told(nets: Path, few: Data
         config = configure(f"own.py:{name}", few)
         (text,) = said(config, [4, 5, 6])
         assert text.startswith(f"own.py:{name}: its initial weights are the same for each seed")
-        assert "; if they should differ, name a class or a function that draws" in text
+        assert text.endswith(
+            ", so the spread over seeds does not include the initialization; to include it, name a "
+            "class or a function that draws new initial weights"
+        )
         assert said(config, [4]) == []
     for name in ("make", "Net"):
         assert said(configure(f"own.py:{name}", few), [4, 5]) == []

@@ -337,6 +337,7 @@ def test_each_content_comes_after_the_part_of_the_answer_before_it() -> None:
         ("exchange.send({'part': True}, b'')\nimport time; time.sleep(60)", "takes more than 1 s"),
         ("for _ in range(3): exchange(b'')", "interfered with the result"),
         ("exchange(b'')", "ended the sandbox"),
+        ("os._exit(3)", r"^the sandbox ended without an answer \(exit code 3\); try again, or"),
         ("exchange.send({'part': True}, bytes(70 << 20))", "returned too much"),
         ("for _ in range(9): exchange(bytes(9 << 20))", "returned too much"),
     ],

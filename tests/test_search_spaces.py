@@ -232,7 +232,10 @@ def test_nets_can_be_tried_as_they_are(tmp_path: Path) -> None:
     assert space.choose(Highest(), Images()).net == "8 8 P 12"
     assert (space.budget, space.varied) == (None, {"net": False, "peak_lr": False})
     small = load(tmp_path, 'nets = ["swift", "8 8 P 12"]\nbudget = { params_below = 9_000 }')
-    with pytest.raises(NetError, match=r"'swift' misses the budget mine: parameters .* 9,000"):
+    misses = (
+        r"'swift' misses the budget mine: parameters .* 9,000.*; leave out the net, or change the "
+    )
+    with pytest.raises(NetError, match=misses):
         check_search(small, Images())
 
 
@@ -296,6 +299,11 @@ WRONG = [
     ),
     ("batch_size = { uniform = [1, 2] }", "batch_size = [32, 64]", "line 12: batch_size=1.0 is no"),
     ("batch_size = { integers = [2, 1] }", "batch_size = [32, 64]", "is empty; write the lower"),
+    (
+        "batch_size = { integers = [1, 9], times.optimizer = { adamw = 1, soap = 1 } }",
+        "batch_size = [32, 64]",
+        "times makes fractions of integers; write uniform, or leave out times",
+    ),
     ("batch_size = { integer = [2, 1] }", "batch_size = [32, 64]", "did you mean 'integers'?"),
     ("epochs = [1, 2]", "batch_size = [32, 64]", "line 12: epochs cannot vary; write epochs = 15"),
     ('optimizer = ["adam"]', 'optimizer = ["adamw", "soap"]', "line 11: optimizer='adam' is not k"),

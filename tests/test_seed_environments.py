@@ -164,14 +164,13 @@ def test_a_study_that_goes_on_elsewhere_is_warned_of(monkeypatch: pytest.MonkeyP
     finished = {0: make(0, **OURS), 1: make(1, **OURS), 2: make(2, **OTHER)}
     now = {**finished[0].environment, **OURS, "settings": {"OMP_NUM_THREADS": "1"}}
     monkeypatch.setattr(unlike_seeds, "describe_environment", lambda _: now)
-    threads = "study: goes on with 2 threads instead of 1, unlike seeds 0, 1; the record says so"
+    other = "study: the other seeds train with 2 threads instead of 1"
     with pytest.warns(NetletWarning) as caught:
         unlike_seeds.warn_of_other_environment(2, finished, Path("study"), here=True)
     said = [str(one.message) for one in caught]
     assert [text.partition("; to train all")[0] for text in said] == [
-        threads,
-        "study: goes on with 2 threads instead of 1, another version of netlet's sources, unlike "
-        "seed 2; the record says so",
+        f"{other}, unlike seeds 0, 1, as the record will say",
+        f"{other}, another version of netlet's sources, unlike seed 2, as the record will say",
     ]
     del finished[2]
     with warnings.catch_warnings():

@@ -29,7 +29,10 @@ def one_image_remedy(shape: Sequence[int]) -> str:
         shape: The shape of the output, which is not ``1 K``.
     """
     if tuple(shape) == FAILS_ALONE:
-        return "let forward run for a batch of one: squeeze() without a dimension drops the batch"
+        return (
+            "let forward run for a single image, too: look for squeeze() without a dimension, and "
+            "for a fixed batch size, as in view(64, -1)"
+        )
     if drops_the_batch(shape):
         return "squeeze() also drops the batch of one image: use flatten(1)"
     if not shape:  # a mean over all dimensions, or a loss

@@ -64,8 +64,8 @@ def find_total(given: Mapping[str, float], total: float | None, budget: Budget) 
     names = ", ".join(map(repr, rest))
     if total is None and rest:
         raise GradingError(
-            f"no points for {names}; give points to each, or write total = 100, for example: the "
-            "others share what is left of it"
+            f"no points for {names}; give points to each, or write total = 100, for example, of "
+            "which they share what is left"
         )
     if total is None:
         if not added:

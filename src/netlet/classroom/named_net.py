@@ -56,8 +56,9 @@ def find_named_net(folder: Path, pattern: str) -> str:
         return f"{_choose(folder, files, f'define {pattern!r}', pattern)}:{pattern}"
     if not files:
         here = _list_places(folder, sources)
+        there = f"there are: {here}" if here else f"there is {NO_SOURCES}"
         endings = "" if is_source(place) else f"; {_NETS_END}"
-        raise NetError(f"no file {place!r}; there are: {here or NO_SOURCES}{endings}")
+        raise NetError(f"no file {place!r}; {there}{endings}")
     what = f"match {pattern!r}"
     if len(files) > 1 and (having := _find_defining(files, name)):
         files = having

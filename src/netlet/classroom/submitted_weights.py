@@ -77,9 +77,9 @@ def _match(names: Sequence[str], pattern: str) -> list[str]:
     except ValueError:  # of "."
         found = []
     if not found:
-        there = ", ".join(names[:5]) or "-"
+        there = f"there are: {', '.join(names[:5])}" if names else "there are none"
         endings = "" if is_weights(pattern) else f"; {WEIGHTS_END}"
-        raise GradingError(f"no weights {pattern[:200]!r}; there are: {there}{endings}")
+        raise GradingError(f"no weights {pattern[:200]!r}; {there}{endings}")
     return found
 
 

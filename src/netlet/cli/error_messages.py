@@ -30,8 +30,12 @@ def describe_error(error: Exception) -> str:
     if isinstance(error, NetletError):
         return _shorten(text)
     if isinstance(error, OSError) and error.strerror:
-        place = f"{error.filename}: " if error.filename is not None else ""
-        return _shorten(f"{place}cannot be used ({error.strerror}); check its name and permissions")
+        if error.filename is None:  # such as of a write to an open file, or of a connection
+            return _shorten(f"the system reports '{error.strerror}'; --debug shows where")
+        return _shorten(
+            f"{error.filename}: cannot be read or written ({error.strerror}); check its name, its "
+            "permissions and the disk"
+        )
     if isinstance(error, MemoryError) or "can't allocate memory" in text:
         return "not enough memory; use smaller images, a smaller net or a smaller batch_size"
     return _shorten(f"{type(error).__name__}: {text or 'no message'} (--debug shows where)")

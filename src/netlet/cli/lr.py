@@ -142,7 +142,10 @@ def _advise(test: RangeTest, command: str, images: int) -> str:
         images: The number of training images.
     """
     if test.steepest is None or test.tenth_of_lowest is None:
-        return "no suggestion, because the loss never falls; try lower rates with --lowest"
+        return (
+            "no suggestion, because the loss is lowest in the first tenth of the steps; try lower "
+            "rates with --lowest"
+        )
     lower, higher = sorted((test.steepest, test.tenth_of_lowest))
     return (
         f"train with one of them: {escape_controls(command)} --set peak_lr={lower:.2g}\n"

@@ -196,8 +196,8 @@ def _print_search(search: Search, path: Path, result: SearchResult, *, json: boo
 
     if result.unusable:
         say(
-            f"netlet: warning: {path}: ignored {count_noun(result.unusable, 'line')} of another "
-            "search or another data set"
+            f"netlet: warning: {path}: ignored {count_noun(result.unusable, 'line')} that are of "
+            "another search or data set, or damaged"
         )
     ranked = rank_results([dict(line) for line in (*result.known, *result.lines)])
     best = ranked[0] if ranked else None

@@ -34,7 +34,7 @@ def warn_of_same_start(config: RunConfig, seeds: Sequence[int]) -> None:
         return
     if first == second:
         warn(
-            f"{config.net}: its initial weights are the same for each seed, so seeds do not show "
-            "how much depends on them; if they should differ, name a class or a function that "
-            "draws them anew"
+            f"{config.net}: its initial weights are the same for each seed, so the spread over "
+            "seeds does not include the initialization; to include it, name a class or a function "
+            "that draws new initial weights"
         )

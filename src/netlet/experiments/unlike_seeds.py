@@ -42,7 +42,8 @@ def warn_of_other_environment(
         if words:
             those = f"seed{'s' * (len(numbers) > 1)} {', '.join(numbers)}"
             text = (
-                f"{folder}: goes on with {', '.join(words)}, unlike {those}; the record says so; "
-                "to train all seeds alike, name another folder with --out (folder in Python)"
+                f"{folder}: the other seeds train with {', '.join(words)}, unlike {those}, as the "
+                "record will say; to train all alike, name another folder with --out (folder in "
+                "Python)"
             )
             warn(text)

@@ -105,7 +105,7 @@ def describe_int8_loss(graph: InferenceGraph, images: torch.Tensor, rounding: Ro
     cause = f": {cause}" if cause else ""
     if share < _MOST:
         return f"many layers contribute to the error, {name} most ({share:.0%}{cause})"
-    return f"{share:.0%} of the error come from {name}{cause}"
+    return f"{share:.0%} of the error comes from {name}{cause}"
 
 
 def _list_suspects(
@@ -151,8 +151,8 @@ def _find_cause_of_weights(layer: Layer, limited: Layer, rounded: Layer) -> str:
     steepness = float((before / np.where(after > 0, after, np.inf)).max())
     if steepness > _STEEP:
         return (
-            "its channels share one scale, and one channel is "
-            f"{steepness:,.0f} times too steep for it"
+            "its channels share one scale, which makes the weights of one channel "
+            f"{steepness:,.0f} times smaller"
         )
     if _find_ratio(limited) < _UNEVEN:
         return ""

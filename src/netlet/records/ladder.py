@@ -136,7 +136,8 @@ def load_rungs(
     missing = [rung.name for rung in ladder.rungs if not (folder / rung.name / STUDY).exists()]
     if missing:
         raise LadderError(
-            f"{folder}: not trained yet: {', '.join(missing)}; run 'netlet climb' again"
+            f"{folder}: not trained yet: {', '.join(missing)}; "
+            f"run 'netlet climb LADDER --out {quote_shell(folder)}' again"
         )
     rungs: list[Rung] = []
     studies: list[Study] = []

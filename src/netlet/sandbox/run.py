@@ -264,6 +264,12 @@ def _explain_end(
     if code == 128 + signal.SIGKILL and not program.watched:
         return SandboxError(limits.memory_problem, "memory")
     number = -code if code < 0 else code - 128 if code > 128 else 0
+    if code and not number:  # of the code, or of a sandbox program that could not start it
+        return SandboxError(
+            f"the sandbox ended without an answer (exit code {code}); try again, or inspect the "
+            "code for calls that end the process",
+            "ended",
+        )
     how = f"signal {number}" if number else f"exit code {code}"
     return SandboxError(f"the code ended the sandbox ({how}); inspect the code", "ended")
 

@@ -69,7 +69,7 @@ class RangeTest(Plotted):
 
     @property
     def steepest(self) -> float | None:
-        """The rate at which the smoothed loss falls fastest; None if it never falls.
+        """The rate at which the smoothed loss falls fastest; None if it is lowest too early.
 
         As in fastai, the first tenth of the steps does not count: its averages are over few steps,
         and follow their noise.

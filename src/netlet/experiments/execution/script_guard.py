@@ -35,8 +35,8 @@ def refuse_unguarded_script() -> None:
     guards = (node for node in ast.walk(tree) if _is_guard(node))
     if not any(one.lineno <= line <= (one.end_lineno or 0) for one in guards):
         raise NetletError(
-            f"{path}, line {line}: this starts worker processes, which import the script; put it "
-            'below if __name__ == "__main__": or each worker would start others'
+            f"{path}, line {line}: this starts worker processes, which import the script, so each "
+            'would start others; put it below the line if __name__ == "__main__":'
         )
 
 

@@ -60,10 +60,10 @@ def check_net(net: str, budget: Budget | None, images: Images, *, trust: bool = 
     for result in budget.judge(found).results if budget else ():
         if result.state in ("FAIL", "UNKNOWN"):
             assert budget is not None
-            remedy = f"; {result.remedy}" if result.remedy else "; leave the net out, or raise it"
+            remedy = result.remedy or "leave out the net, or change the budget"
             raise NetError(
                 f"{net!r} misses the {budget.label}: {result.requirement}, found "
-                f"{result.found}{remedy}"
+                f"{result.found}; {remedy}"
             )
 
 

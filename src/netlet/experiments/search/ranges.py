@@ -212,10 +212,12 @@ def _as_numbers(name: str, found: Range, values: Mapping[str, Any]) -> Range:
         return found
     if isinstance(found, Choices):
         if not all(map(_is_number, found.values)):
-            raise SearchError(f"{name}: times needs numbers to multiply; drop it")
+            raise SearchError(f"{name}: times needs numbers to multiply; leave out times")
         return Choices(tuple(float(value) for value in found.values))
     if found.whole:
-        raise SearchError(f"{name}: times needs fractions to multiply; write uniform or drop it")
+        raise SearchError(
+            f"{name}: times makes fractions of integers; write uniform, or leave out times"
+        )
     return found
 
 

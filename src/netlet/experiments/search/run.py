@@ -38,8 +38,8 @@ class SearchResult:
     Attributes:
         lines: The trials of this call, in the order in which they ended.
         known: The trials that the file held before and that are of the same search.
-        unusable: The number of lines before that are of another search. Runs of an arm that failed
-            are not among them.
+        unusable: The number of lines before that are of another search, or damaged. Runs of an arm
+            that failed are not among them.
         arms: The results of the arms of a comparison that have run.
     """
 
