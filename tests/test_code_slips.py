@@ -173,7 +173,7 @@ def indent(text: str, spaces: int) -> str:
         (
             "x.mean((2, 3))",
             "x.flatten()",
-            "fc (Linear): it gets the values of all images in one row; keep the batch apart: "
+            "fc (Linear): it gets the values of all images in one row; keep the batch dimension: "
             "x.flatten(1)",
         ),
         (
@@ -198,8 +198,14 @@ def indent(text: str, spaces: int) -> str:
         (
             "nn.ReLU()",
             "nn.AvgPool2d(28)",
-            "the window is larger than the map of 26x26; for the mean of all of it, write 26 or "
-            "nn.AdaptiveAvgPool2d(1)",
+            "the window is larger than the map of 26x26; use a smaller window, or remove a pooling "
+            "or stride before it; nn.AdaptiveAvgPool2d(1) and nn.AdaptiveMaxPool2d(1) pool the "
+            "whole map",
+        ),
+        (
+            "nn.ReLU()",
+            "nn.MaxPool2d(8), nn.MaxPool2d(4)",
+            "the window is larger than the map of 3x3; use a smaller window, or remove a pooling",
         ),
         (
             "nn.ReLU()",

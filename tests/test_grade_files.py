@@ -52,7 +52,7 @@ class Net(nn.Sequential):
     def forward(self, x):
         return super().forward(x).squeeze()
 """
-REMEDY = "squeeze() also drops the batch of one image: use flatten(1)"
+REMEDY = "squeeze() also removes the batch dimension of one image: use flatten(1)"
 
 
 def slow(*values: object) -> Any:

@@ -25,10 +25,8 @@ from netlet.recipes import STEADY, Recipe
 from netlet.training import fit
 
 SLIPS = f"{FIXTURES}/slips.py"
-TRAINS_BADLY = (
-    "with the cross-entropy of training, which expects logits, it learns slowly: leave it out, or "
-    "use log_softmax"
-)
+LEARNS_SLOWLY = "but the cross-entropy of training expects logits, so the net learns slowly; "
+TRAINS_BADLY = f"{LEARNS_SLOWLY}leave the softmax out, or use log_softmax"
 
 
 def notes(net: nn.Module | type[nn.Module]) -> list[str]:
@@ -39,17 +37,20 @@ def notes(net: nn.Module | type[nn.Module]) -> list[str]:
     ("net", "expected"),
     few_fast(
         [
-            (slips.SoftmaxEnd, [f"note: the net ends in layer softmax (Softmax); {TRAINS_BADLY}"]),
-            (slips.ViewedSoftmax, [f"note: the net ends in softmax; {TRAINS_BADLY}"]),
-            (slips.ClampedProbabilities, [f"note: the net ends in softmax; {TRAINS_BADLY}"]),
+            (slips.SoftmaxEnd, [f"note: the net ends in layer softmax (Softmax), {TRAINS_BADLY}"]),
+            (slips.ViewedSoftmax, [f"note: the net ends in softmax, {TRAINS_BADLY}"]),
+            (slips.ClampedProbabilities, [f"note: the net ends in softmax, {TRAINS_BADLY}"]),
             (
                 slips.SoftmaxTwice,
                 [
-                    "note: softmax comes before log_softmax, which makes probabilities itself, so the "
+                    "note: softmax comes before log_softmax, which already contains a softmax, so the "
                     "net learns slowly; leave softmax out"
                 ],
             ),
-            (slips.ExpOfLogSoftmax, [f"note: the net ends in log_softmax; {TRAINS_BADLY}"]),
+            (
+                slips.ExpOfLogSoftmax,
+                [f"note: the net ends in exp of log_softmax, {LEARNS_SLOWLY}leave exp out"],
+            ),
             (
                 slips.SoftmaxOverImages,
                 [
@@ -116,7 +117,8 @@ def notes(net: nn.Module | type[nn.Module]) -> list[str]:
                 slips.SqueezesTheBatch,
                 [
                     "note: for a single image, the net returns 10 instead of 1x10, which training and "
-                    "scoring refuse; squeeze() also drops the batch of one image: use flatten(1)"
+                    "scoring refuse; squeeze() also removes the batch dimension of one image: use "
+                    "flatten(1)"
                 ],
             ),
             (
@@ -452,7 +454,7 @@ def test_training_names_no_file_of_netlet_or_pytorch(netlet: Netlet, blobs_for_m
         "Change the call to include dim=X as an argument."
     ]
     assert "warning" not in err.lower()
-    assert "note: the net ends in layer end (Softmax); " in err
+    assert "note: the net ends in layer end (Softmax), but " in err
     assert ".py:" not in err.replace("slips.py:", "")
 
 
@@ -467,7 +469,7 @@ def test_a_net_that_drops_the_batch_of_one_image_is_not_within_a_budget(netlet: 
     assert verdict.notes == ()  # the rule says it
     code, out, _ = netlet("check", f"{SLIPS}:SqueezesTheBatch")
     assert code == 1
-    remedy = "squeeze() also drops the batch of one image: use flatten(1)"
+    remedy = "squeeze() also removes the batch dimension of one image: use flatten(1)"
     assert out.splitlines()[-1] == f"output for one image: {remedy}"
     rule = verdict_to_dict(verdict)["rules"][-1]
     assert (rule["strictness"], rule["limit"], rule["found"]) == ("exactly", 1, 0)

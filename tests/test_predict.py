@@ -344,7 +344,7 @@ def test_softmax_or_log_softmax_at_the_end_of_a_net_make_no_difference(
 def test_a_net_without_one_row_per_image_is_refused(digits: np.ndarray) -> None:
     with pytest.raises(NetError, match="it must return one row of scores for each"):
         evaluation.predict(nn.Flatten(0), list(digits[:2]))
-    drops = r"returns 10 for 1 image; it must .* for each; squeeze\(\) also drops the batch of one"
+    drops = r"returns 10 for 1 image; it must .* for each; squeeze\(\) also removes the batch dim"
     with pytest.raises(NetError, match=drops):
         evaluation.predict(SqueezesTheBatch(), list(digits[:1]))
     with pytest.raises(NetError, match=drops):

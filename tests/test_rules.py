@@ -725,7 +725,7 @@ def test_unknown_never_passes() -> None:
     line = branch.__code__.co_firstlineno + 1
     assert f"test_rules.py, line {line}: (net) reads a tensor's value" in result.found
     assert result.remedy.startswith(
-        "leave print, assert and if on values of tensors out of forward"
+        "use no print, assert, if or item() on the values of tensors in forward"
     )
     messages = {"GAP": "See lecture 4."}
     told = Budget(requires=("GAP",), messages=messages).judge(ModelCost(1, 1, 4, 4)).results

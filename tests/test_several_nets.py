@@ -112,4 +112,4 @@ def test_the_notes_of_each_net_are_below_the_table(netlet: Netlet) -> None:
     )
     out = netlet("check", "small.py", "ends.py")[1]
     (note,) = out.splitlines()[4:]
-    assert note.startswith("ends.py: note: the net ends in layer 2 (Softmax); ")
+    assert note.startswith("ends.py: note: the net ends in layer 2 (Softmax), but ")

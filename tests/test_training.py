@@ -26,6 +26,7 @@ from netlet.data import Dataset, Split
 from netlet.errors import BudgetError, DataError, NetError, NetletWarning, TrainingError
 from netlet.evaluation import Evaluation, evaluate
 from netlet.nets.blocks import conv_bn, stack_layers
+from netlet.nets.device_errors import describe_device_error
 from netlet.nets.weights import load_weights, save_weights, weights_digest
 from netlet.recipes import AUGMENTS, QUICK, Recipe, Warp
 from netlet.records import Epoch, Run
@@ -406,10 +407,41 @@ def test_device_errors_give_one_line_with_the_reason(blob_data: Dataset) -> None
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
             return super().forward(x)
 
-    with pytest.raises(
-        NetError, match=r"ran out of memory \(CUDA out of memory.*smaller batch size"
-    ):
+    with pytest.raises(NetError, match=r"ran out of memory \(CUDA out of memory.*smaller batches"):
         fit(Fails(nn.Flatten(), nn.Linear(784, 10)), blob_data, FAST)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (RuntimeError("CUDA error: device-side assert triggered"), "the CUDA device failed ("),
+        (AssertionError("Torch not compiled with CUDA enabled"), "CUDA is not available ("),
+        (
+            RuntimeError(
+                "Attempting to deserialize object on a CUDA device but torch.cuda.is_available() "
+                "is False. Use torch.load with map_location=torch.device('cpu')"
+            ),
+            "CUDA is not available (",
+        ),
+        (AssertionError("train it with CUDA"), None),
+        (AttributeError("module 'torch.cuda.amp' has no attribute 'cast'"), None),
+        (FileNotFoundError(2, "No such file or directory", "cuda_weights.pt"), None),
+        (KeyError("cuda"), None),
+    ],
+)
+def test_only_an_error_of_a_device_is_called_one(error: Exception, message: str | None) -> None:
+    described = describe_device_error(error)
+    assert (described is None) == (message is None), described
+    assert (described or "").startswith(message or "")
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda0", "cuda:x", "Cuda"])
+def test_an_unknown_device_is_named_with_what_to_write(name: str) -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.device(name)
+    assert describe_device_error(caught.value) == (
+        f'there is no device {name!r}; write "cuda" if torch.cuda.is_available() else "cpu"'
+    )
 
 
 def test_run_folder_contains_record_epochs_and_weights(blob_data: Dataset, tmp_path: Path) -> None:
@@ -487,7 +519,7 @@ def test_weights_that_are_not_trained_are_named_in_one_warning(
 def test_nets_that_do_not_fit_the_data_are_rejected(blob_data: Dataset) -> None:
     with pytest.raises(NetError, match="it must return 1x10"):
         fit(nn.Sequential(nn.Flatten(), nn.Linear(784, 7)), blob_data, FAST)
-    with pytest.raises(NetError, match=r"1 image of 10 .*squeeze\(\) also drops the batch of one"):
+    with pytest.raises(NetError, match=r"1 image of 10 .*squeeze\(\) also removes the batch dim"):
         fit(slips.SqueezesTheBatch(), blob_data, FAST)
     with pytest.raises(TrainingError, match="has no parameters; add a layer with weights"):
         fit(nn.Sequential(nn.AvgPool2d(28), nn.Flatten()), blob_data, FAST)

@@ -32,7 +32,7 @@ def _explain_sizes(run: ModuleRun) -> str:
     if run.output is not None:  # what comes after it has failed
         return ""
     if run.input == () and hasattr(run.module, "weight"):
-        return "it gets the values of all images in one row; keep the batch apart: x.flatten(1)"
+        return "it gets the values of all images in one row; keep the batch dimension: x.flatten(1)"
     if not run.input:
         return ""
     if isinstance(run.module, nn.Linear):

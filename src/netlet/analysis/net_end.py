@@ -171,13 +171,16 @@ class _Walk:
             probabilities = True
         if probabilities and later and not self.pooled:
             found.append(
-                f"{name} comes before {later}, which makes probabilities itself, so the net "
+                f"{name} comes before {later}, which already contains a softmax, so the net "
                 f"learns slowly; leave {name} out"
             )
         elif probabilities and not self.pooled:
+            ends, remedy = name, "leave the softmax out, or use log_softmax"
+            if operation.function == "log_softmax":
+                ends, remedy = f"exp of {name}", "leave exp out"
             found.append(
-                f"the net ends in {name}; with the cross-entropy of training, which expects "
-                "logits, it learns slowly: leave it out, or use log_softmax"
+                f"the net ends in {ends}, but the cross-entropy of training expects logits, so "
+                f"the net learns slowly; {remedy}"
             )
         return found
 

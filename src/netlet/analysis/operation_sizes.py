@@ -74,8 +74,10 @@ def _explain_window(height: int, width: int) -> str:
     text = f"the window is larger than the map of {height}x{width}; "
     if height == width == 1:
         return f"{text}{_WIDER}"
-    side = f"{height}" if height == width else f"({height}, {width})"
-    return f"{text}for the mean of all of it, write {side} or nn.AdaptiveAvgPool2d(1)"
+    return (
+        f"{text}use a smaller window, or {_WIDER}; nn.AdaptiveAvgPool2d(1) and "
+        "nn.AdaptiveMaxPool2d(1) pool the whole map"
+    )
 
 
 def _explain_pair(verb: str, axes: str, one: str, other: str) -> str:

@@ -34,7 +34,7 @@ def one_image_remedy(shape: Sequence[int]) -> str:
             "for a fixed batch size, as in view(64, -1)"
         )
     if drops_the_batch(shape):
-        return "squeeze() also drops the batch of one image: use flatten(1)"
+        return "squeeze() also removes the batch dimension of one image: use flatten(1)"
     if not shape:  # a mean over all dimensions, or a loss
         return (
             "return a row of scores for each image, as in x.mean((2, 3)): x.mean() averages the "

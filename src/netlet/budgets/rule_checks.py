@@ -31,7 +31,7 @@ _LISTED = 4
 _BIASES = (BIAS, CONVOLUTION_BIAS, LINEAR_BIAS)
 _NEAR_SHOWN = 2
 _KEEP_TO_SHAPES = (
-    "leave print, assert and if on values of tensors out of forward, and item(); shapes are fine"
+    "use no print, assert, if or item() on the values of tensors in forward; shapes are allowed"
 )
 
 
