@@ -187,25 +187,43 @@ def test_the_sandbox_finds_what_one_process_finds(netlet: Netlet, tmp_path: Path
     assert netlet(*command, "--sandbox") == netlet(*command)
 
 
-def test_without_a_sandbox_the_message_says_how_to_install_one(
+@linux_only
+def test_without_a_sandbox_the_message_says_how_to_get_one(
     netlet: Netlet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "docker").write_text("#!/bin/sh\necho the daemon does not run >&2; exit 1\n")
-    (tmp_path / "docker").chmod(0o755)
-    for path, found in (
-        (tmp_path / "nothing", "no bubblewrap, Podman or Docker is on the PATH"),
-        (tmp_path, "Docker does not work (the daemon does not run)"),
+    install = "install bubblewrap, for example with 'sudo apt-get install bubblewrap'"
+    for path, failing, found, remedy in (
+        ("nothing", "", "no bubblewrap, Podman or Docker is on the PATH", install),
+        ("docker", "no daemon", "Docker does not work (no daemon)", install),
+        ("docker", "", "Docker does not work (exit code 1; is it running?)", install),
+        (
+            "bwrap",
+            "bwrap: setting up uid map: Permission denied",
+            "bubblewrap does not work (bwrap: setting up uid map: Permission denied)",
+            "allow unprivileged user namespaces, which bubblewrap usually needs, or set up Docker",
+        ),
     ):
-        monkeypatch.setenv("PATH", str(path))
+        folder = tmp_path / path
+        folder.mkdir(exist_ok=True)
+        (folder / path).write_text(f"#!/bin/sh\n{failing and f'echo {failing} >&2; '}exit 1\n")
+        (folder / path).chmod(0o755)
+        monkeypatch.setenv("PATH", str(folder))
         programs.find_program.cache_clear()
         code, out, err = netlet("check", "swift", "--sandbox")
         assert (code, out) == (2, "")
         assert len(err.splitlines()) == 1
-        assert found in err
-        assert "; install bubblewrap, for example with 'sudo apt-get install bubblewrap'" in err
+        assert f"there is no sandbox for untrusted code: {found}; {remedy}" in err
         with pytest.raises(SandboxError):
             programs.find_program()
     programs.find_program.cache_clear()
+
+
+def test_the_sandbox_needs_linux(monkeypatch: pytest.MonkeyPatch) -> None:
+    programs.find_program.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr("netlet.sandbox.programs.sys.platform", "darwin")
+        with pytest.raises(SandboxError, match="code needs Linux; use a Linux machine or virtual"):
+            programs.find_program()
 
 
 @linux_only

@@ -119,5 +119,5 @@ def make_image(program: str, time_limit_s: float) -> None:
     if made.returncode:
         lines = made.stderr.decode(errors="replace").strip().splitlines()
         raise SandboxError(
-            lines[-1][:200] if lines else f"exit code {made.returncode}; start it", "missing"
+            lines[-1][:200] if lines else f"exit code {made.returncode}; is it running?", "missing"
         )

@@ -17,6 +17,13 @@ from netlet.sandbox import bubblewrap, containers
 from netlet.sandbox.limits import TRUSTED, Limits
 
 _PROBE_S = 30
+_INSTALL = (
+    "install bubblewrap, for example with 'sudo apt-get install bubblewrap' or 'sudo dnf install "
+    "bubblewrap'"
+)
+_ALLOW_NAMESPACES = (
+    "allow unprivileged user namespaces, which bubblewrap usually needs, or set up Docker"
+)
 
 
 class CommandBuilder(Protocol):
@@ -63,20 +70,22 @@ def find_program() -> SandboxProgram:
     """Return the first sandbox program on the PATH that works here.
 
     Raises:
-        SandboxError: There is none; the message says how to install one.
+        SandboxError: There is none; the message says how to get one.
     """
-    problems = []
+    if sys.platform != "linux":  # the sandbox runs this machine's Python
+        raise SandboxError(
+            "the sandbox for untrusted code needs Linux; use a Linux machine or virtual machine",
+            "missing",
+        )
+    problems = {}
     for program in _candidates():
         if problem := _try(program):
-            problems.append(f"{program.name} does not work ({problem})")
+            problems[program.name] = f"{program.name} does not work ({problem})"
         else:
             return program
-    found = "; ".join(problems) or "no bubblewrap, Podman or Docker is on the PATH"
-    raise SandboxError(
-        f"there is no sandbox for untrusted code: {found}; install bubblewrap, for example with "
-        "'sudo apt-get install bubblewrap' or 'sudo dnf install bubblewrap'",
-        "missing",
-    )
+    found = "; ".join(problems.values()) or "no bubblewrap, Podman or Docker is on the PATH"
+    remedy = _ALLOW_NAMESPACES if "bubblewrap" in problems else _INSTALL
+    raise SandboxError(f"there is no sandbox for untrusted code: {found}; {remedy}", "missing")
 
 
 def run_without_sandbox() -> SandboxProgram:
@@ -97,12 +106,11 @@ def run_without_sandbox() -> SandboxProgram:
 
 def _candidates() -> list[SandboxProgram]:
     found = []
-    if sys.platform == "linux":  # the sandbox runs this machine's Python
-        if path := shutil.which("bwrap"):
-            found.append(SandboxProgram("bubblewrap", path, bubblewrap.build_command, True))
-        for name, title in (("podman", "Podman"), ("docker", "Docker")):
-            if path := shutil.which(name):
-                found.append(SandboxProgram(title, path, containers.build_command, False))
+    if path := shutil.which("bwrap"):
+        found.append(SandboxProgram("bubblewrap", path, bubblewrap.build_command, True))
+    for name, title in (("podman", "Podman"), ("docker", "Docker")):
+        if path := shutil.which(name):
+            found.append(SandboxProgram(title, path, containers.build_command, False))
     return found
 
 

@@ -203,7 +203,9 @@ class _Conversation:
                 "time",
             )
         if memory_is_short():
-            raise SandboxError("stopped: the machine ran out of memory; free some", "machine")
+            raise SandboxError(
+                "stopped: the machine ran out of memory; close other programs", "machine"
+            )
         if self._program.watched:
             _check_processes(list_descendants(self._process.pid), self._limits)
 
@@ -259,7 +261,7 @@ def _explain_end(
         )
     if code == 128 + signal.SIGXCPU or code == -signal.SIGXCPU:
         return SandboxError(
-            "the code takes too much processor time in the sandbox; shorten it", "time"
+            "the code takes too much processor time in the sandbox; make it faster", "time"
         )
     if code == 128 + signal.SIGKILL and not program.watched:
         return SandboxError(limits.memory_problem, "memory")
