@@ -306,7 +306,9 @@ def test_without_a_compiler_the_reason_says_so(
 ) -> None:
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(NoCompilerError, match="there is no C compiler"):
+    with pytest.raises(
+        NoCompilerError, match=r"no C compiler \(cc, gcc or clang\) was found; install one, or name"
+    ):
         call_answer()
 
 

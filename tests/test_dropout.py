@@ -159,7 +159,7 @@ def test_a_refused_backend_leaves_no_folder(
     monkeypatch.setenv("NETLET_COMPILE", "0")
     code, _, err = netlet("train", NET, *FAST, "--set", "backend=compiled")
     assert code == 2
-    assert "backend=compiled is not available for this net" in err
+    assert "backend=compiled is turned off by NETLET_COMPILE=0; unset it, or use" in err
     assert [path.name for path in tmp_path.rglob("*")] == []
 
 

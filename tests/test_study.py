@@ -149,7 +149,9 @@ def test_a_study_says_that_its_seeds_are_too_short_to_compile() -> None:
 
     images, experiment = make_scribble(train=40, test=20), EXPERIMENTS["swift"]
     text = describe_short_training(experiment, images, 10)
-    assert text.startswith("every seed with the eager backend, because compiling takes longer than")
+    assert text.startswith(
+        "every seed was trained with the eager backend, because compiling takes longer than"
+    )
     for changes in ({"epochs": 1_000}, {"backend": "eager"}, {"backend": "compiled"}):
         changed = dataclasses.replace(experiment, recipe=experiment.recipe.replace(**changes))
         assert describe_short_training(changed, images, 10) == ""
@@ -175,9 +177,7 @@ def test_parallel_seeds_give_the_same_weights_as_single_runs(
     code, out, err = netlet(*arguments)
     assert code == 0, err  # not judged: the bar is MNIST's
     assert "recorded in studies/code_2-digits.npz/study.json" in out
-    assert (
-        "every seed with the eager backend, because compiling takes longer than training on" in out
-    )
+    assert "every seed was trained with the eager backend, because compiling takes longer" in out
     said = [line for line in err.splitlines() if line.startswith("worker ")]
     assert sorted(line.split(": ")[1] for line in said) == [
         "seed 4",

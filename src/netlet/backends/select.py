@@ -73,15 +73,22 @@ def select_backend(
             compiled = CompiledBackend(net, data, recipe, precision, dropout_rng)
         except CompilationError as reason:
             if recipe.backend == "compiled":
-                raise TrainingError(
-                    f"backend=compiled is not available for this net: {reason}; use backend=auto"
-                ) from reason
+                raise TrainingError(_explain_refusal(reason)) from reason
             fallback = reason
         else:
             yield compiled
             return
     with use_fast_cpu_layers(net, dropout_rng):
         yield EagerBackend(net, parameters, recipe, precision, fallback)
+
+
+def _explain_refusal(reason: CompilationError) -> str:
+    """Return why the compiled backend, which a recipe requests, is refused, and the remedy."""
+    if isinstance(reason, CompilationDisabledError):
+        return f"backend=compiled is turned off by {reason}; unset it, or use backend=auto"
+    if isinstance(reason, UnsupportedNetError):
+        return f"backend=compiled does not support this net: {reason}; use backend=auto"
+    return f"backend=compiled is not available: {reason}; use backend=auto"
 
 
 def select_augmentation(split: Split, recipe: Recipe) -> Preparation:

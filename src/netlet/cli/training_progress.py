@@ -118,7 +118,7 @@ def describe_short_training(experiment: Experiment, images: Dataset, val: int) -
     reason = explain_short_training((len(images.train) - val) * recipe.epochs)
     if not reason or recipe.backend != "auto" or torch.cuda.is_available():
         return ""
-    return f"every seed with the eager backend, because {reason}"
+    return f"every seed was trained with the eager backend, because {reason}"
 
 
 def _describe_form(plan: Plan) -> str:

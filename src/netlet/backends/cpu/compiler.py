@@ -83,7 +83,10 @@ def find_compiler(command: str | None = None) -> Compiler:
     for name in ("cc", "gcc", "clang"):
         if found := shutil.which(name):
             return Compiler((os.path.abspath(found),))
-    raise NoCompilerError("there is no C compiler")
+    raise NoCompilerError(
+        "no C compiler (cc, gcc or clang) was found; install one, or name it with the environment "
+        "variable CC"
+    )
 
 
 def run_compiler(compiler: Compiler, arguments: Sequence[str], folder: Path) -> str:

@@ -68,18 +68,18 @@ def _compare_training(twin: nn.Module, program: Program, shape: Sequence[int], s
     logits = reference_logits(program, images, half=False, training=True)
     own = F.cross_entropy(logits, labels)
     if not abs(own.item() - loss.item()) <= _VALUE_TOLERANCE * (1 + abs(loss.item())):
-        raise CompilationError("the loss of its program differs from the net's")
+        raise _differs("another loss")
     largest = max(float(grad.norm()) for grad in theirs)
     mine = compute_gradients(own, list(twin.parameters()))
     for (name, _), grad, other in zip(twin.named_parameters(), mine, theirs, strict=True):
         if not relative_error(grad, other, largest) <= _GRADIENT_TOLERANCE:
-            raise CompilationError(f"the gradient of {name} in its program differs from the net's")
+            raise _differs(f"another gradient of {name}")
     for (name, buffer), other in zip(twin.named_buffers(), net.buffers(), strict=True):
         if (
             buffer.is_floating_point()
             and not typical_error(buffer, other, STATISTICS_FLOOR) <= _VALUE_TOLERANCE
         ):
-            raise CompilationError(f"{name} after a step of its program differs from the net's")
+            raise _differs(f"another {name} after a step")
 
 
 @torch.no_grad()
@@ -89,7 +89,11 @@ def _compare_evaluation(twin: nn.Module, program: Program, shape: Sequence[int],
     theirs = center_logits(_run(copy_net(twin).eval(), images))
     mine = center_logits(reference_logits(program, images, half=False, training=False))
     if not typical_error(mine, theirs) <= _VALUE_TOLERANCE:
-        raise CompilationError("the logits of its program differ from the net's")
+        raise _differs("other logits")
+
+
+def _differs(what: str) -> CompilationError:
+    return CompilationError(f"the compiled form of the net computes {what} than PyTorch")
 
 
 def _run(net: nn.Module, images: torch.Tensor) -> torch.Tensor:
