@@ -570,7 +570,7 @@ def test_an_unfinished_run_is_named_as_such(netlet: Netlet, tmp_path: Path) -> N
         code, _, err = netlet(*command)
         assert (code, err) == (
             2,
-            "netlet: run: the run is not finished; 'netlet runs' says how to resume it\n",
+            "netlet: run: the run is not finished; 'netlet runs run' shows how to resume it\n",
         )
 
 

@@ -432,6 +432,9 @@ def test_resume_takes_its_settings_from_the_folder(
     code, err = ended(capfd, "--resume", str(interrupted), "--seed", "1")
     assert code == 2
     assert "--resume uses the options that the run was started with; remove --seed" in err
+    code, err = ended(capfd, "code_2", "--out", str(interrupted))
+    assert code == 2
+    assert f"unfinished run; resume it with 'netlet train --resume {interrupted}', or name" in err
     code, err = ended(capfd, "--resume", str(interrupted))
     assert code == 0
     assert f"resuming {interrupted} after 1 of 3 epochs" in err
@@ -439,6 +442,11 @@ def test_resume_takes_its_settings_from_the_folder(
     assert run.last_epoch.split == "val"
     assert run.recipe["epochs"] == 3
     assert run.resumed_after == (1,)
+    code, err = ended(capfd, "code_2", "--out", str(interrupted))
+    assert (code, err) == (
+        2,
+        f"netlet: {interrupted}: holds a finished run; name another folder with --out\n",
+    )
 
 
 def test_resume_with_missing_or_changed_data_is_rejected(
@@ -712,12 +720,23 @@ def test_a_run_that_python_started_is_resumed_by_its_folder(
         f'netlet.fit(..., resume="{folder}") continues after the last complete epoch'
     ]
     code, out, err = command("runs", ".")
-    assert (code, f"unfinished runs resume with '{call}'" in out) == (0, True), err
+    assert (code, f"\nthe unfinished run resumes with '{call}'" in out) == (0, True), err
+    shutil.copytree(folder, tmp_path / "same")
+    code, out, err = command("runs", ".")
+    assert (code, f"\nthe first of 2 unfinished runs resumes with '{call}'" in out) == (0, True)
+    shutil.rmtree(tmp_path / "same")
+    assert f"the unfinished run resumes with '{call}'" in command("runs", "run")[1]
+    code, _, err = command("train", "code_2", "--out", "run")
+    assert (code, err) == (
+        2,
+        f"netlet: run: holds an unfinished run; resume it with '{call}', or name another folder "
+        "with --out\n",
+    )
     code, _, err = command("train", "--resume", "run")
     assert (code, err.strip().endswith(call)) == (2, True), err
     for load in (records.load_run, records.load_study, records.find_study):
         with pytest.raises(
-            RecordError, match=r"run: the run is not finished; 'netlet runs' says how"
+            RecordError, match=r"run: the run is not finished; 'netlet runs .*run' shows how"
         ) as refused:
             load(folder)
         assert not isinstance(refused.value, DamagedRecordError)

@@ -200,5 +200,8 @@ def _print(rows: Sequence[Row], *, compare: bool, jsonl: bool, json: bool, nothi
         print_result(format_table(*row_cells(rows)), lines=True)
         if resumable := [row["path"] for row in rows if row["state"] == "unfinished"]:
             command = find_resume_command(Path(resumable[0]))
+            which = "the unfinished run"
+            if len(resumable) > 1:
+                which = f"the first of {len(resumable)} unfinished runs"
             print_result("")
-            print_result(f"unfinished runs resume with '{command}'")
+            print_result(f"{which} resumes with '{command}'")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,10 +36,12 @@ from netlet.cli.repository import (
 )
 from netlet.cli.results import print_json, print_result, say
 from netlet.cli.resume import resume_run
+from netlet.cli.run_rows import find_resume_command
 from netlet.cli.run_summary import summarize_run
-from netlet.errors import TrainingError
+from netlet.errors import NetletError, TrainingError
 from netlet.outputs import check_output_folder
 from netlet.processor_load import ProcessorLoad
+from netlet.records import RECORD
 from netlet.records.config import MAX_THREADS
 
 if TYPE_CHECKING:
@@ -274,11 +277,22 @@ def _check_folder(folder: Path, *, numbered: bool) -> None:
 
     Raises:
         OutputError: It, or a folder above it, is a file.
-        TrainingError: It holds something and may not be numbered.
+        TrainingError: It holds something, such as a run, and may not be numbered.
     """
     check_output_folder(folder)
-    if not numbered and folder.is_dir() and any(folder.iterdir()):
+    if numbered or not folder.is_dir() or not any(folder.iterdir()):
+        return
+    if (folder / RECORD).is_file():
+        raise TrainingError(f"{folder}: holds a finished run; name another folder with --out")
+    command = ""
+    with suppress(NetletError):  # there is none, or it is damaged
+        command = find_resume_command(folder)
+    if command:
         raise TrainingError(
-            f"{folder}: is not empty; --out is the run's own folder, name a new one, like "
-            f"{folder / 'seed-0'}"
+            f"{folder}: holds an unfinished run; resume it with '{command}', or name another "
+            "folder with --out"
         )
+    raise TrainingError(
+        f"{folder}: is not empty; --out is the run's own folder, name a new one, like "
+        f"{folder / 'seed-0'}"
+    )

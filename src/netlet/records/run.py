@@ -33,7 +33,7 @@ from netlet.records.values import (
     Times,
     UnknownEnvironment,
 )
-from netlet.text import dump_json
+from netlet.text import dump_json, quote_shell
 
 RECORD, EPOCHS, WEIGHTS = "run.json", "epochs.jsonl", "weights.safetensors"
 CHECKPOINT_FILE = "checkpoint.pt"  # in the folder of a run that is not finished
@@ -204,7 +204,8 @@ def save_run(run: Run, folder: Path) -> None:
 
 def describe_unfinished(folder: Path | str) -> str:
     """Return that the run in a folder is not finished, and the remedy."""
-    return f"{folder}: the run is not finished; 'netlet runs' says how to resume it"
+    command = quote_shell("netlet", "runs", folder)
+    return f"{folder}: the run is not finished; '{command}' shows how to resume it"
 
 
 def load_run(path: Path | str) -> Run:
