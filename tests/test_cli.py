@@ -199,7 +199,7 @@ def test_foreign_nets_everywhere(netlet: Netlet) -> None:
                 "nowhere: no such folder; pass the folder of the run to resume",
             ),
             (("data", "get", "minst"), "no public data set 'minst'; did you mean 'mnist'?"),
-            (("data", "make", "kmnist"), "only scribble can be made"),
+            (("data", "make", "kmnist"), "only scribble can be generated"),
             (("runs", "nowhere"), "nowhere: no such folder"),
             (("runs", "--json", "--jsonl"), "--json and --jsonl cannot be combined"),
             (
@@ -381,6 +381,7 @@ def test_out_that_is_a_file_or_cannot_be_made(
         write_files({tmp_path / "taken" / "netlet.h": ""}, named="folder")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine").write_text("mine")
+    (tmp_path / "full" / "checkpoint.pt").write_text("damaged")
     code, _, err = netlet("train", "code_2", "-o", "full", *FAST)
     assert code == 2
     assert "full: is not empty; --out is the run's own folder" in err
@@ -434,15 +435,20 @@ def test_without_mnist_it_trains_on_scribble_and_withholds_the_verdict(
 
 
 def test_mnist_by_name_is_mnist_or_nothing(netlet: Netlet, nowhere: None, tmp_path: Path) -> None:
-    for arguments in (
-        ("train", "--dataset", "mnist"),
-        ("train", "--data-dir", "somewhere"),
-        ("data", "show", "mnist"),
+    for arguments, remedy in (
+        (("train", "--dataset", "mnist"), "or put its four IDX files"),
+        (
+            ("train", "--data-dir", "some where"),
+            "not found in some where; name the folder of its four IDX files (train-images-idx3-ubyte, "
+            "..., plain or .gz), leave out --data-dir (folder in Python), or run 'netlet data get "
+            "mnist --out 'some where''",
+        ),
+        (("data", "show", "mnist"), "or put its four IDX files"),
     ):
         code, out, err = netlet(*arguments)
         assert (code, out) == (2, "")
         assert len(err.splitlines()) == 1
-        assert "put its four IDX files" in err
+        assert remedy in err
     assert not (tmp_path / "runs").exists()
     code, out, err = netlet("data", "verify", "mnist")
     assert (code, out) == (1, "")
@@ -645,8 +651,11 @@ def test_runs_says_where_the_studies_are(
         (("--lr", "0.1"), "--lr is a setting of the recipe; write --set peak_lr=VALUE"),
         (("--batch-size=64",), "--batch-size is a setting of the recipe; write --set batch_size="),
         (("--params-below", "8000"), "--params-below is a limit of 'netlet check'; here, name a"),
-        (("--input", "3,32,32"), "no option --input: the data set has the shape of the images and"),
-        (("--num-classes=5",), "--dataset names it, such as a folder of your own images, and --ch"),
+        (("--input", "3,32,32"), "no option --input: the data set decides the shape of the images"),
+        (
+            ("--num-classes=5",),
+            "choose it with --dataset, such as a folder of your own images, and --ch",
+        ),
         (("--device", "cuda"), "finds one, else the CPU; set CUDA_VISIBLE_DEVICES= to run"),
         (("--set", "lr=0.1"), "did you mean 'peak_lr'?"),
         (("--epochz", "3"), "no option --epochz; did you mean --epochs? see 'netlet"),

@@ -221,7 +221,11 @@ def test_folders_are_searched_in_order(
     assert find_source(blob_source) == folder
     empty = tmp_path / "empty"
     empty.mkdir()
-    with pytest.raises(DataError, match=r"not found in .*empty"):
+    with pytest.raises(
+        DataError,
+        match=r"not found in .*empty; name the folder of its four IDX files \(.*\), leave out "
+        r"--data-dir \(folder in Python\), or run 'netlet data get mnist --out .*empty'",
+    ):
         find_source(blob_source, empty)
 
 

@@ -560,10 +560,23 @@ def test_there_are_as_many_labels_as_logits() -> None:
 def test_non_finite_weights_are_refused() -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(784, 10)).eval()
     net[1].bias.data[3] = float("nan")
-    with pytest.raises(ExportError, match=r"broken: 1\.bias holds NaN or infinite weights"):
-        trace_model(
-            TrainedNet("broken", net, SHAPE, tuple("0123456789"), 0.1307, 0.3081, None, None)
-        )
+    trained = TrainedNet("broken", net, SHAPE, tuple("0123456789"), 0.1307, 0.3081, None, None)
+    diverged = "holds NaN or infinite values, so the training diverged; train it again with a lower"
+    with pytest.raises(ExportError, match=rf"broken: 1\.bias {diverged}"):
+        trace_model(trained)
+    net[1].bias.data[3] = float("inf")
+    with pytest.raises(ExportError, match=rf"broken: 1\.bias {diverged}"):
+        trace_model(trained)
+    net[1].bias.data[3] = 0
+    net.register_buffer("mask", torch.tensor([0, float("nan")]))
+    with pytest.raises(ExportError, match=rf"broken: mask {diverged}"):
+        trace_model(trained)
+    net.mask[1] = float("-inf")
+    with pytest.raises(
+        ExportError,
+        match=r"broken: the buffer mask holds infinite values, which cannot be exported; use large",
+    ):
+        trace_model(trained)
 
 
 @pytest.mark.slow
@@ -575,7 +588,7 @@ def test_net_trained_on_other_data_is_not_scored_on_digits(
     (run,) = Path("runs").iterdir()
     code, out, err = netlet("export", str(run), "--to", "onnx", "-o", "a.onnx")
     assert code == 0
-    assert "digits.npz is not a public data set; pass its path with --dataset, or a" in err
+    assert "digits.npz is not a public data set; without --dataset PATH, a float32" in err
     assert "verified on scribble: 1,000 of 1,000 predictions match PyTorch" in out
     assert "accuracy" not in out
     code, out, err = netlet("export", str(run), "--to", "onnx", "--int8")

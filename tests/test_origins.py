@@ -154,7 +154,7 @@ def test_a_score_that_is_not_the_recorded_one_is_noticed(
     Path("sign_of.py").write_text("sign = -1\n")
     code, out, err = evaluate(netlet, Path("run"), data)
     assert (code, f"{correct} of 60" in out) == (0, False)
-    assert f" images are correct, and {correct} in the record of the run; code that" in err
+    assert f" images are correct here, {correct} in the record of the run; code that" in err
 
 
 def test_a_change_of_what_the_net_needs_is_refused_and_of_the_rest_is_not(

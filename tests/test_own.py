@@ -306,7 +306,16 @@ def test_arrays_may_have_the_names_of_keras_or_medmnist(
         ),
         (
             {"labels": arrays()["labels"] + 0.5},
-            r"expected one whole number or word .* found float64 24",
+            r"expected whole numbers or words, found float64; convert them with "
+            r'labels\.astype\("int64"\)',
+        ),
+        (
+            {"labels": np.array([b"cat", b"dog"] * 12)},
+            r'expected whole numbers or words, found \|S3; convert .* labels\.astype\("str"\)',
+        ),
+        (
+            {"labels": np.eye(24, 4)},
+            r"\['labels'\]: expected one whole number or word for each .* found float64 24x4; save",
         ),
         ({"labels": np.zeros(24, int)}, r"found 1 class, and a classifier needs at least 2"),
         (
@@ -504,10 +513,11 @@ def test_show_and_make_on_the_command_line(netlet: Netlet, tmp_path: Path) -> No
         ),
         (
             ("make", "mnist"),
-            "only scribble can be made; 'netlet data get mnist' downloads 'mnist'",
+            "only scribble can be generated; 'netlet data get mnist' downloads 'mnist'",
         ),
+        (("make", "fashion"), "only scribble can be generated; leave 'fashion' out"),
         (("make", "--seed", "3"), "--seed, --train and --test need --out FILE.npz; without"),
-        (("get", "scribble"), "no public data set 'scribble'; scribble is made, not downloaded"),
+        (("get", "scribble"), "no public data set 'scribble'; scribble is generated, not download"),
     ):
         code, _, err = netlet("data", *arguments)
         assert code == 2

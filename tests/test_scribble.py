@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 from pathlib import Path
 
@@ -11,10 +12,11 @@ import torch
 
 import netlet
 from netlet import records
+from netlet.cli.data import _refuse_unsaved
 from netlet.data import Dataset, load_scribble, make_scribble
 from netlet.data import scribble as drawing
 from netlet.data.skeletons import STYLES
-from netlet.errors import DataError
+from netlet.errors import DataError, NetletWarning, OutputError
 from netlet.evaluation import evaluate
 
 RESULTS = Path(__file__).parent.parent / "results"
@@ -127,7 +129,20 @@ def test_the_cache_is_written_once_and_replaced_if_damaged(
         assert load_scribble(tmp_path).checksums == first.checksums
     assert len(made) == 4
     (tmp_path / "file").write_text("in the way")
-    assert len(load_scribble(tmp_path / "file" / "deeper").train) == 50  # only slower
+    said = "scribble cannot be cached and is generated again each time: .*; check its permissions"
+    with pytest.warns(NetletWarning, match=said):
+        assert len(load_scribble(tmp_path / "file" / "deeper").train) == 50  # only slower
+
+    def fill_the_disk(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(drawing, "write_atomic", fill_the_disk)
+    with pytest.warns(NetletWarning, match=rf"{said} and the disk"):
+        load_scribble(tmp_path / "full")
+    with pytest.raises(
+        OutputError, match=r"cannot be cached: .*; check .* the disk, or name a file with --out"
+    ):
+        load_scribble(tmp_path / "full", on_unsaved=_refuse_unsaved)
 
 
 def scribble_records() -> list[Path]:

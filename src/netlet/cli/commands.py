@@ -214,8 +214,8 @@ def _explain_unknown(option: str, known: set[str]) -> str:
     if option in _OF_THE_IMAGES and "--dataset" in known:
         channels = ", and --channels 3 repeats gray images" if "--channels" in known else ""
         return (
-            f"no option {option}: the data set has the shape of the images and the classes; "
-            f"--dataset names it, such as a folder of your own images{channels}"
+            f"no option {option}: the data set decides the shape of the images and the classes; "
+            f"choose it with --dataset, such as a folder of your own images{channels}"
         )
     if option == _TRUST:
         return "no option --trust: this command does not need it; leave it out"

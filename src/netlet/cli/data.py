@@ -84,7 +84,7 @@ def list_(json: Json = False) -> None:
             f"{row['train']:,}",
             f"{row['test']:,} {row['split']}",
             row["title"],
-            row["folder"] or ("made when needed" if row["made"] else "not here"),
+            row["folder"] or ("generated when needed" if row["made"] else "not here"),
             row["terms"],
         ]
         for row in rows
@@ -211,7 +211,7 @@ def _verified_line(row: dict[str, Any]) -> str:
 
 def make(
     what: Annotated[
-        str, typer.Argument(metavar="NAME", help="Data set to make; there is only scribble.")
+        str, typer.Argument(metavar="NAME", help="Data set to generate; there is only scribble.")
     ] = "scribble",
     out: Annotated[
         Path | None,
@@ -254,10 +254,14 @@ def make(
 
     Without --out, it goes into the cache, where --dataset scribble finds it.
     """
-    from netlet.data import SCRIBBLE, cache_folder
+    from netlet.data import SCRIBBLE, SOURCES, cache_folder
 
     if what != SCRIBBLE:
-        raise DataError(f"only {SCRIBBLE} can be made; 'netlet data get {what}' downloads {what!r}")
+        if what in SOURCES:
+            remedy = f"'netlet data get {what}' downloads {what!r}"
+        else:
+            remedy = f"leave {what!r} out"
+        raise DataError(f"only {SCRIBBLE} can be generated; {remedy}")
     if out is None and (seed, train, test) != (0, *_ALL):
         raise DataError(
             "--seed, --train and --test need --out FILE.npz; without --out, scribble always has "
@@ -297,14 +301,14 @@ def _make_scribble(train: int, test: int, seed: int, out: Path | None) -> Datase
 
 
 def _refuse_unsaved(error: NetletError) -> None:
-    raise OutputError(f"scribble is not kept: {error}, or name a file with --out") from error
+    raise OutputError(f"scribble cannot be cached: {error}, or name a file with --out") from error
 
 
 def _find_source(name: str) -> Source:
     from netlet.data import SCRIBBLE, SOURCES
 
     if name not in SOURCES:
-        made = f"; {SCRIBBLE} is made, not downloaded" if name == SCRIBBLE else ""
+        made = f"; {SCRIBBLE} is generated, not downloaded" if name == SCRIBBLE else ""
         hint = did_you_mean(name, SOURCES)
         raise DataError(f"no public data set {name!r}{made}; {hint}there are: {', '.join(SOURCES)}")
     return SOURCES[name]

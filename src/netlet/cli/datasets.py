@@ -137,8 +137,8 @@ def load_images_of(
         if name not in DATASET_NAMES:
             before_stand_in()
             say(
-                f"netlet: {name} is not a public data set; pass its path with --dataset, or a "
-                "float32 export is verified on scribble, generated digits"
+                f"netlet: {name} is not a public data set; without --dataset PATH, a float32 "
+                "export is verified on scribble, generated digits"
             )
             return None
         try:

@@ -117,9 +117,9 @@ def _say_that_record_differs(net: str, run: Run, recorded: Score, found: Score) 
         )
     else:
         say(
-            f"netlet: warning: {found.correct:,} images are correct, and {recorded.correct:,} in "
-            "the record of the run; code that the net imports, a version or the processor is "
-            "another"
+            f"netlet: warning: {found.correct:,} images are correct here, {recorded.correct:,} in "
+            "the record of the run; code that the net imports, a library version or the processor "
+            "differs"
         )
 
 

@@ -185,11 +185,17 @@ def _convert_arrays(name: str, arrays: _Arrays, classes: NDArray[np.generic]) ->
             f"found {format_shape(images.shape)}; save it in one of these shapes"
         )
     labels = labels.reshape(-1) if labels.ndim == 2 and labels.shape[1] == 1 else labels
-    if labels.ndim != 1 or labels.dtype.kind not in "iuUb" or len(labels) != len(images):
+    if labels.ndim != 1 or len(labels) != len(images):
         raise DataError(
             f"{arrays.labels_at}: expected one whole number or word for each of "
             f"{len(images):,} images, found {labels.dtype} {format_shape(labels.shape)}; save one "
             "for each"
+        )
+    if labels.dtype.kind not in "iuUb":
+        kind = "str" if labels.dtype.kind == "S" else "int64"
+        raise DataError(
+            f"{arrays.labels_at}: expected whole numbers or words, found {labels.dtype}; convert "
+            f'them with labels.astype("{kind}") and save them again'
         )
     if labels.dtype.kind == "U" and labels.dtype.itemsize > 4 * _MAX_LETTERS:
         raise DataError(

@@ -38,7 +38,7 @@ _IMAGES_AT_ONCE = 256  # keeps the distances from pixels to marks close to the c
 _LOCK_WAIT_S = 60.0  # for another process that draws the same images
 
 OnDraw = Callable[[int, int], None]  # the images drawn so far, and all
-OnUnsaved = Callable[[NetletError], None]  # why the images are not kept
+OnUnsaved = Callable[[NetletError], None]  # why the images cannot be cached
 
 
 def draw_digits(
@@ -256,7 +256,7 @@ def make_scribble(
 
 
 def _warn_unsaved(error: NetletError) -> None:
-    warn(f"scribble is not kept, and drawn again each time: {error}")
+    warn(f"scribble cannot be cached and is generated again each time: {error}")
 
 
 def load_scribble(
@@ -328,7 +328,11 @@ def _save(dataset: Dataset, path: Path, on_unsaved: OnUnsaved) -> None:
     try:
         write_atomic(path, save_safetensors(tensors, dict(dataset.checksums)))
     except OSError as error:
-        on_unsaved(OutputError(f"{path}: cannot be written ({error.strerror})"))
+        on_unsaved(
+            OutputError(
+                f"{path}: cannot be written ({error.strerror}); check its permissions and the disk"
+            )
+        )
 
 
 def _without_test(train: Split) -> Dataset:

@@ -18,7 +18,7 @@ from netlet.data.sources import SOURCES, File, Part, Source
 from netlet.data.split import Split
 from netlet.errors import DataError, MissingDataError
 from netlet.files import read_regular
-from netlet.text import format_shape
+from netlet.text import format_shape, quote_shell
 
 _PACKING_BYTES = 65_536  # gzip makes random bytes longer, but by less than this
 
@@ -64,10 +64,16 @@ def find_source(source: Source, folder: Path | None = None, *, read_test: bool =
                 f"add the missing files: {', '.join(missing)} (plain or .gz)"
             )
     searched = ", ".join(str(root) for root in roots)
+    files = f"its four IDX files ({source.files[0].name}, ..., plain or .gz)"
+    get = f"netlet data get {source.name}"
+    if folder:
+        raise MissingDataError(
+            f"{source.name} not found in {searched}; name the folder of {files}, leave out "
+            f"--data-dir (folder in Python), or run '{get} --out {quote_shell(folder)}'"
+        )
     raise MissingDataError(
-        f"{source.name} not found in {searched}; 'netlet data get {source.name}' downloads it; "
-        f"or put its four IDX files ({source.files[0].name}, ..., plain or .gz) into "
-        f"{folder or cache_folder() / source.name}, "
+        f"{source.name} not found in {searched}; '{get}' downloads it; or put {files} into "
+        f"{cache_folder() / source.name}, "
         "or name their folder with --data-dir DIR (in Python folder=DIR) or NETLET_DATA"
     )
 

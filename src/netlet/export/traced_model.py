@@ -111,14 +111,7 @@ def trace_model(trained: TrainedNet, on_progress: OnProgress = ignore_progress) 
     """
     check_argument(trained, TrainedNet)
     trained = dataclasses.replace(trained, net=copy_to_cpu(trained.net))
-    broken = [
-        key for key, value in trained.net.state_dict().items() if not bool(value.isfinite().all())
-    ]
-    if broken:
-        raise ExportError(
-            f"{trained.name}: {broken[0]} holds NaN or infinite weights, so the training diverged; "
-            "train it again"
-        )
+    _refuse_not_finite(trained)
     on_progress("tracing")
     traced = trace_evaluation(trained.net, trained.shape)
     name = type(trained.net).__name__
@@ -126,6 +119,27 @@ def trace_model(trained: TrainedNet, on_progress: OnProgress = ignore_progress) 
     _check_graph(graph, trained)
     found = cost(trained.net, trained.shape)
     return TracedModel(trained, graph, found, weights_digest(trained.net), traced)
+
+
+def _refuse_not_finite(trained: TrainedNet) -> None:
+    """Refuse a net whose parameters or buffers are not finite.
+
+    Raises:
+        ExportError: One is not; a buffer of infinite values may be a mask, so no training made it.
+    """
+    parameters = dict(trained.net.named_parameters(remove_duplicate=False))
+    for key, value in trained.net.state_dict().items():
+        if bool(value.isfinite().all()):
+            continue
+        if key in parameters or bool(value.isnan().any()):
+            raise ExportError(
+                f"{trained.name}: {key} holds NaN or infinite values, so the training diverged; "
+                "train it again with a lower learning rate"
+            )
+        raise ExportError(
+            f"{trained.name}: the buffer {key} holds infinite values, which cannot be exported; "
+            "use large finite ones for a mask, such as -1e9, or train it again"
+        )
 
 
 def _check_graph(graph: InferenceGraph, trained: TrainedNet) -> None:
