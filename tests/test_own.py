@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -659,6 +660,31 @@ def test_a_run_is_scored_on_the_changed_val_images_of_its_folder(
         path.unlink()
     code, out, err = netlet("evaluate", "runs/swift-kinds_-seed0", "--dataset", "kinds", "--json")
     assert (code, json.loads(out)["score"]["total"]) == (0, 9), err
+
+
+def test_training_images_of_a_run_are_not_scored_as_held_out(
+    netlet: Netlet, tmp_path: Path
+) -> None:
+    for split, images in (("train", 20), ("test", 8)):
+        write_folder(tmp_path / "kinds" / split, images=images)
+    shutil.copytree(tmp_path / "kinds" / "train", tmp_path / "copy")
+    words = ("--set", "epochs=1", "--set", "batch_size=12")
+    assert netlet("train", "swift", "--dataset", "kinds", *words, "--out", "run")[0] in (0, 1)
+    inner = ("--dataset", "kinds/train")
+    for command in (("evaluate", "run"), ("export", "run", "--to", "c")):
+        code, out, err = netlet(*command, *inner)
+        assert (code, out) == (2, "")
+        assert (
+            "train/: its val images are held out of those that the run was trained on; pass "
+            "kinds/, or images that are new"
+        ) in err
+    assert netlet("evaluate", "run", *inner, "--split", "train")[0] == 0
+    assert netlet("evaluate", "run", "--dataset", "kinds")[0] == 0
+    # A run that held the same images out of the same ones may be scored on a copy of them.
+    assert netlet("train", "swift", *inner, *words, "--out", "inner")[0] in (0, 1)
+    code, out, err = netlet("evaluate", "inner", "--dataset", "copy")
+    assert (code, "val images" in out) == (0, True), err
+    assert netlet("evaluate", "inner", "--dataset", "kinds")[0] == 0  # its test images
 
 
 @pytest.mark.slow

@@ -128,11 +128,14 @@ def load_images_of(
         None if it is not on this machine, and none was named; it is said.
     """
     from netlet.data import DATASET_NAMES, load, public_name
+    from netlet.data.recorded_data import refuse_trained_images
 
     run = trained.run
     name = dataset or (public_name(run.data["name"]) if run else "mnist")
     if dataset or data_dir:
         images = load_dataset(name, data_dir)
+        if run:
+            refuse_trained_images(run.data, images)
     else:
         if name not in DATASET_NAMES:
             before_stand_in()

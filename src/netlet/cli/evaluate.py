@@ -140,7 +140,7 @@ def load_images_of_run(
             count as held out.
     """
     from netlet.data import DATASET_NAMES, public_name
-    from netlet.data.recorded_data import hold_out_as_recorded
+    from netlet.data.recorded_data import hold_out_as_recorded, refuse_trained_images
 
     name = run.data["name"]
     if not dataset and (name not in DATASET_NAMES and run.data["images"].get("val")):
@@ -170,6 +170,8 @@ def load_images_of_run(
         if own is not None:
             _refuse_other_labels(run, own)
             images = own
+    elif split in (None, images.held_out.name):
+        refuse_trained_images(run.data, images)
     return images.with_classes(names)
 
 

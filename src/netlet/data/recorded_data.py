@@ -75,6 +75,29 @@ def hold_out_as_recorded(recorded: DataSource, data: Dataset) -> Dataset | None:
     return found if _has_recorded_splits(recorded, found) else None
 
 
+def refuse_trained_images(recorded: DataDescription, data: Dataset) -> None:
+    """Refuse a data set that holds images out of those that a run was trained on.
+
+    Args:
+        recorded: What the record of the run says about its data set.
+        data: The data set, whose held-out images are to be scored.
+
+    Raises:
+        DataError: Its training images are those of the run, which did not hold out the same ones.
+    """
+    checksum = recorded["checksums"].get("train")  # public data sets have those of files
+    if (
+        checksum is not None
+        and checksum == data.checksums.get("train")
+        and data.before_hold_out is not None
+        and hold_out_as_recorded(recorded, data) is None
+    ):
+        raise DataError(
+            f"{data.name}: its {data.held_out.name} images are held out of those that the run was "
+            f"trained on; pass {recorded['name']}, or images that are new"
+        )
+
+
 def _order_classes(recorded: DataSource, data: Dataset) -> Dataset:
     """Return a data set with the recorded classes in their order, or as it is if it has others."""
     names = recorded.get("class_names")  # not in checkpoints of version 0.1
