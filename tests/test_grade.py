@@ -147,10 +147,12 @@ def test_one_command_writes_tables_reports_and_results(
     results = json.loads(Path("grades/ann/results.json").read_text())
     assert results["score"] == 20
     assert [test["status"] for test in results["tests"]] == ["passed"] * 3
+    written = Path("grades/grades.json").read_text()
     code, out, err = netlet(*command, "--json")
     assert code == 0
     assert json.loads(out)["grades"][0]["state"] == "PASS"
     assert "ann: PASS" not in err  # unchanged
+    assert Path("grades/grades.json").read_text() == written
 
 
 def test_points_and_comments_of_the_roster_count_and_a_changed_table_is_kept(

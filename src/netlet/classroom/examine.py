@@ -128,7 +128,7 @@ class Examiner:
             name=case.name,
             state="REVIEW" if suspicion else worst_state(rules),
             points=points,
-            max_points=settings.points,
+            max_points=float(settings.points),  # as when it is read again
             net=address,
             problem=suspicion or (reason if missing else ""),
             warnings=tuple(warnings),

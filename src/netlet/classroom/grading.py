@@ -292,7 +292,7 @@ class _Grader:
             )
             examination = self._fail(job.name, problem)
             if was_too_slow(error):
-                slow = examination.grade.replace(exceeded_s=self._settings.seconds_per_seed)
+                slow = examination.grade.replace(exceeded_s=float(self._settings.seconds_per_seed))
                 examination = Examination(slow)
         remove_copy(job.case.folder)
         job.seconds += time.perf_counter() - start
@@ -315,8 +315,8 @@ class _Grader:
             Grade(
                 name=name,
                 state="ERROR",
-                points=0,
-                max_points=self._settings.points,
+                points=0.0,
+                max_points=float(self._settings.points),
                 problem=problem[:_MOST_LETTERS],
             )
         )
