@@ -27,6 +27,7 @@ from netlet.data import SOURCES, Dataset, Source, disputed_labels, load
 from netlet.data.disputed_labels import DISPUTED_LABELS, DisputedLabel
 from netlet.errors import NetError
 from netlet.evaluation import Evaluation, evaluate, evaluation_to_dict, format_evaluation, predict
+from netlet.evaluation.evaluate import compute_logits
 from netlet.nets.tensor_files import load_as_data
 from netlet.nets.weights import load_weights, weights_digest
 from netlet.recipes import Recipe
@@ -450,10 +451,16 @@ def test_missing_and_unexpected_weights_are_named_without_the_prefix(tmp_path: P
         load_weights(net, tmp_path / "w.pt")
 
 
-def test_logits_log_probabilities_and_probabilities_score_equally(blob_data: Dataset) -> None:
+@pytest.mark.parametrize("scale", [1, 25])  # 25: some probabilities are below 1e-12
+def test_logits_log_probabilities_and_probabilities_score_equally(
+    blob_data: Dataset, scale: int
+) -> None:
     torch.manual_seed(0)
     plain = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+    nn.init.uniform_(plain[1].weight, -scale / 28, scale / 28)
     logits = evaluate(plain, blob_data.held_out, Recipe(), 10)
+    smallest = compute_logits(plain, blob_data.held_out, Recipe()).softmax(1).min()
+    assert (smallest < 1e-12) == (scale == 25)
     for ending in (nn.LogSoftmax(1), nn.Softmax(1)):
         found = evaluate(nn.Sequential(plain, ending), blob_data.held_out, Recipe(), 10)
         assert found.score == logits.score

@@ -168,8 +168,12 @@ def to_probabilities(scores: torch.Tensor) -> torch.Tensor:
 
 
 def to_log_scores(scores: torch.Tensor) -> torch.Tensor:
-    """Return logits and log-probabilities unchanged, and probabilities as their logarithms."""
-    return scores.clamp(min=1e-12).log() if _are_probabilities(scores) else scores
+    """Return logits and log-probabilities unchanged, and probabilities as their logarithms.
+
+    A probability that has become 0 counts as the smallest normal number of float32, about 1e-38.
+    """
+    least = torch.finfo(torch.float32).tiny
+    return scores.clamp(min=least).log() if _are_probabilities(scores) else scores
 
 
 def compute_logits(
