@@ -14,25 +14,44 @@ from netlet.cli.results import say
 from netlet.cli.settings import apply_settings, configure_experiment, safe_folder_name
 from netlet.errors import NetError, RecipeError, RecordError
 from netlet.recipes import STEADY, Recipe
-from netlet.repository import FILE_NAME, RepositorySettings, find_settings
+from netlet.repository import FILE_NAME, RepositorySettings, find_settings, find_settings_file
+from netlet.text import join_address, split_address
 
 if TYPE_CHECKING:
     from netlet.data import Dataset
     from netlet.experiments import Experiment
+    from netlet.records import RunConfig
 
-RUNS = Path("runs")  # where runs go if --out is not given
-STUDIES = Path("studies")  # where studies go
-
-
+_RUNS, _STUDIES = "runs", "studies"  # the folders of records if --out is not given
 FIELDS_OF_TRAINING = ("net", "budget", "recipe", "epochs", "settings", "dataset")
+
+
+def runs_folder() -> Path:
+    """Return the folder of the runs for which --out names none."""
+    return _home() / _RUNS
+
+
+def studies_folder() -> Path:
+    """Return the folder of the studies for which --out names none."""
+    return _home() / _STUDIES
 
 
 def default_folder(experiment: Experiment, images: Dataset, seed: int | None = None) -> Path:
     """Return the folder of a run, or without a seed of a study, for which --out names none."""
-    name = _name_record(experiment.name, images.name)
+    name = _name_record(_name_from_home(experiment.name), images.name)
     if seed is None:
-        return STUDIES / safe_folder_name(name)
-    return RUNS / safe_folder_name(f"{name}-seed{seed}")
+        return studies_folder() / safe_folder_name(name)
+    return runs_folder() / safe_folder_name(f"{name}-seed{seed}")
+
+
+def name_in_repository(config: RunConfig) -> RunConfig:
+    """Return the configuration of a run with the net's address as the repository's records have it.
+
+    Addresses are relative to the folder of ``netlet.toml``, so that the record of a run is the same
+    from whichever folder it is started.
+    """
+    name, net = (_name_from_home(text) for text in (config.name, config.net))
+    return dataclasses.replace(config, name=name, net=net)
 
 
 @dataclass(frozen=True)
@@ -181,26 +200,42 @@ def _describe(value: object) -> str:
 def _find_record(own: RepositorySettings) -> str | None:
     """Return the folder of the study of the settings' net, else that of its newest run.
 
-    They are looked for in the working directory, then in the folder of the settings.
+    They are looked for in the folder of the settings, then in the working directory.
     """
     from netlet.nets import complete_address
 
-    address, home = complete_address(str(own.net)), own.path.parent
-    places = [(Path(), address), (home, address.removeprefix(f"{home}{os.sep}"))]
-    for folder, net in places:
+    address = complete_address(str(own.net))
+    for folder, net in ((_home(), _name_from_home(address)), (Path(), address)):
         data = own.dataset or "mnist"
         if data != "mnist":
             images = Path(data)
             data = f"{images.name}/" if images.is_dir() else images.name
         name = safe_folder_name(_name_record(net, data))
-        study = folder / STUDIES / name
+        study = folder / _STUDIES / name
         if (study / records.STUDY).is_file():
             return str(study)
-        found = (folder / RUNS).glob(f"{name}-seed*/{records.RECORD}")
+        found = (folder / _RUNS).glob(f"{name}-seed*/{records.RECORD}")
         runs = [path for path in found if path.is_file()]
         if runs:
             return str(max(runs, key=lambda path: path.stat().st_mtime).parent)
     return None
+
+
+def _home() -> Path:
+    """Return the folder of ``netlet.toml``; without one, the working directory."""
+    path = find_settings_file()
+    return Path() if path is None else path.parent
+
+
+def _name_from_home(address: str) -> str:
+    """Return an address with its file relative to the folder of ``netlet.toml``."""
+    from netlet.nets.net_code import is_file_address
+
+    place, name = split_address(address)
+    home = _home()
+    if home == Path() or not is_file_address(place) or os.path.isabs(place):
+        return address
+    return join_address(os.path.relpath(place, home), name)
 
 
 def _name_record(net: str, data: str) -> str:

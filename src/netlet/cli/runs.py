@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from netlet.cli.options import Json, check_finite
-from netlet.cli.repository import RUNS, STUDIES
+from netlet.cli.repository import runs_folder, studies_folder
 from netlet.cli.results import print_json, print_json_line, print_result, say
 from netlet.cli.run_rows import (
     Filters,
@@ -38,8 +38,13 @@ _HIGHEST_FIRST = ("last", "best")
 
 def runs(
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Folder to search, with everything below it.")
-    ] = RUNS,
+        Path | None,
+        typer.Argument(
+            metavar="DIR",
+            help="Folder to search, with everything below it; if not given, runs, where 'netlet "
+            "train' puts runs.",
+        ),
+    ] = None,
     name: Annotated[
         str | None,
         typer.Option(
@@ -143,9 +148,12 @@ def runs(
     }
     filters = Filters(globs, params_below, accuracy_at_least)
 
-    if folder == RUNS and not folder.exists():
-        studies = f"'netlet runs {STUDIES}' lists those of your studies"
-        remedy = studies if STUDIES.is_dir() else "run 'netlet train' first, or name another"
+    usual = runs_folder()
+    folder = folder or usual
+    if folder == usual and not folder.exists():
+        studies = studies_folder()
+        listed = f"'netlet runs {studies}' lists those of your studies"
+        remedy = listed if studies.is_dir() else "run 'netlet train' first, or name another"
         raise RecordError(
             f"{folder}: no such folder, so there are no runs of 'netlet train'; {remedy}"
         )

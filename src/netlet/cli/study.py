@@ -30,11 +30,12 @@ from netlet.cli.options import (
 from netlet.cli.progress import show_workers
 from netlet.cli.repository import (
     FIELDS_OF_TRAINING,
-    STUDIES,
     Choice,
     apply_repository,
     default_folder,
+    name_in_repository,
     require_net,
+    studies_folder,
 )
 from netlet.cli.results import print_json, print_result
 from netlet.outputs import check_output_folder
@@ -116,19 +117,21 @@ def study(
 
     where.check()
     logs = check_log(log)
-    check_outside_dataset(out or STUDIES, dataset)
-    check_output_folder(out or STUDIES)
+    check_outside_dataset(out or studies_folder(), dataset)
+    check_output_folder(out or studies_folder())
     numbers = range(first_seed, first_seed + (choice.seeds or _SEEDS))
     trials = records.read_trials(chosen_by, numbers) if chosen_by else None
     images = load_training_dataset(dataset, data_dir, channels, judge, val)
     folder = out or default_folder(experiment, images)
-    config = configure_run(
-        experiment,
-        images,
-        val=val,
-        dataset=dataset,
-        data_folder=data_dir,
-        threads=where.threads_of_each,
+    config = name_in_repository(
+        configure_run(
+            experiment,
+            images,
+            val=val,
+            dataset=dataset,
+            data_folder=data_dir,
+            threads=where.threads_of_each,
+        )
     )
     if not (recipe or set_):  # who states the training knows
         say_own_optimizer(experiment)
@@ -138,7 +141,7 @@ def study(
     say_dropout(experiment, images)
     say_seeds(experiment, images, val, numbers, left)
     with show_workers(folder) as lines:
-        lines.begin(experiment.name, len(numbers), len(left))
+        lines.begin(config.name, len(numbers), len(left))
         result = run_study(
             config, numbers, folder, where.count, lines, trials, data=images, on=where.on, log=logs
         )

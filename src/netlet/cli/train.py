@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -29,10 +30,11 @@ from netlet.cli.options import (
 )
 from netlet.cli.repository import (
     FIELDS_OF_TRAINING,
-    RUNS,
     Choice,
     apply_repository,
     default_folder,
+    name_in_repository,
+    runs_folder,
 )
 from netlet.cli.results import print_json, print_result, say
 from netlet.cli.resume import resume_run
@@ -136,8 +138,8 @@ def train(
         experiment, dataset = choice.configure(accuracy_at_least, judge), choice.dataset
         _set_threads(threads)
         logs = check_log(log)
-        check_outside_dataset(out or RUNS, dataset)
-        _check_folder(out or RUNS, numbered=out is None)
+        check_outside_dataset(out or runs_folder(), dataset)
+        _check_folder(out or runs_folder(), numbered=out is None)
         images = load_training_dataset(dataset, data_dir, channels, judge, val)
         place = out or default_folder(experiment, images, seed)
         if not (recipe or set_):  # who states the training knows
@@ -226,13 +228,17 @@ def _begin(
     digest = weights_digest(net) if weights else ""
     if load and load.of_others() >= _BUSY_PROCESSORS:
         _adapt_threads(net, images, experiment)
-    config = configure_run(
-        experiment,
-        images,
-        threads=torch.get_num_threads(),
-        initial_weights_digest=digest,
-        **options,
+    config = name_in_repository(
+        configure_run(
+            experiment,
+            images,
+            threads=torch.get_num_threads(),
+            initial_weights_digest=digest,
+            **options,
+        )
     )
+    named = dataclasses.replace(experiment.net, name=config.net)
+    experiment = dataclasses.replace(experiment, name=config.name, net=named)
     say_check(net, experiment, images)
     if config.seed and not weights:
         warn_of_same_start(config, (0, config.seed))

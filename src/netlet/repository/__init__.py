@@ -4,8 +4,16 @@ from netlet.repository.settings import (
     FILE_NAME,
     RepositorySettings,
     find_settings,
+    find_settings_file,
     load_settings,
     repository_root,
 )
 
-__all__ = ["FILE_NAME", "RepositorySettings", "find_settings", "load_settings", "repository_root"]
+__all__ = [
+    "FILE_NAME",
+    "RepositorySettings",
+    "find_settings",
+    "find_settings_file",
+    "load_settings",
+    "repository_root",
+]

@@ -55,19 +55,29 @@ class RepositorySettings:
 def find_settings() -> RepositorySettings | None:
     """Return the settings of the repository that the working directory lies in.
 
-    The file is looked for in the working directory and, within a git repository, in the folders
-    above it up to the repository's root.
-
     Returns:
-        The settings of the first file that is found, if any.
+        The settings in the file of :func:`find_settings_file`, if there is one.
 
     Raises:
         RepositoryError: The file is not valid.
     """
+    path = find_settings_file()
+    return None if path is None else load_settings(path)
+
+
+def find_settings_file() -> Path | None:
+    """Return the ``netlet.toml`` of the repository that the working directory lies in.
+
+    It is looked for in the working directory and, within a git repository, in the folders above it
+    up to the repository's root.
+
+    Returns:
+        The relative path of the first file that is found, if any; it is not read.
+    """
     here = Path.cwd()
     for folder in _folders_of_repository(here):
         if os.path.lexists(folder / FILE_NAME):
-            return load_settings(Path(os.path.relpath(folder / FILE_NAME, here)))
+            return Path(os.path.relpath(folder / FILE_NAME, here))
     return None
 
 
