@@ -214,6 +214,42 @@ def test_report_finds_the_study_of_the_repository(repository: Path) -> None:
     assert default_records() == ["swift", "ladders/own"]
 
 
+def test_records_go_beside_the_file_of_the_repository_from_any_folder(
+    run: Netlet, repository: Path, digits_file: Path
+) -> None:
+    (repository / "netlet.toml").write_text(
+        'net = "hw/model.py:Net"\nrecipe = "plain"\nepochs = 1\nseeds = 1\n'
+        f"dataset = {json.dumps(str(digits_file))}\nsettings = {{ batch_size = 60 }}\n"
+    )
+    home = repository / "hw"
+    home.mkdir()
+    (repository / "model.py").rename(home / "model.py")
+    with contextlib.chdir(home):
+        out = run("study", "--workers", "1")[1]
+        assert "hw/model.py:Net on" in out
+        assert f"recorded in ../studies/hw_model.py_Net-{digits_file.name}/study.json" in out
+        study = default_records()
+        assert study == [f"../studies/hw_model.py_Net-{digits_file.name}"]
+        assert "earlier version" not in run("report", "-o", "first.md")[2]
+        assert run("train", "--seed", "1")[0] in (0, 1)
+        assert not list(home.glob("*/*/*.json"))
+        listed = json.loads(run("runs", "--json")[1])["runs"]
+        assert [(one["net"], one["path"]) for one in listed] == [
+            ("hw/model.py:Net", f"../runs/hw_model.py_Net-{digits_file.name}-seed1")
+        ]
+        assert run("evaluate", listed[0]["path"], "--dataset", str(digits_file), "--trust")[0] == 0
+    # From the root, it is the same study: nothing is trained again.
+    out = run("study", "--workers", "1")[1]
+    assert f"recorded in studies/hw_model.py_Net-{digits_file.name}/study.json" in out
+    assert len(list(repository.glob("studies/*/seed-*/run.json"))) == 1
+    assert default_records() == [str(Path(study[0]).relative_to(".."))]
+    with contextlib.chdir(home):
+        Path("model.py").write_text(MODEL.replace("nn.Flatten()", "nn.Flatten(1)"))
+        err = run("report", "-o", "second.md")[2]
+        assert "model.py has changed since" in err
+        assert "run 'netlet study model.py:Net --out" in err
+
+
 @pytest.mark.slow
 def test_study_and_report_do_all_that_the_file_says(
     run: Netlet, repository: Path, digits_file: Path
@@ -567,6 +603,10 @@ def test_a_report_says_if_the_net_has_changed_since(
         "model.py:Net: is about an earlier version of its net: model.py has changed since; to train "
         "the net as it is now, run 'netlet study model.py:Net --out FOLDER' with a new folder"
     ) in err
+    (repository / "model.py").write_text(MODEL.replace("Net", "Other"))
+    assert (
+        "an earlier version of its net: model.py, in which Net cannot be found now, has changed since"
+    ) in run("report", "first", "--into", "README.md")[2]
 
 
 def test_a_report_names_changed_code_from_any_folder(

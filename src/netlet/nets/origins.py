@@ -133,8 +133,11 @@ def describe_changed_code(net: str, digest: str) -> str:
     """
     if not digest or not is_user_code(net):
         return ""
+    place, _, name = net.rpartition(":")
     with contextlib.suppress(NetError, OSError, SyntaxError, ValueError):
         found = find_code(net)
+        if found is None and is_file_address(place) and not is_gone(net):
+            return f"{relative_path(place)}, in which {name} cannot be found now,"
         if found is not None and found.digest != digest:
             return f"{relative_path(found.path)}{_describe_needed(net, found.path)}"
     return ""
