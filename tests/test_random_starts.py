@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gc
 import json
+import warnings
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -299,6 +300,25 @@ def test_own_nets_have_random_starts(few: Dataset) -> None:
     listens = Listens()
     fit(netlet.build(Pad, 0), few, STARTS.replace(random_starts=2), callbacks=[listens])
     assert [heard[:3] for heard in listens.heard] == [(1, 2, 0), (1, 2, 1), (2, 2, 0), (2, 2, 1)]
+
+
+class WithConstant(nn.Module):
+    """Has a tensor that is no parameter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head, self.scale = nn.Linear(784, 10), torch.full((784,), 0.5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(x.flatten(1) * self.scale)
+
+
+def test_a_net_with_random_starts_is_warned_of_once(few: Dataset) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fit(netlet.build(WithConstant, 0), few, STARTS.replace(random_starts=2))
+    assert [str(one.message).partition(":")[0] for one in caught] == ["scale"]
+    assert caught[0].filename == __file__
 
 
 def test_teachers_and_range_tests_have_none(few: Dataset) -> None:

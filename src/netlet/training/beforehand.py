@@ -60,6 +60,7 @@ def train_beforehand(
             callbacks=[_Relay(callbacks, tell)],
             device=device,
             progress=False,
+            warns=False,
         )
     )
 

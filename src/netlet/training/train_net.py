@@ -225,8 +225,11 @@ def iterate_fit(
     device: torch.device | str | None = None,
     resume: Checkpoint | None = None,
     progress: bool | None = None,
+    warns: bool = True,
 ) -> Generator[None, None, Run]:
     """Train like :func:`fit`, step by step: several trainings can take turns on one device.
+
+    The arguments are those of :func:`fit`; ``warns`` is False where the net has been warned of.
 
     Yields:
         Nothing, each time when the device has steps to do.
@@ -254,7 +257,7 @@ def iterate_fit(
     start = time.perf_counter() - (resume.elapsed_s if resume else 0)
     data = data.hold_out(val) if val else data
     traced = trace_trainable(net, data.shape)
-    if code is None:  # commands, which know it, have printed notes on the net
+    if warns and code is None:  # commands, which know it, have printed notes on the net
         warn_of_untrained(traced)
     if budget:
         kinds = cost_from_trace(traced).kinds if budget.rules() else ()
