@@ -732,6 +732,23 @@ def test_a_killed_grading_loses_no_grade(netlet: Netlet, class_on_spots: Path) -
         append_grade(out, grades["a"])
 
 
+def test_a_submission_without_code_is_graded_again_only_if_it_changes(
+    netlet: Netlet, class_on_spots: Path
+) -> None:
+    shutil.rmtree(class_on_spots / "ann")
+    write_submission(class_on_spots, "yan", {"essay.pdf": b"%PDF"})
+    command = ("grade", str(class_on_spots), "--budget", "class", "--trust")
+    out = netlet(*command)[1]
+    assert "yan: no Python file or notebook" in out
+    assert "unchanged since" not in out
+    assert "1 submission unchanged since the last time" in netlet(*command)[1]
+    write_submission(class_on_spots, "yan", {"notes.docx": b"PK"})
+    assert "unchanged since" not in netlet(*command)[1]
+    write_submission(class_on_spots, "yan", {"net.py": class_of_students.RIGHT})
+    netlet(*command)
+    assert earlier_grades.read_grades(Path("grades"))["yan"].parameters == 7_850
+
+
 def test_grading_some_keeps_the_grades_of_the_others(netlet: Netlet, class_on_spots: Path) -> None:
     shutil.rmtree(class_on_spots / "ann")
     for name in ("Bob", "ann", "cy", "bob"):

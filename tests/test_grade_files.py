@@ -753,6 +753,13 @@ def test_weights_in_half_precision_are_scored(tmp_path: Path) -> None:
     assert note in grade_files.to_gradescope(found)["output"]
 
 
+def test_a_normalization_that_fits_better_comes_after_what_is_left_out(tmp_path: Path) -> None:
+    weights = {**spot_weights("out."), "bn.weight": torch.ones(3)}
+    folder = submit(tmp_path, m__py=ZERO_TO_ONE, w__safetensors=save(weights))
+    (warning,) = grade(folder, GradingSettings(budget=BUDGET)).warnings
+    assert warning.startswith("some tensors of the weights are left out; accuracy is ")
+
+
 def test_what_the_weights_have_beside_those_of_the_net_is_left_out(tmp_path: Path) -> None:
     weights = {**spot_weights(), "total_ops": torch.zeros(1), "1.total_params": torch.zeros(1)}
     write_submission(tmp_path, "ann", {"m.py": RIGHT, "w.pt": torch_bytes(weights)})

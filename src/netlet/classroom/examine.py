@@ -29,6 +29,7 @@ from netlet.display import Displayed
 from netlet.errors import GradingError, NetletError
 from netlet.evaluation import Evaluation, describe_not_finite
 from netlet.experiments.sandbox import NetAnalysis, parse_analysis
+from netlet.nets.surplus_tensors import LEFT_OUT
 from netlet.recipes import Recipe
 from netlet.sandbox import SandboxAnswer
 
@@ -123,7 +124,8 @@ class Examiner:
         if evaluations and (broken := describe_not_finite(evaluations[-1])):
             warnings.append(broken)
         if score and not recipe:
-            warnings += self._scorer.suggest(case, score, tensors)
+            left_out = "some tensors of the weights are left out; " * (LEFT_OUT in converted)
+            warnings += [left_out + text for text in self._scorer.suggest(case, score, tensors)]
         grade = Grade(
             name=case.name,
             state="REVIEW" if suspicion else worst_state(rules),

@@ -1,8 +1,11 @@
-"""Why the task of a submission has no answer, and how often it is tried."""
+"""Why a submission cannot be graded, and how often its task is tried."""
 
 from __future__ import annotations
 
-from netlet.errors import SandboxError
+from pathlib import Path
+
+from netlet.classroom.stated_files import leave_out_folder
+from netlet.errors import NetletError, SandboxError
 from netlet.sandbox import Limits
 
 _TRIES = 3  # of a submission whose worker died, or that was stopped because memory was short
@@ -38,3 +41,15 @@ def explain_failure(error: BaseException, limits: Limits) -> str:
         return str(error)
     reason = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(": ")
     return f"the worker failed {_TRIES} times ({reason}); grade again"
+
+
+def explain_error(error: Exception, folder: Path) -> str:
+    """Return why a submission has no task, with its files named relative to its folder.
+
+    Args:
+        error: What reading its files raised.
+        folder: The folder with the copy of its files.
+    """
+    if isinstance(error, NetletError | OSError):
+        return leave_out_folder(str(error), folder)
+    return f"netlet failed ({type(error).__name__}: {error}); report this"

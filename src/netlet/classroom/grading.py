@@ -19,14 +19,18 @@ from netlet import __version__
 from netlet.analysis import refuse_unknown_names
 from netlet.classroom.case import Case, shorten_problem
 from netlet.classroom.examine import Examination, Examiner
-from netlet.classroom.failed_tasks import count_tries, explain_failure, was_too_slow
+from netlet.classroom.failed_tasks import (
+    count_tries,
+    explain_error,
+    explain_failure,
+    was_too_slow,
+)
 from netlet.classroom.grades import Grade, GradingSettings
 from netlet.classroom.roster import find_correction, find_row, read_claim
-from netlet.classroom.stated_files import leave_out_folder
 from netlet.classroom.submissions import Submission, list_names
 from netlet.classroom.submitted_files import copy_submission, digest_files, remove_copy
 from netlet.data import Dataset
-from netlet.errors import GradingError, NetletError, SandboxError, warn
+from netlet.errors import GradingError, SandboxError, warn
 from netlet.sandbox import Limits, SandboxAnswer, SandboxTask, count_fitting, find_program, run_task
 from netlet.scratch import scratch_folder
 from netlet.text import dump_json
@@ -233,29 +237,33 @@ class _Grader:
             number: The number of the submission, which names its copy.
             submission: The submission.
         """
-        start, name = time.perf_counter(), submission.name
+        start, name, digest = time.perf_counter(), submission.name, ""
         row = find_row(self._roster, *list_names(name, submission.path.name))
-        target, digest = self._folder / f"submission-{number}", ""
+        target = self._folder / f"submission-{number}"
         target.mkdir()
         try:
             left_out = copy_submission(submission, target)
             said = [*filter(None, [left_out.archive]), *left_out.twins]
             if left_out.weights and not self._settings.retrain:
                 said.append(left_out.weights)
-            digest = self._digest(target, row, said)
-            earlier = self._before.get(name)
-            if earlier is not None and digest and earlier.digest == digest:
+            digest = self._digest(digest_files(target), row, said)
+            if earlier := self._find_earlier(name, digest):
                 remove_copy(target)
-                return Examination(earlier.replace(budget=self._budget)), True
+                return earlier, True
             claim, problems = read_claim(target, row)
             problems = dataclasses.replace(problems, found=(*problems.found, *said))
             case = self._examiner.prepare(name, target, claim, problems)
         except Exception as error:  # whatever a file makes netlet do, the others are graded
             remove_copy(target)
+            problem = explain_error(error, target)
             if isinstance(error, OSError):
                 digest = ""  # the same submission is graded again: the next time it may be gone
+            elif not digest:  # nothing was copied, and the problem is all that there is
+                digest = self._digest(problem, row)
+                if earlier := self._find_earlier(name, digest):
+                    return earlier, True
             job = _Job(name, None, submission.path.name, row, digest, time.perf_counter() - start)
-            return self._complete(job, self._fail(name, _explain(error, target))), False
+            return self._complete(job, self._fail(name, problem)), False
         spent = time.perf_counter() - start
         return _Job(name, case, submission.path.name, row, digest, spent, problems.found)
 
@@ -321,17 +329,16 @@ class _Grader:
             )
         )
 
-    def _digest(self, folder: Path, row: Mapping[str, str], said: Sequence[str]) -> str:
+    def _find_earlier(self, name: str, digest: str) -> Examination | None:
+        """Return the earlier examination of a submission, if it is the same."""
+        if (earlier := self._before.get(name)) and digest and earlier.digest == digest:
+            return Examination(earlier.replace(budget=self._budget))
+        return None
+
+    def _digest(self, content: str, row: Mapping[str, str], said: Sequence[str] = ()) -> str:
         filled = {key: value for key, value in row.items() if value}
-        text = f"{self._key} {digest_files(folder)} {dump_json(filled)}{''.join(said)}"
+        text = f"{self._key} {content} {dump_json(filled)}{''.join(said)}"
         return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _explain(error: Exception, folder: Path) -> str:
-    """Return why a submission cannot be graded, with its files named relative to its folder."""
-    if isinstance(error, NetletError | OSError):
-        return leave_out_folder(str(error), folder)
-    return f"netlet failed ({type(error).__name__}: {error}); report this"
 
 
 def _digest_settings(settings: GradingSettings, data: Dataset) -> str:
