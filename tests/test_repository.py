@@ -237,6 +237,10 @@ def test_records_go_beside_the_file_of_the_repository_from_any_folder(
         assert [(one["net"], one["path"]) for one in listed] == [
             ("hw/model.py:Net", f"../runs/hw_model.py_Net-{digits_file.name}-seed1")
         ]
+        shutil.copytree(listed[0]["path"], "runs/mine")  # as a notebook records it
+        both = [one["path"] for one in json.loads(run("runs", "--json")[1])["runs"]]
+        assert both == [listed[0]["path"], "runs/mine"]
+        shutil.rmtree("runs")
         assert run("evaluate", listed[0]["path"], "--dataset", str(digits_file), "--trust")[0] == 0
     # From the root, it is the same study: nothing is trained again.
     out = run("study", "--workers", "1")[1]

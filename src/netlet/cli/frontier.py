@@ -14,7 +14,7 @@ from netlet import records
 from netlet.cli.locate import Problems, input_files
 from netlet.cli.options import FORMATS, Json, study_names
 from netlet.cli.progress import show_phases
-from netlet.cli.repository import studies_folder
+from netlet.cli.repository import find_studies_folders
 from netlet.cli.results import print_json, print_result, say
 from netlet.errors import RecordError
 from netlet.outputs import check_output
@@ -98,8 +98,7 @@ def _folders(places: Sequence[str]) -> list[Path]:
     """Return the folders that the arguments mean; without arguments, where studies usually are."""
     shipped, known = records.shipped_studies_folder(), records.list_studies()
     if not places:
-        own = studies_folder()
-        return [shipped, *([own] if own.is_dir() else [])]
+        return [shipped, *find_studies_folders()]
     return [
         shipped / place if place in known and not Path(place).exists() else Path(place)
         for place in places

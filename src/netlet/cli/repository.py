@@ -36,6 +36,19 @@ def studies_folder() -> Path:
     return _home() / _STUDIES
 
 
+def find_runs_folders() -> list[Path]:
+    """Return the folders of runs that are there.
+
+    A notebook records its runs in its own folder, which may lie below that of ``netlet.toml``.
+    """
+    return _find_beside(runs_folder())
+
+
+def find_studies_folders() -> list[Path]:
+    """Return the folders of studies that are there, like those of runs."""
+    return _find_beside(studies_folder())
+
+
 def default_folder(experiment: Experiment, images: Dataset, seed: int | None = None) -> Path:
     """Return the folder of a run, or without a seed of a study, for which --out names none."""
     name = _name_record(_name_from_home(experiment.name), images.name)
@@ -219,6 +232,11 @@ def _find_record(own: RepositorySettings) -> str | None:
         if runs:
             return str(max(runs, key=lambda path: path.stat().st_mtime).parent)
     return None
+
+
+def _find_beside(folder: Path) -> list[Path]:
+    """Return a folder and that of its name in the working directory, if they are there."""
+    return [one for one in dict.fromkeys((folder, Path(folder.name))) if one.is_dir()]
 
 
 def _home() -> Path:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from netlet.cli.options import Json, check_finite
-from netlet.cli.repository import runs_folder, studies_folder
+from netlet.cli.repository import find_runs_folders, find_studies_folders, runs_folder
 from netlet.cli.results import print_json, print_json_line, print_result, say
 from netlet.cli.run_rows import (
     Filters,
@@ -41,8 +41,8 @@ def runs(
         Path | None,
         typer.Argument(
             metavar="DIR",
-            help="Folder to search, with everything below it; if not given, runs, where 'netlet "
-            "train' puts runs.",
+            help="Folder to search, with everything below it; if not given, runs/ of the working "
+            "directory and beside netlet.toml.",
         ),
     ] = None,
     name: Annotated[
@@ -148,33 +148,47 @@ def runs(
     }
     filters = Filters(globs, params_below, accuracy_at_least)
 
-    usual = runs_folder()
-    folder = folder or usual
-    if folder == usual and not folder.exists():
-        studies = studies_folder()
-        listed = f"'netlet runs {studies}' lists those of your studies"
-        remedy = listed if studies.is_dir() else "run 'netlet train' first, or name another"
-        raise RecordError(
-            f"{folder}: no such folder, so there are no runs of 'netlet train'; {remedy}"
-        )
+    folders = _choose_folders(folder)
 
     from netlet import stats
 
-    found, problems = stats.collect_seed_records(folder)
+    collected = [stats.collect_seed_records(one) for one in folders]
+    found = [seed for some, _ in collected for seed in some]
+    problems = [problem for _, some in collected for problem in some]
     seeds = [seed for seed in found if filters.match(seed.to_dict())]
     if compare:
         rows, more = comparison_rows(seeds)
-        problems = [*problems, *more]
+        problems += more
     else:
-        unfinished, more = unfinished_rows(folder)
-        problems = [*problems, *more]
+        unfinished: list[Row] = []
+        for one in folders:
+            some, more = unfinished_rows(one)
+            unfinished += some
+            problems += more
         rows = [seed.to_dict() | {"state": "finished"} for seed in seeds]
         rows += [row for row in unfinished if filters.match(row)]
         _sort(rows, _SORTS[sort], reverse=sort in _HIGHEST_FIRST)
     for problem in problems:
         say(f"netlet: {problem}")
-    _print(rows, compare=compare, jsonl=jsonl, json=json, nothing=_nothing(folder, len(found)))
+    _print(rows, compare=compare, jsonl=jsonl, json=json, nothing=_nothing(folders, len(found)))
     raise typer.Exit(1 if problems else 0)
+
+
+def _choose_folders(folder: Path | None) -> list[Path]:
+    """Return the folders to search: the one that is named, or those where runs usually are.
+
+    Raises:
+        RecordError: There are none.
+    """
+    usual = runs_folder()
+    if folder and (folder != usual or folder.exists()):
+        return [folder]
+    if not folder and (found := find_runs_folders()):
+        return found
+    remedy = "run 'netlet train' first, or name another"
+    if studies := find_studies_folders():
+        remedy = f"'netlet runs {studies[0]}' lists those of your studies"
+    raise RecordError(f"{usual}: no such folder, so there are no runs of 'netlet train'; {remedy}")
 
 
 def _sort(rows: list[Row], key: str, *, reverse: bool) -> None:
@@ -185,10 +199,11 @@ def _sort(rows: list[Row], key: str, *, reverse: bool) -> None:
     rows[:] = sorted(known, key=lambda row: row[key], reverse=reverse) + unknown
 
 
-def _nothing(folder: Path, found: int) -> str:
+def _nothing(folders: Sequence[Path], found: int) -> str:
+    places = " and ".join(map(str, folders))
     if found:
-        return f"none of the {count_noun(found, 'run')} in {folder} matches"
-    return f"no runs in {folder}"
+        return f"none of the {count_noun(found, 'run')} in {places} matches"
+    return f"no runs in {places}"
 
 
 def _print(rows: Sequence[Row], *, compare: bool, jsonl: bool, json: bool, nothing: str) -> None:
