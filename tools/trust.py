@@ -1,6 +1,6 @@
 """The tables of docs/trust.md, from the record of the fault-injection tests.
 
-python -m pytest -m faults --faults-out=results/faults.json     try the faults, 22 minutes
+python -m pytest -m faults --faults-out=results/faults.json     try the faults, 22 to 26 minutes
 python -m tools                                                 draw the tables
 """
 
