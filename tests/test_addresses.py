@@ -96,7 +96,7 @@ def test_several_nets_in_a_file_are_listed_with_the_form_to_name_one(
 
 def test_an_expression_that_is_nested_too_deep_is_an_error_of_the_net(tmp_path: Path) -> None:
     path = tmp_path / "deep.py"
-    path.write_text(f"{HEAD}TABLE = {' + '.join(['1'] * 5_000)}\n{ONE}")
+    path.write_text(f"{HEAD}TABLE = {' + '.join(['1'] * 50_000)}\n{ONE}")
     with pytest.raises(NetError, match=r"deep\.py:Net: importing it failed: RecursionError: "):
         find_net(f"{path}:Net")
 

@@ -181,7 +181,7 @@ def test_real_weights_of_c_are_those_of_the_net_rounded(name: str) -> None:
             axes = (1, 2, 3)
             unit = np.abs(integers).max(axes) / np.maximum(np.abs(weight).max(axes), 1)
             assert (np.abs(integers - layer.weight).max(axes) <= 1.001 * unit + 1e-9).all()
-            assert dataclasses.replace(rounded, weight=layer.weight) == layer
+            assert {**vars(rounded), "weight": None} == {**vars(layer), "weight": None}
             kinds.add("logits" if index == last else has_narrow_sums(layer))
     assert len(kinds) > 1
 
