@@ -254,6 +254,29 @@ def test_records_go_beside_the_file_of_the_repository_from_any_folder(
         assert "run 'netlet study model.py:Net --out" in err
 
 
+def test_a_moved_repository_is_used_with_its_own_net(
+    run: Netlet, repository: Path, digits_file: Path
+) -> None:
+    (repository / "hw").mkdir()
+    (repository / "model.py").rename("hw/model.py")
+    assert run("init", "hw/model.py:Net")[0] == 0
+    options = ("--dataset", str(digits_file), "--epochs", "1", "--set", "batch_size=60")
+    with contextlib.chdir("hw"):
+        assert run("train", *options, "--out", "../runs/own")[0] in (0, 1)
+    moved = repository.parent / "moved"
+    repository.rename(moved)
+    test = ("evaluate", "../runs/own", "--dataset", str(digits_file), "--trust")
+    with contextlib.chdir(moved / "hw"):
+        assert run(*test)[0] == 0
+        # The place where it was is a copy now, and the net of this folder is changed.
+        shutil.copytree(moved, repository)
+        Path("model.py").write_text(MODEL.replace("nn.Flatten()", "nn.Flatten(1)"))
+        code, _, err = run(*test)
+        assert code == 2
+        assert "model.py is another net of the same name" in err
+        assert "model.py has changed since" in run("report", "../runs/own", "-o", "own.md")[2]
+
+
 @pytest.mark.slow
 def test_study_and_report_do_all_that_the_file_says(
     run: Netlet, repository: Path, digits_file: Path

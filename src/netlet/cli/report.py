@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,7 +19,7 @@ from netlet.errors import DataError, MissingDataError, ReportError
 from netlet.outputs import HTML_MARK, check_output, check_output_folder
 from netlet.records import RECORD, load_runs
 from netlet.repository import find_settings
-from netlet.text import count_noun, quote_shell, relative_path
+from netlet.text import count_noun, quote_shell
 
 if TYPE_CHECKING:
     from netlet.data import Dataset
@@ -148,16 +149,22 @@ def _locate_net(study: Study, names: Sequence[str]) -> str:
     if not study.source_digest or not is_gone(study.net):
         return study.net
     place, _, name = study.net.rpartition(":")
-    runs = (file for file in input_files(*names) if file.name == RECORD)
-    homes = [
-        run.source_path
-        for run in load_runs(runs, on_problem=lambda _: None)  # the caller has said which
+    files = list(input_files(*names))
+    homes = [parent / place for file in files for parent in file.resolve().parents]
+    if settings := find_settings():
+        homes.append(settings.path.parent / place)
+    homes += [
+        Path(run.source_path)
+        for run in load_runs(
+            (file for file in files if file.name == RECORD),
+            on_problem=lambda _: None,  # the caller has said which
+        )
         if run.source_digest == study.source_digest
     ]
-    if settings := find_settings():
-        homes.append(str(settings.path.parent / place))
-    found = (relative_path(home) for home in homes if Path(home).is_file())
-    return next((f"{home}:{name}" for home in found), study.net)
+    home = next((home for home in homes if home.is_file()), None)
+    if home is None:
+        return study.net
+    return f"{min(str(home), os.path.relpath(home), key=len)}:{name}"
 
 
 def _print(files: Sequence[Path], out: Path, *, json: bool) -> None:

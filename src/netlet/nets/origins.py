@@ -37,7 +37,7 @@ def find_net_of_run(run: Run, folder: str, *, trusted: bool) -> NetEntry:
         NetError: There is no such net, it is code that is not trusted, or it is another one than
             the run's.
     """
-    address = _locate(run)
+    address = _locate(run, folder)
     if trusted and run.source_digest:
         found = find_code(address)
         if found is not None and found.digest != run.source_digest:
@@ -143,11 +143,18 @@ def describe_changed_code(net: str, digest: str) -> str:
     return ""
 
 
-def _locate(run: Run) -> str:
-    """Return the address of a run's net: in full if, as typed, it is not a file here."""
+def _locate(run: Run, folder: str) -> str:
+    """Return the address of a run's net from here.
+
+    Its file is looked for from the working directory, then from the folders that the run lies in,
+    which may have been moved or copied with the net, then where it was.
+    """
     if not is_user_code(run.net) or not is_gone(run.net) or not run.source_path:
         return run.net
-    return f"{run.source_path}:{run.net.rpartition(':')[2]}"
+    place, _, name = run.net.rpartition(":")
+    near = (parent / place for parent in Path(folder).resolve().parents)
+    found = next((path for path in near if path.is_file()), Path(run.source_path))
+    return f"{found}:{name}"
 
 
 def is_gone(address: str) -> bool:

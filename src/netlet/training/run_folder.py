@@ -16,6 +16,7 @@ from netlet.errors import NetletError, TrainingError
 from netlet.files import create_folder_atomic, remove_unfinished, write_atomic
 from netlet.locks import LOCK, lock_folder
 from netlet.nets import is_user_code
+from netlet.nets.addresses import relative_address
 from netlet.records import Run
 from netlet.text import quote_shell
 
@@ -72,8 +73,9 @@ class RunFolder:
         """
         if not self._config:
             return f'netlet.fit(..., resume="{self.path}")'
-        net = str(self._config.get("net", ""))
-        named = [net] if is_user_code(net) else []
+        # Not the address in "net", which is that of the folder with the records.
+        net = str(self._config.get("net_source", ""))
+        named = [relative_address(net)] if is_user_code(net) else []
         return quote_shell("netlet", "train", *named, "--resume", self.path)
 
     @property
