@@ -16,6 +16,7 @@ from netlet.cli.run_rows import comparison_cells, comparison_rows
 from netlet.errors import DamagedRecordError, NetletWarning
 from netlet.experiments import unlike_seeds
 from netlet.records import Study, load_study, save_study
+from netlet.records.environments import find_differences
 from netlet.report import study_page
 from netlet.stats import SeedRecord
 
@@ -48,6 +49,11 @@ def test_each_seed_has_in_what_its_environment_differs() -> None:
     for other in others:
         one = one.merge(other)
     assert one.seeds == study.seeds
+
+
+def test_how_threads_wait_is_no_difference() -> None:
+    now = {"settings": {"GOMP_SPINCOUNT": "1000", "OMP_NUM_THREADS": "1", "MKL_CBWR": "AVX2"}}
+    assert find_differences({"settings": {}}, now) == ["MKL_CBWR AVX2 instead of unset"]
 
 
 def test_what_one_environment_lacks_is_kept_in_any_order() -> None:

@@ -353,6 +353,23 @@ def test_results_never_go_into_the_folder_of_images(netlet: Netlet, tmp_path: Pa
     assert os.listdir(tmp_path / "images") == []
 
 
+def test_settings_may_be_written_in_another_order(
+    netlet: Netlet, digits: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "study"
+    settings = [("--set", "epochs=1"), ("--set", "peak_lr=0.01"), ("--set", "batch_size=60")]
+    command = ("study", "4 P 8", "--dataset", digits, "--recipe", "steady", "--workers", "1")
+    for seeds, given in ((1, settings), (2, settings[::-1])):
+        options = [word for pair in given for word in pair]
+        netlet(*command, *options, "-o", str(folder), "--seeds", str(seeds))
+    names = [records.load_run(path).recipe["name"] for path in sorted(folder.glob("*/run.json"))]
+    assert len({*names}) == 2
+    code, _, err = netlet("runs", str(folder))
+    assert (code, err) == (0, "")
+    (folder / "study.json").unlink()
+    assert "recorded in" in netlet(*command, *options, "-o", str(folder), "--seeds", "2")[1]
+
+
 @pytest.mark.slow
 def test_errors_in_workers_are_reported(netlet: Netlet, digits: str, tmp_path: Path) -> None:
     net = f"{FIXTURES}/small_nets.py:Diverging"

@@ -20,6 +20,8 @@ _DIGESTS = {
 }
 _MAY_BE_NONE = ("cores",)  # which is always there, and not known everywhere
 _CHANGES_NO_BITS = ("cores", "commit", "node")  # "sources" tells more than the commit
+# The number of threads is compared; how threads wait, which the command netlet sets, is not.
+_SETTINGS_LEFT_OUT = {"OMP_NUM_THREADS", "GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}
 
 
 def find_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -55,10 +57,10 @@ def find_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[
 
 
 def _differences_in_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    # As text, since version 0.1 wrote switches as true or false. The number of threads is compared.
+    # As text, since version 0.1 wrote switches as true or false.
     return [
         f"{name} {now.get(name, 'unset')} instead of {before.get(name, 'unset')}"
-        for name in sorted({*before, *now} - {"OMP_NUM_THREADS"})
+        for name in sorted({*before, *now} - _SETTINGS_LEFT_OUT)
         if str(before.get(name, "")) != str(now.get(name, ""))
     ]
 

@@ -48,8 +48,14 @@ def refuse_other_results(study: Study, run: Run, study_path: Path, run_path: Pat
         if field.name != "environment" and (field.name != "trained_on" or mine.trained_on)
     ]
     for name, one, two in [*pairs, *fields]:
-        if getattr(one, name) != getattr(two, name):
+        if _value(one, name) != _value(two, name):
             raise DamagedRecordError(
                 f"{study_path}: contradicts {run_path} in {name} of seed {run.seed}; restore the"
                 " one that was edited from a copy, or remove it and run 'netlet study' again"
             )
+
+
+def _value(record: Study | SeedResult, name: str) -> object:
+    """Return a field, a recipe without its name: seeds of one study may name it in two ways."""
+    value = getattr(record, name)
+    return {**value, "name": ""} if name == "recipe" else value
