@@ -749,6 +749,25 @@ def test_a_submission_without_code_is_graded_again_only_if_it_changes(
     assert earlier_grades.read_grades(Path("grades"))["yan"].parameters == 7_850
 
 
+def test_a_grade_of_another_student_is_not_replaced_without_a_word(
+    netlet: Netlet, class_on_spots: Path
+) -> None:
+    Path("a.csv").write_text("submission,student,points\nann,Ann Adams,3\nbob,Bob,\n")
+    Path("b.csv").write_text("submission,student\nann,Ann Brown\n")
+    command = ("grade", str(class_on_spots), "--budget", "class", "--trust", "--roster")
+    for name in ("ann", "bob"):
+        write_submission(class_on_spots, name, {"claim.toml": "accuracy = "})
+    assert "replaces" not in netlet(*command, "a.csv")[2]
+    shutil.rmtree(class_on_spots / "bob")
+    _, out, err = netlet(*command, "b.csv")
+    assert "ann: replaces the grade of Ann Adams; to keep the grades of another class, name" in err
+    assert "bob" in out
+    assert "new points or a new comment" not in out
+    _, out, err = netlet(*command, "b.csv", "--drop", "ann", "--again")
+    assert "ann: is among the submissions, so it is graded again; move it away to drop it" in err
+    assert "replaces" not in err
+
+
 def test_grading_some_keeps_the_grades_of_the_others(netlet: Netlet, class_on_spots: Path) -> None:
     shutil.rmtree(class_on_spots / "ann")
     for name in ("Bob", "ann", "cy", "bob"):

@@ -11,7 +11,7 @@ from netlet.classroom.grade_files import SCHEMA
 from netlet.classroom.grades import Grade, GradedBudget
 from netlet.classroom.journal import read_journal
 from netlet.classroom.roster import find_correction, find_row
-from netlet.classroom.submissions import list_names
+from netlet.classroom.submissions import Submission, list_names
 from netlet.errors import GradingError, did_you_mean
 from netlet.files import read_regular
 
@@ -82,8 +82,34 @@ def drop_grades(graded: dict[str, Grade], names: Iterable[str], folder: Path) ->
         del graded[name]
 
 
+def find_replaced(
+    submissions: Iterable[Submission],
+    graded: Mapping[str, Grade],
+    roster: Mapping[str, Mapping[str, str]],
+) -> dict[str, str]:
+    """Return the students whose grades are about to become those of others.
+
+    Args:
+        submissions: The submissions that are about to be graded.
+        graded: The earlier grades by name.
+        roster: The lines of the roster.
+
+    Returns:
+        For each name of a submission that had the name of another student, that student.
+    """
+    found = {}
+    for one in submissions:
+        row = find_row(roster, *list_names(one.name, one.path.name))
+        before = graded[one.name].student if one.name in graded else ""
+        if before and row.get("student", before) != before:
+            found[one.name] = before
+    return found
+
+
 def find_uncorrected(graded: Iterable[Grade], roster: Mapping[str, Mapping[str, str]]) -> list[str]:
     """Return the names of submissions whose points or comment the roster has changed since.
+
+    Those that have no line on it are left out.
 
     Args:
         graded: Their grades.
@@ -91,7 +117,10 @@ def find_uncorrected(graded: Iterable[Grade], roster: Mapping[str, Mapping[str, 
     """
     found = []
     for grade in graded:
-        now = find_correction(find_row(roster, *list_names(grade.name, grade.source)))
+        row = find_row(roster, *list_names(grade.name, grade.source))
+        if roster and not row:
+            continue
+        now = find_correction(row)
         corrected = None if grade.points_by_rules is None else grade.points
         if (now.points, now.comment) != (corrected, grade.comment):
             found.append(grade.name)

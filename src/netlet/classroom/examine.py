@@ -176,9 +176,9 @@ class Examiner:
 
     def _describe_used(self, case: Case) -> Used:
         if case.recipe:
-            return Used(case.recipe.mean, case.recipe.std)
+            return Used(float(case.recipe.mean), float(case.recipe.std))
         request = case.task.request
-        return Used(request["mean"], request["std"], request["weights"])
+        return Used(float(request["mean"]), float(request["std"]), request["weights"])
 
     def _judge_rules(
         self,

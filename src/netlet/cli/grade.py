@@ -112,6 +112,13 @@ def grade(
     if roster is None:
         earlier_grades.refuse_missing_roster(graded.values(), out)
     rows = classroom.read_roster(roster) if roster else {}
+    for name, student in earlier_grades.find_replaced(found, graded, rows).items():
+        say(
+            f"{name}: replaces the grade of {student}; to keep the grades of another class, name a "
+            "folder for this one with --out"
+        )
+    for name in {*(drop or ())} & {one.name for one in found}:
+        say(f"{name}: is among the submissions, so it is graded again; move it away to drop it")
     if trust:
         say("netlet: warning: --trust runs every submission with your rights and without a sandbox")
     elif not _is_elsewhere(on):
