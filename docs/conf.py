@@ -29,6 +29,7 @@ exclude_patterns = ["_build", "README.md"]
 myst_heading_anchors = 4
 myst_fence_as_directive = ["mermaid"]
 mermaid_fullscreen = False
+smartquotes_action = "qe"  # dashes stay: they are options of commands
 highlight_language = "none"  # indented blocks are terminal sessions, not Python
 
 autodoc_typehints = "description"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import importlib
 import re
 import shlex
 from pathlib import Path
@@ -187,3 +188,12 @@ def test_no_page_has_the_name_of_a_page_that_sphinx_makes() -> None:
     assert not {"search", "genindex", "modindex", "py-modindex"} & {
         p.stem for p in DOCS.glob("*.md")
     }
+
+
+def test_each_option_of_a_command_is_a_row_of_two_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("sphinx")
+    monkeypatch.syspath_prepend(DOCS / "_ext")
+    reference = importlib.import_module("command_reference").command_reference()
+    rows = [line for line in reference.splitlines() if line.startswith("| `")]
+    assert any(r"NAME\|FILE" in row for row in rows)
+    assert {len(re.split(r"(?<!\\)\|", row)) for row in rows} == {4}

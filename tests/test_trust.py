@@ -120,7 +120,11 @@ def test_a_checkpoint_runs_code_that_the_command_line_names(
     code, _, err = netlet("train", "other.py:Net", "--resume", "own")
     assert code == 2
     assert "was started from" in err
-    assert netlet("train", "net.py:Net", "--resume", "own")[0] in (0, 1)
+    Path("below").mkdir()
+    monkeypatch.chdir("below")
+    assert "resumes with 'netlet train ../net.py:Net --resume ../own'" in netlet("runs", "..")[1]
+    Path("../net.py").rename("moved.py")  # with the digest of the run
+    assert netlet("train", "moved.py:Net", "--resume", "../own")[0] in (0, 1)
 
 
 def stop(*_: object) -> None:

@@ -71,7 +71,8 @@ def parameter_row(parameter: Any, context: Any) -> str:
     name, meaning = record
     if parameter.param_type_name == "argument":
         name = str(parameter.metavar or parameter.name.upper())
-    return f"| `{name}` | {escaped(meaning)} |"
+    code = name.replace("|", "\\|")  # which divides cells in code, too
+    return f"| `{code}` | {escaped(meaning)} |"
 
 
 def paragraphs(text: str) -> str:

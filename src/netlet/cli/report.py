@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -144,6 +143,7 @@ def _say_if_changed(studies: Sequence[Study], names: Sequence[str]) -> None:
 
 def _locate_net(study: Study, names: Sequence[str]) -> str:
     """Return the address of a study's net from here, also if it was trained in another folder."""
+    from netlet.nets.addresses import short_address
     from netlet.nets.origins import is_gone
 
     if not study.source_digest or not is_gone(study.net):
@@ -162,9 +162,7 @@ def _locate_net(study: Study, names: Sequence[str]) -> str:
         if run.source_digest == study.source_digest
     ]
     home = next((home for home in homes if home.is_file()), None)
-    if home is None:
-        return study.net
-    return f"{min(str(home), os.path.relpath(home), key=len)}:{name}"
+    return study.net if home is None else short_address(f"{home}:{name}")
 
 
 def _print(files: Sequence[Path], out: Path, *, json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,7 +65,8 @@ def _continue(
             f'recipe: netlet.fit(..., resume="{folder}")'
         )
     config = RunConfig.from_dict(values, folder)
-    trust = trust or (net is not None and _is_net_of(config, net, folder))
+    if net is not None:
+        config, trust = _locate_again(config, net, folder), True
     experiment, images = load_experiment(config, trust=trust), load_data(config)
     torch.set_num_threads(threads or config.threads)
     say(f"resuming {folder} after {len(checkpoint.epochs)} of {experiment.recipe.epochs} epochs")
@@ -84,17 +86,26 @@ def _continue(
     return run
 
 
-def _is_net_of(config: RunConfig, net: str, folder: Path) -> bool:
-    """Return True if a run was started from this code.
+def _locate_again(config: RunConfig, net: str, folder: Path) -> RunConfig:
+    """Return the configuration of a run with the place of its code, which may have been moved.
+
+    Args:
+        config: The configuration.
+        net: The address of the code, which was named again.
+        folder: The folder of the run, for messages.
 
     Raises:
-        TrainingError: It was started from another net.
+        TrainingError: The run was started from another net.
     """
-    from netlet.nets import full_address
+    from netlet.nets import find_code, full_address
 
-    if full_address(net) != full_address(config.net_source):
-        raise TrainingError(
-            f"{folder}: was started from {config.net_source}, not from {full_address(net)}; "
-            "name that net, or leave out NET"
-        )
-    return True
+    here = full_address(net)
+    if here == full_address(config.net_source):
+        return config
+    found = find_code(here)
+    if found is not None and found.digest == config.source_digest:
+        return dataclasses.replace(config, net_source=here)
+    raise TrainingError(
+        f"{folder}: was started from {config.net_source}, not from {here}; name that net, or leave "
+        "out NET"
+    )

@@ -32,7 +32,7 @@ from netlet.nets.training_code import TrainingCode
 from netlet.nets.unreached_nets import BELOW_MAIN, list_below_main
 from netlet.nets.used_functions import FunctionNode
 from netlet.nets.written_modules import name_modules
-from netlet.text import quote_shell, relative_path
+from netlet.text import quote_shell
 
 # Of a file that defines nothing that can be built by its name alone.
 ALL_NEED_ARGUMENTS = (
@@ -128,14 +128,16 @@ def full_address(name: str) -> str:
     return f"{Path(place).resolve()}:{attribute}" if is_file_address(place) else name
 
 
-def relative_address(name: str) -> str:
-    """Return ``file.py:Name`` with a relative path if the file lies below the working directory.
+def short_address(name: str) -> str:
+    """Return ``file.py:Name`` with a relative path if that is shorter than the absolute one.
 
     Args:
         name: An address; that of a module, or the name of a net, is returned as it is.
     """
     place, _, attribute = name.rpartition(":")
-    return f"{relative_path(place)}:{attribute}" if is_file_address(place) else name
+    if not is_file_address(place):
+        return name
+    return f"{min(os.path.relpath(place), os.path.abspath(place), key=len)}:{attribute}"
 
 
 def find_defining_file(address: str) -> Path:

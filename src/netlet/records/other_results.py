@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+from netlet.display import Displayed
 from netlet.errors import DamagedRecordError
 from netlet.records.run import Run
 from netlet.records.seed_result import SeedResult
@@ -55,7 +56,7 @@ def refuse_other_results(study: Study, run: Run, study_path: Path, run_path: Pat
             )
 
 
-def _value(record: Study | SeedResult, name: str) -> object:
+def _value(record: Displayed, name: str) -> object:
     """Return a field, a recipe without its name: seeds of one study may name it in two ways."""
     value = getattr(record, name)
     return {**value, "name": ""} if name == "recipe" else value

@@ -16,7 +16,8 @@ from netlet.errors import NetletError, TrainingError
 from netlet.files import create_folder_atomic, remove_unfinished, write_atomic
 from netlet.locks import LOCK, lock_folder
 from netlet.nets import is_user_code
-from netlet.nets.addresses import relative_address
+from netlet.nets.addresses import short_address
+from netlet.nets.origins import is_gone
 from netlet.records import Run
 from netlet.text import quote_shell
 
@@ -73,9 +74,10 @@ class RunFolder:
         """
         if not self._config:
             return f'netlet.fit(..., resume="{self.path}")'
-        # Not the address in "net", which is that of the folder with the records.
-        net = str(self._config.get("net_source", ""))
-        named = [relative_address(net)] if is_user_code(net) else []
+        net, source = (str(self._config.get(key, "")) for key in ("net", "net_source"))
+        # The address in "net" is that of the folder with the records, also if this was moved.
+        shown = net if is_gone(source) else short_address(source)
+        named = [shown] if is_user_code(source) else []
         return quote_shell("netlet", "train", *named, "--resume", self.path)
 
     @property
