@@ -63,6 +63,14 @@ def test_temperature_makes_confidence_the_share_of_correct_answers() -> None:
         assert evaluation.fit_temperature(scores, labels) == pytest.approx(1, rel=0.05)
 
 
+def test_images_that_are_all_right_give_no_temperature() -> None:
+    labels = torch.arange(200) % 10
+    scores = 2 * torch.nn.functional.one_hot(labels).double()
+    assert evaluation.fit_temperature(scores, labels) == 1
+    labels[0] = 1  # one image of 200 is wrong
+    assert evaluation.fit_temperature(scores, labels) < 0.4
+
+
 def test_threshold_calls_at_most_one_percent_of_the_digits_unsure() -> None:
     digits = torch.linspace(0, 1, 1_000)
     assert (digits < evaluation.choose_threshold(digits, torch.empty(0))).sum() == 10
@@ -282,7 +290,9 @@ def test_data_that_cannot_calibrate_a_net_is_refused(scribble: Dataset) -> None:
     crest = load_trained_net("crest")
     few = dataclasses.replace(scribble, train=scribble.train.take(torch.arange(100)))
     for given in (few, few.hold_out(20)):
-        with pytest.raises(DataError, match="has 50 images to calibrate on, and at least 200"):
+        with pytest.raises(
+            DataError, match=r"has 50 images to calibrate on \(half of train\), and at least 200"
+        ):
             calibrate_confidence(crest, given)
     wide = Split(
         "train", torch.zeros(500, 1, 32, 32, dtype=torch.uint8), scribble.train.labels[:500]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import struct
@@ -19,17 +20,22 @@ from torch import nn
 
 from benchmarks import pictures
 from netlet import evaluation
+from netlet.cli.picture_files import read_picture
 from netlet.data import (
     Dataset,
     draw_captioned_sheet,
+    make_scribble,
     prepare_digit,
     read_digits,
     read_raw_picture,
     read_whole_picture,
+    save_npz,
 )
 from netlet.data.scribble import draw_digits
 from netlet.errors import DataError, NetError
 from netlet.experiments import TrainedNet, load_trained_net
+from netlet.export import trace_model
+from netlet.export.page_export import build_page
 from netlet.recipes import Recipe
 
 
@@ -535,6 +541,35 @@ def test_color_nets_work_and_nets_for_other_sizes_see_the_whole_picture(
         crest.net, [read_whole_picture(tmp_path / "a.png", (1, 32, 32))], crest.recipe
     )
     assert list(only["probabilities"].values()) == pytest.approx(expected.probabilities)
+
+
+@pytest.mark.parametrize("light", [True, False])
+def test_the_images_of_a_run_decide_whether_pictures_are_inverted(
+    light: bool, netlet: Netlet, tmp_path: Path
+) -> None:
+    data = make_scribble(200, 20)
+    images = data.held_out.images
+    if light:
+        train, test = (
+            dataclasses.replace(one, images=255 - one.images) for one in (data.train, data.held_out)
+        )
+        data = dataclasses.replace(data, train=train, held_out=test, checksums={}, measured=None)
+        images = test.images
+    save_npz(data, tmp_path / "own.npz")
+    saved(Image.fromarray(images[0, 0].numpy()), tmp_path / "a.png")
+    options = ("--dataset", "own.npz", "--epochs", "1", "--out", "own")
+    assert netlet("train", "4 P 8", *options)[0] in (0, 1)
+    trained = load_trained_net("own")
+    assert trained.run is not None
+    assert trained.run.data.get("light_background") == (True if light else None)
+    (seen,) = read_picture(tmp_path / "a.png", trained, raw=False)
+    if light:  # as the net has seen it in training
+        assert (seen == images[0].numpy()).all()
+        page = build_page(trace_model(trained)).replace('": ', '":')
+        assert '"whole":true' in page
+        assert '"paper":"white"' in page
+    else:
+        assert seen.shape == (28, 28)
 
 
 def test_a_sheet_has_a_tile_for_each_image(digits: np.ndarray) -> None:

@@ -70,7 +70,7 @@ def test_weights_of_a_file_can_have_another_normalization(tmp_path: Path) -> Non
 
 def test_the_input_format_says_what_a_net_takes() -> None:
     net, gray = nets.load("speck"), nets.load("speck", gray_levels=True)
-    classes = "logits of 10 classes: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"
+    classes = "10 classes: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"
     levels = "float32 N 1x28x28: gray levels from 0 (background) to 1"
     assert str(net.input_format) == f"{levels}, minus 0.1307, divided by 0.3081; {classes}"
     assert str(gray.input_format) == f"{levels}; {classes}"

@@ -19,7 +19,11 @@ def sees_characters(trained: TrainedNet) -> bool:
     """Return whether a net reads characters in MNIST's frame; if not, it sees whole pictures."""
     from netlet.data import frames_characters
 
-    return frames_characters(trained.shape, trained.run.data["name"] if trained.run else None)
+    if trained.run is None:
+        return frames_characters(trained.shape, None)
+    data = trained.run.data
+    light = data.get("light_background", False)
+    return frames_characters(trained.shape, data["name"], light_background=light)
 
 
 def check_pictures_fit(trained: TrainedNet, *, raw: bool) -> None:

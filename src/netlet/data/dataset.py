@@ -15,11 +15,7 @@ from netlet.data.selection import choose_fold, choose_stratified, fewest_images
 from netlet.data.split import Split
 from netlet.display import Displayed
 from netlet.errors import DataError, check_type
-from netlet.records.data_contradictions import (
-    CLASS_NAMES,
-    HELD_OUT,
-    checksum_of_class_names,
-)
+from netlet.records.data_contradictions import CLASS_NAMES, HELD_OUT, checksum_of_class_names
 from netlet.records.values import DataDescription
 from netlet.text import count_noun, to_unicode
 
@@ -121,7 +117,7 @@ class Dataset(Displayed):
 
     def describe(self) -> DataDescription:
         """Return what records store about the data set, as plain values for JSON."""
-        return {
+        described: DataDescription = {
             "name": self.name,
             "classes": self.classes,
             "shape": list(self.shape),
@@ -130,6 +126,9 @@ class Dataset(Displayed):
             "checksums": dict(self.checksums),
             "digest": self.digest,
         }
+        if self.train.has_light_background:
+            described["light_background"] = True
+        return described
 
     def split(self, name: str) -> Split:
         """Return the split with this name; ``test`` too, where images are held out of ``train``.

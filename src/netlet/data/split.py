@@ -48,6 +48,13 @@ class Split(Displayed):
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def has_light_background(self) -> bool:
+        """Whether the border of most images is light; of many, about 1,000 are looked at."""
+        some = self.images[:: max(1, len(self) // 1_000)].float().mean(1)
+        border = torch.cat([some[:, 0], some[:, -1], some[:, :, 0], some[:, :, -1]], 1)
+        return bool((border.median(1).values > 127).float().mean() > 0.5)
+
     def _facts(self) -> Mapping[str, object]:
         return {"name": self.name, "images": self.images, "labels": self.labels}
 

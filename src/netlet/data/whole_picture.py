@@ -21,18 +21,21 @@ from netlet.data.sources import SOURCES
 _DEEP_MODES = ("I", "F")  # more than 8 bits; of one channel
 
 
-def frames_characters(shape: Sequence[int], data: str | None) -> bool:
+def frames_characters(
+    shape: Sequence[int], data: str | None, *, light_background: bool = False
+) -> bool:
     """Return whether a net's images are characters in MNIST's frame, light on dark.
 
     If not, the net sees all of a picture: it is for images of another size than 28x28, for a
-    person's images in color, or was trained on objects that fill the image, as those of
-    Fashion-MNIST.
+    person's images in color or on a light background, or was trained on objects that fill the
+    image, as those of Fashion-MNIST.
 
     Args:
         shape: The shape of one image, ``C H W``.
         data: The name of the data set that the net was trained on; None: it is not known.
+        light_background: Whether most images of it are dark on light.
     """
-    if tuple(shape[1:]) != (SIZE, SIZE):
+    if tuple(shape[1:]) != (SIZE, SIZE) or light_background:
         return False
     name = public_name(data or "")
     if source := SOURCES.get(name):

@@ -20,7 +20,10 @@ _TEMPERATURES = torch.logspace(-2, 2, 401, dtype=torch.float64)  # 2.3% apart
 
 
 def fit_temperature(scores: torch.Tensor, labels: torch.Tensor) -> float:
-    """Return the temperature with the smallest cross-entropy.
+    """Return the temperature with the smallest cross-entropy, or 1 if no image is wrong.
+
+    Without a wrong image, the cross-entropy falls with the temperature, and the smallest one would
+    call each answer certain.
 
     Args:
         scores: A net's output for held-out images: logits, log-probabilities or probabilities,
@@ -28,6 +31,8 @@ def fit_temperature(scores: torch.Tensor, labels: torch.Tensor) -> float:
         labels: int64 ``N``.
     """
     scores = to_log_scores(scores.double())
+    if bool((scores.argmax(1) == labels).all()):
+        return 1.0
     losses = [float(F.cross_entropy(scores / t, labels)) for t in _TEMPERATURES]
     return float(_TEMPERATURES[int(torch.tensor(losses).nan_to_num(torch.inf).argmin())])
 

@@ -162,9 +162,10 @@ def _select_images(trained: TrainedNet, dataset: Dataset) -> Split:
         split = Split("train", split.images, split.labels)
     split = split.take(torch.arange(0, len(split), -(-len(split) // HELD_OUT_IMAGES) or 1))
     if len(split) < _MIN_IMAGES:
+        which = " (half of train)" if split.name == "train" else ""
         raise TooFewImagesError(
-            f"{dataset.name} has {len(split)} images to calibrate on, and at least {_MIN_IMAGES} "
-            "are needed; use a larger data set"
+            f"{dataset.name} has {len(split)} images to calibrate on{which}, and at least "
+            f"{_MIN_IMAGES} are needed; use a larger data set"
         )
     return split
 

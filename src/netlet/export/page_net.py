@@ -43,11 +43,12 @@ def net_to_json(
         detector: The digit detector; None if the calibration does not use it.
     """
     whole = sees_whole_pictures(model)
+    light = model.source.mean > 0.5 or _has_light_background(model)
     return {
         "shape": model.graph.shape,
         # Whether the input is the whole drawing, and not a character in MNIST's frame.
         "whole": whole,
-        "paper": "white" if model.source.mean > 0.5 else "black",
+        "paper": "white" if light else "black",
         "classes": model.labels,
         "words": words_of_page(model, whole=whole).to_json(),
         "layers": _layers_to_json(model.graph, written),
@@ -59,7 +60,14 @@ def net_to_json(
 def sees_whole_pictures(model: TracedModel) -> bool:
     """Return whether a net's input is a whole picture, and not a character in MNIST's frame."""
     run = model.source.run
-    return not frames_characters(model.source.shape, run.data["name"] if run else None)
+    name, light = (run.data["name"] if run else None), _has_light_background(model)
+    return not frames_characters(model.source.shape, name, light_background=light)
+
+
+def _has_light_background(model: TracedModel) -> bool:
+    """Return whether most images that a net was trained on are known to be dark on light."""
+    run = model.source.run
+    return run is not None and run.data.get("light_background", False)
 
 
 def has_detector(confidence: Confidence | None) -> bool:

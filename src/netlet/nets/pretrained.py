@@ -104,7 +104,7 @@ class InputFormat(Displayed):
         names = ", ".join(map(escape_controls, self.class_names))
         return (
             f"float32 N {format_shape(self.shape)}: {self._levels}"
-            f"{normalized}; logits of {len(self.class_names)} classes: {names}"
+            f"{normalized}; {len(self.class_names)} classes: {names}"
         )
 
 

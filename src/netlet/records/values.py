@@ -30,6 +30,7 @@ class DataDescription(DataSource):
     classes: int
     class_names: Sequence[str]  # in the order of the labels
     checksums: Mapping[str, str]
+    light_background: NotRequired[bool]  # if most training images have one; else it is missing
 
 
 class TeacherValues(TypedDict):
