@@ -230,7 +230,9 @@ def test_records_go_beside_the_file_of_the_repository_from_any_folder(
         assert f"recorded in ../studies/hw_model.py_Net-{digits_file.name}/study.json" in out
         study = default_records()
         assert study == [f"../studies/hw_model.py_Net-{digits_file.name}"]
-        assert "earlier version" not in run("report", "-o", "first.md")[2]
+        err = run("report", study[0], "-o", "first.md")[2]
+        assert "earlier version" not in err
+        assert "without pictures" not in err
         assert run("train", "--seed", "1")[0] in (0, 1)
         assert not list(home.glob("*/*/*.json"))
         listed = json.loads(run("runs", "--json")[1])["runs"]

@@ -82,7 +82,6 @@ def report(
     if into is not None:
         if out is not None:
             raise ReportError("--into and --out cannot be combined; pass only one")
-        dataset = dataset or (None if names else own_dataset())
         problems = _fill(
             into, names or default_records(), dataset, data_dir, dry_run=dry_run, json=json
         )
@@ -91,7 +90,6 @@ def report(
         raise ReportError("--dry-run shows what --into would change; pass --into FILE too")
     from netlet.report.page import check_suffix
 
-    dataset = dataset or (None if names else own_dataset())
     names = names or default_records()
     mark = HTML_MARK if out is None else None
     out = out or Path("report.html")
@@ -213,12 +211,20 @@ def _fill(
 
 
 def _load_images(study: Study, dataset: str | None, data_dir: Path | None) -> Dataset | None:
-    """Load the data set that scored a study, if it is on this machine and unchanged."""
+    """Load the data set that scored a study, if it is on this machine and unchanged.
+
+    Args:
+        study: The study.
+        dataset: The name or path of its data set. If none is given: the public data set of the
+            study's, or else the repository's own.
+        data_dir: The folder with the files of a public data set, if one was given.
+    """
     from netlet.data import DATASET_NAMES, load, public_name
     from netlet.data.recorded_data import hold_out_as_recorded, is_recorded_split
 
-    name = dataset or public_name(study.data["name"])
-    if dataset is None and name not in DATASET_NAMES:
+    public = public_name(study.data["name"])
+    name = dataset or (public if public in DATASET_NAMES else own_dataset())
+    if name is None:
         say(
             f"{study.name}: without pictures of mistakes; pass the data set that it was scored on "
             "with --dataset PATH"
