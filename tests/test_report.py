@@ -316,6 +316,21 @@ def test_the_picture_of_a_net_has_any_convolution(changes: dict[str, Any], label
     assert label in [text.get_text() for text in figure.axes[0].texts]
 
 
+@pytest.mark.parametrize(
+    ("kind", "line"),
+    [("relu", "ReLU"), ("log_softmax", "log-softmax"), ("clamp_min", "clamp"), ("add", "")],
+)
+def test_the_picture_of_a_net_has_its_functional_activations(kind: str, line: str) -> None:
+    study = make_study(make_seed_result(0, 990))
+    rows = study.summary["rows"]
+    function = {"kind": kind, "kernel": None, "stride": None, "field": None}
+    rows.insert(1, rows[0] | function | {"name": "(net)"})
+    figure = net_diagram(study)
+    assert figure is not None
+    label = f"conv 3×3\n{line}".strip()
+    assert label in [text.get_text() for text in figure.axes[0].texts]
+
+
 def test_the_picture_of_a_net_has_fewer_columns_on_a_narrow_screen() -> None:
     study = make_study(make_seed_result(0, 990))
     wide, narrow = net_diagram(study), net_diagram(study, narrow=True)

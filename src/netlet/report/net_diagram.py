@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from netlet.analysis.op_families import ACTIVATIONS
 from netlet.records import Study
 from netlet.report.figures import BLUE, GRAY, GREEN, INK, ORANGE, WIDE, new_figure, use_style
 from netlet.text import escape_controls, format_sizes
@@ -29,6 +30,21 @@ _ABBREVIATIONS = {
     "LogSoftmax": "log-softmax",
     "Dropout": "dropout",
     "Dropout2d": "dropout",
+}
+# Functions that are drawn like the layers of torch.nn that call them. Others, such as reshapes
+# and sums, are not.
+_FUNCTIONS = {
+    **ACTIVATIONS,
+    "_prelu_kernel": "PReLU",
+    "hardtanh": "hardtanh",  # also what ReLU6 runs
+    "clamp": "clamp",
+    "clamp_min": "clamp",
+    "softmax": "Softmax",
+    "log_softmax": "LogSoftmax",
+    "dropout": "Dropout",
+    "batch_norm": "BatchNorm2d",
+    "group_norm": "GroupNorm",
+    "layer_norm": "LayerNorm",
 }
 
 
@@ -87,8 +103,10 @@ def _list_stages(rows: Sequence[Mapping[str, Any]], shape: Sequence[int]) -> lis
         if not output:  # weights outside of the net, or a layer that never ran
             continue
         if row["kernel"] is None and math.prod(output) == math.prod(last.shape):
-            if row["kind"][0].isupper():  # not a reshape, which is a function
-                last.then.append(_ABBREVIATIONS.get(row["kind"], row["kind"]))
+            kind = row["kind"]
+            layer = _FUNCTIONS.get(kind) or (kind if kind[0].isupper() else "")
+            if layer:
+                last.then.append(_ABBREVIATIONS.get(layer, layer))
             last.field = row["field"] or last.field
             continue
         operation, kind = _describe(row, last.shape)
