@@ -128,7 +128,7 @@ def test_a_studys_report_has_all_that_a_reader_needs() -> None:
         "| `0` | Conv2d | 28 | 3 | 1 | 0 | 1 | 1 | 1 | 3 | 1 |",
         "## Errors",
         "### Calibration",
-        "| 70 to 80% | 15 | 75.0% | 0.0% |",
+        "| 70 to 80% | 15 | 75.00% | 0.00% |",
         "| 4 | 100 | 99.00% | 94.55 to 99.82% | 5 (1.0) |",
         "### Worst mistakes",
         "10 of 10 misclassified images",

@@ -8,7 +8,14 @@ import unicodedata
 
 import pytest
 
-from netlet.text import display_width, dump_json, escape_controls, format_table, to_unicode
+from netlet.text import (
+    display_width,
+    dump_json,
+    escape_controls,
+    format_percent,
+    format_table,
+    to_unicode,
+)
 
 
 @pytest.mark.parametrize(
@@ -63,6 +70,11 @@ def test_bytes_of_a_file_name_give_the_same_name_in_every_locale() -> None:
     in_ascii = name.encode("utf-8", "surrogateescape").decode("ascii", "surrogateescape")
     assert to_unicode(name) == to_unicode(in_ascii) == r"café \udce9"
     assert to_unicode("\ud800") == r"\ud800"
+
+
+def test_a_percentage_is_whole_only_if_it_is_exact() -> None:
+    shares = (0, 1 / 50_000, 0.99534, 49_999 / 50_000, 1)
+    assert [*map(format_percent, shares)] == ["0.00%", "0.01%", "99.53%", "99.99%", "100.00%"]
 
 
 def test_tables_keep_a_line_for_each_row_and_align_by_width_on_screen() -> None:

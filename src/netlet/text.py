@@ -251,6 +251,12 @@ def format_sizes(sizes: Sequence[int] | None) -> str:
     return str(sizes[0]) if len(set(sizes)) == 1 else format_shape(sizes)
 
 
+def format_percent(share: float) -> str:
+    """Return a share as ``99.53%``; ``100.00%`` and ``0.00%`` only if it is exactly 1 or 0."""
+    percent = 100 * share
+    return f"{min(max(percent, 0.01), 99.99) if 0 < share < 1 else percent:.2f}%"
+
+
 def count_noun(number: int, noun: str) -> str:
     """Return ``1 epoch`` or ``5 epochs``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -12,7 +12,7 @@ from netlet.budgets import wilson
 from netlet.data.disputed_labels import DisputedLabel
 from netlet.records import Mistake, Study, frequent_mistakes
 from netlet.report.tables import Bold, Code
-from netlet.text import Table, format_count, format_shape, format_sizes
+from netlet.text import Table, format_count, format_percent, format_shape, format_sizes
 
 
 class WrongImage(NamedTuple):
@@ -112,7 +112,7 @@ def class_table(study: Study) -> Table:
             [
                 names[k],
                 f"{study.class_sizes[k]:,}",
-                f"{100 * share:.2f}%",
+                format_percent(share),
                 f"{low:.2f} to {high:.2f}%",
                 ", ".join(wrong) or "-",
             ]
@@ -133,8 +133,8 @@ def calibration_table(study: Study) -> Table:
         [
             f"{100 * one.low:.0f} to {100 * one.high:.0f}%",
             f"{one.images:,}",
-            f"{100 * one.confidence:.1f}%",
-            f"{100 * one.correct / one.images:.1f}%",
+            format_percent(one.confidence),
+            format_percent(one.correct / one.images),
         ]
         for one in study.calibration()
         if one.images
