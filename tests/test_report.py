@@ -127,6 +127,7 @@ def test_a_studys_report_has_all_that_a_reader_needs() -> None:
         "### Receptive field",
         "| `0` | Conv2d | 28 | 3 | 1 | 0 | 1 | 1 | 1 | 3 | 1 |",
         "## Errors",
+        "Confusion matrix and calibration are sums over all seeds. In the plot",
         "### Calibration",
         "| 70 to 80% | 15 | 75.00% | 0.00% |",
         "| 4 | 100 | 99.00% | 94.55 to 99.82% | 5 (1.0) |",
@@ -279,6 +280,7 @@ def test_cells_of_a_table_keep_their_meaning_in_every_format(tmp_path: Path) -> 
 def test_one_seed_has_no_plot_of_an_interval_and_mistakes_are_shown_once() -> None:
     one = study_page(make_study(make_seed_result(0, 990), budget=BUDGET), IMAGES)
     assert "seeds" not in one.figures
+    assert "over all seeds" not in one.markdown
     assert "mistakes" in one.figures
     assert "mistakes" not in one.tables
     assert "mistakes" in study_page(make_study(make_seed_result(0, 990))).tables
@@ -516,9 +518,9 @@ def test_wrong_classes_are_counted_in_images_and_in_images_per_seed_if_there_are
         for seeds in (1, 2)
     }
     row = found.data["class_names"].index("8")
-    assert by_class[1].columns[-1] == "predicted instead (images)"
+    assert by_class[1].columns[-1] == "most often mistaken for (images)"
     assert by_class[1].rows[row][-1] == "9 (1)"
-    assert by_class[2].columns[-1] == "predicted instead (images per seed)"
+    assert by_class[2].columns[-1] == "most often mistaken for (images per seed)"
     assert by_class[2].rows[row][-1] == "9 (1.0)"
 
 

@@ -114,7 +114,7 @@ def _add_confusion(draft: Draft, material: Material) -> None:
         draft.figure(
             "confusion",
             study_plots.confusion_matrix(study),
-            "Confusion matrix, without correct predictions",
+            "Confusion matrix of all seeds together, without correct predictions",
         ),
         draft.table("classes", study_tables.class_table(study)),
     )

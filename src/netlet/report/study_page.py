@@ -259,11 +259,14 @@ def _add_errors(draft: Draft, study: Study) -> None:
         draft.figure(
             "calibration",
             study_plots.calibration_curve(study),
-            "Accuracy of predictions by their confidence",
+            "Accuracy of predictions by their confidence, all seeds together",
         ),
     ]
+    sums = "Confusion matrix and calibration are sums over all seeds. "
     draft.add(
         "## Errors",
+        f"{sums if len(study.seeds) > 1 else ''}In the plot of the calibration, a larger dot "
+        "stands for more images.",
         "\n".join(figures),
         draft.table("classes", study_tables.class_table(study)),
         "### Calibration",

@@ -118,7 +118,7 @@ def class_table(study: Study) -> Table:
             ]
         )
     unit = "images" if n == 1 else "images per seed"
-    columns = ("class", "images", "accuracy", "95% interval", f"predicted instead ({unit})")
+    columns = ("class", "images", "accuracy", "95% interval", f"most often mistaken for ({unit})")
     return Table(columns, rows, "lrrrl")
 
 
