@@ -415,6 +415,8 @@ def test_several_studies_are_held_side_by_side() -> None:
     )
     page = comparison_page([a, b], [study_page(one) for one in (a, b)])
     assert page.title == "a and b"
+    assert page.tables["studies"].columns[4] == "gap (points)"
+    assert "The gap is the accuracy on the training images, without" in page.text
     assert "Trained differently" not in page.text
     shorter = dataclasses.replace(b, recipe=to_json_value(QUICK.replace(epochs=1)))
     unequal = comparison_page([a, shorter], [study_page(one) for one in (a, shorter)])

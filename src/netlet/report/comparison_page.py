@@ -32,7 +32,7 @@ def comparison_page(studies: Sequence[Study], pages: Sequence[Page]) -> Page:
     notes = [one.training_note for one in comparisons if one.training_note]
     shifts = stats.describe_shifts(studies)
     draft.add(
-        draft.table("studies", study_table(studies)),
+        *describe_studies(draft, studies),
         draft.figure("seeds", figure, "Accuracy of each study's seeds, their mean, and the target"),
         draft.table("comparisons", comparison_table(comparisons)),
         bullet_list(
@@ -45,6 +45,15 @@ def comparison_page(studies: Sequence[Study], pages: Sequence[Page]) -> Page:
         ),
     )
     return combine_pages(draft.finish(" and ".join(map(escape_markdown, names))), pages)
+
+
+def describe_studies(draft: Draft, studies: Sequence[Study]) -> tuple[str, str]:
+    """Return the table of studies and what it does not say itself, as Markdown."""
+    return (
+        draft.table("studies", study_table(studies)),
+        "The gap is the accuracy on the training images, without augmentation, minus that on the "
+        f"{studies[0].split} images.",
+    )
 
 
 def study_table(studies: Sequence[Study]) -> Table:
@@ -71,7 +80,7 @@ def study_table(studies: Sequence[Study]) -> Table:
         "verdict",
         f"{studies[0].split} accuracy",
         "95% interval",
-        "gap",
+        "gap (points)",
         "parameters",
         "epochs",
         "seeds",

@@ -10,7 +10,7 @@ from netlet.data import Dataset
 from netlet.records import LadderResult, Study
 from netlet.report import study_plots, study_tables
 from netlet.report.augmentation_plot import augmentation_samples
-from netlet.report.comparison_page import study_table
+from netlet.report.comparison_page import describe_studies
 from netlet.report.comparison_plots import curves_of_studies
 from netlet.report.ladder_page import ladder_page, list_results
 from netlet.report.markdown import bullet_list, escape_markdown, inline_code
@@ -95,7 +95,7 @@ def _add_curves(draft: Draft, material: Material) -> None:
                 curves_of_studies(material.studies),
                 "Accuracy of each net after each epoch, held out and while training",
             ),
-            draft.table("studies", study_table(material.studies)),
+            *describe_studies(draft, material.studies),
         )
         return
     study = material.main
@@ -152,7 +152,7 @@ def _add_ladder(draft: Draft, material: Material) -> None:
             "one study is not a ladder; name a ladder that 'netlet climb' recorded, or several "
             "studies in order"
         )
-    draft.add(draft.table("studies", study_table(material.studies)))
+    draft.add(*describe_studies(draft, material.studies))
     before: Study | None = None
     for study in material.studies:
         analysis = [*map(escape_markdown, stats.analyze_study(study, before))]
