@@ -15,7 +15,13 @@ from netlet.data import Split
 from netlet.data.disputed_labels import DisputedLabel
 from netlet.report.figures import BLUE, NARROW, ORANGE, new_figure, use_style
 from netlet.report.markdown import bullet_list, escape_markdown, inline_code, markdown_table
-from netlet.report.mistakes import MOST_SHOWN, explain_disputed, mark_caption, prepare_picture
+from netlet.report.mistakes import (
+    GALLERY_ALTERNATIVE,
+    MOST_SHOWN,
+    explain_disputed,
+    mark_caption,
+    prepare_picture,
+)
 from netlet.report.page import Draft, Page
 from netlet.report.study_plots import mistake_gallery, use_whole_numbers
 from netlet.text import escape_controls
@@ -182,7 +188,7 @@ def _add_figures(
         "## Mistakes",
         f"{len(worst)} of {len(evaluation.mistakes):,} misclassified images: those with the "
         "highest confidence. Below each: label and prediction, confidence, number of the image.",
-        draft.figure("mistakes", mistake_gallery(pictures, captions, framed), "Mistakes"),
+        draft.figure("mistakes", mistake_gallery(pictures, captions, framed), GALLERY_ALTERNATIVE),
         explain_disputed(disputed, numbers, sum(framed), evaluation.score.total),
     )
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_SHOWN = 24
+GALLERY_ALTERNATIVE = "Misclassified images, each with its label and prediction"
 
 
 def refuse_other_images(study: Study, images: Split) -> None:
@@ -84,7 +85,9 @@ def add_mistakes(draft: Draft, study: Study, images: Split | None) -> None:
         score = "mean confidence, share of seeds that are wrong" if n > 1 else "confidence"
         draft.add(
             f"Below each: label and prediction, {score}, number of the image.",
-            draft.figure("mistakes", _draw_gallery(study, wrong, images, disputed), "Mistakes"),
+            draft.figure(
+                "mistakes", _draw_gallery(study, wrong, images, disputed), GALLERY_ALTERNATIVE
+            ),
         )
     shown = 0 if images is None else sum(one.mistake.image in disputed for one in wrong)
     numbers = [one.mistake.image for one in every]
