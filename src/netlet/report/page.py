@@ -47,6 +47,8 @@ thead th { background: var(--faint); vertical-align: bottom; line-height: 1.25 }
 pre { padding: .7rem; background: var(--faint); overflow-x: auto; font-size: .85rem }
 code { background: var(--faint); padding: .05rem .25rem; overflow-wrap: anywhere }
 pre code { padding: 0 }
+pre:not(:has(.language-text)) { white-space: pre-wrap; overflow-wrap: anywhere }
+td code { overflow-wrap: normal }
 td:first-child code, td[style*=right] { white-space: nowrap }
 p:has(> .figure) { display: grid; gap: 1rem;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)) }
@@ -61,7 +63,7 @@ p:has(> .figure) { display: grid; gap: 1rem;
   table { font-size: .8rem }
   th, td { padding: .25rem .3rem }
   td[style*=right] { white-space: normal }
-  pre:not(:has(.language-text)) { white-space: pre-wrap; overflow-wrap: anywhere }
+  td code { overflow-wrap: anywhere }
   .figure.wide { display: none }
   .figure.narrow { display: block }
   /* A table with many columns becomes a list: each cell behind the title of its column. */
