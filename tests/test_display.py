@@ -180,6 +180,15 @@ def pages(values: dict[str, object]) -> dict[str, str]:
     return {kind: value._repr_html_() for kind, value in values.items()}  # type: ignore[attr-defined]
 
 
+def test_notebooks_show_suggested_rates_rounded_and_accuracies_in_percent() -> None:
+    losses = (4.0, 3.0, 1.0, 2.0)
+    test = RangeTest((0.0123456, 0.0234567, 0.123456, 1.0), losses, losses, False, 4, 0.0123456)
+    page = Tags(test._repr_html_())
+    assert "0.012steps4peak lr0.0123456" in page.text
+    budget = Budget(name="mine", params_below=8_000, accuracy_at_least=99.4)
+    assert Tags(budget._repr_html_()).text.endswith("8,000accuracy at least99.4%")
+
+
 def test_a_data_set_of_many_classes_stays_short(blob_data: Dataset) -> None:
     names = tuple(f"class {k}" for k in range(5_000))
     data = dataclasses.replace(blob_data, class_names=names)

@@ -15,7 +15,8 @@ from functools import partial, singledispatch
 from typing import TYPE_CHECKING
 
 from netlet.analysis import ReceptiveField, Summary
-from netlet.budgets import Verdict
+from netlet.budgets import Budget, Verdict
+from netlet.budgets.budget import PERCENTAGES
 from netlet.data import Dataset, Split, draw_contact_sheet
 from netlet.display import Displayed, shorten_repr
 from netlet.errors import DataError, RecordError, ReportError
@@ -68,6 +69,13 @@ def _(value: Recipe) -> str:
     about = _lines([value.about] if value.about else [])
     facts = {field.name: getattr(value, field.name) for field in fields(value) if field.repr}
     return _section("Recipe", about, _table_of_facts(facts))
+
+
+@to_html.register
+def _(value: Budget) -> str:
+    facts = value._facts()
+    percents = {name: f"{facts[name]}%" for name in PERCENTAGES if name in facts}
+    return _section("Budget", _table_of_facts({**facts, **percents}))
 
 
 @to_html.register
@@ -150,7 +158,9 @@ def _(value: Explanation) -> str:
 @to_html.register
 def _(value: RangeTest) -> str:
     figure = _figures([("training loss over learning rate", lambda: range_test_figure(value))])
-    return _section("RangeTest", _facts_table(value), figure)
+    suggested = {"steepest": value.steepest, "tenth_of_lowest": value.tenth_of_lowest}
+    rounded = {name: f"{rate:.2g}" for name, rate in suggested.items() if rate is not None}
+    return _section("RangeTest", _table_of_facts({**value._facts(), **rounded}), figure)
 
 
 @to_html.register
