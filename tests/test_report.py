@@ -525,6 +525,21 @@ def test_wrong_classes_are_counted_in_images_and_in_images_per_seed_if_there_are
     assert by_class[2].rows[row][-1] == "9 (1.0)"
 
 
+def test_the_recipe_of_a_report_is_in_words_and_has_all_digits() -> None:
+    augment = [to_json_value(Warp(rotate_deg=5, shift_px=1.23456789))]
+    changes = {"augment": augment, "dropout": None, "peak_lr": 0.0123456789, "teacher": ""}
+    found = make_study(make_seed_result(0, 970))
+    recipe = dict(
+        study_page(dataclasses.replace(found, recipe={**found.recipe, **changes}))
+        .tables["recipe"]
+        .rows
+    )
+    assert recipe["augment"] == "rotate_deg 5, shift_px 1.23456789"
+    assert recipe["dropout"] == "as in the net"
+    assert recipe["peak_lr"] == "0.0123456789"
+    assert recipe["teacher"] == "none"
+
+
 def test_tables_of_a_net_have_dilations_only_if_a_layer_is_dilated() -> None:
     plain = make_study(make_seed_result(0, 970))
     (row,), (window,) = plain.summary["rows"], plain.receptive_field["rows"]

@@ -700,6 +700,7 @@ def test_dropout_weights_and_trials_of_a_comparison_are_told_in_words() -> None:
         precision="bf16",
         chosen_by=trials,
     )
+    assert "dropout (as in the net to 0.1)" in stats.describe_changes(b, a)
     assert stats.compare(a, b).training_note == (
         "trained differently (a / b): dropout as in the net / 0.1; initial weights from the seed / "
         "weights 01234567; precision in use float32 / bf16; search trials 0 / 40"

@@ -12,6 +12,7 @@ from netlet.budgets import wilson
 from netlet.data.disputed_labels import DisputedLabel
 from netlet.records import Mistake, Study, frequent_mistakes
 from netlet.report.tables import Bold, Code
+from netlet.stats.formatting import format_setting
 from netlet.text import Table, format_count, format_percent, format_shape, format_sizes
 
 
@@ -171,6 +172,6 @@ def mistake_table(
 
 
 def recipe_table(study: Study) -> Table:
-    """Return the settings of the recipe."""
-    rows = [[name, Code(str(value))] for name, value in study.recipe.items()]
+    """Return the settings of the recipe, with all digits of their numbers."""
+    rows = [[name, Code(format_setting(value, exact=True))] for name, value in study.recipe.items()]
     return Table(("setting", "value"), rows, "ll")

@@ -9,6 +9,8 @@ from netlet.recipes import Warp
 from netlet.records.study import Study
 from netlet.text import count_noun
 
+AS_IN_NET = "as in the net"  # a dropout rate that the recipe leaves alone
+
 
 def format_p_value(p: float) -> str:
     """Return ``p = 0.012`` or ``p < 0.001``; near 0.05, with a fourth digit."""
@@ -38,18 +40,26 @@ def explain_missing_interval(study: Study) -> str:
     return "there is one seed only" if len(study.seeds) == 1 else "all seeds have the same accuracy"
 
 
-def format_setting(value: Any) -> str:
+def format_setting(value: Any, *, exact: bool = False) -> str:
     """Return a recipe's value as text, ``none`` if it is empty.
 
     Of an augmentation it has only what differs from no change.
+
+    Args:
+        value: The value, as records have it.
+        exact: Whether to write numbers with all their digits instead of six.
     """
+    if value is None:  # only a dropout rate can be
+        return AS_IN_NET
     if isinstance(value, list):
-        return " then ".join(map(format_setting, value)) or "none"
+        return " then ".join(format_setting(one, exact=exact) for one in value) or "none"
     if isinstance(value, dict):
         identity = dataclasses.asdict(Warp())
         changed = {name: amount for name, amount in value.items() if amount != identity.get(name)}
         return (
-            ", ".join(f"{name} {format_setting(amount)}" for name, amount in changed.items())
+            ", ".join(f"{k} {format_setting(amount, exact=exact)}" for k, amount in changed.items())
             or "nothing"
         )
-    return f"{value:g}" if isinstance(value, float) else str(value) or "none"
+    if isinstance(value, float):
+        return str(value).removesuffix(".0") if exact else f"{value:g}"
+    return str(value) or "none"

@@ -11,7 +11,7 @@ from netlet.display import Displayed
 from netlet.recipes import Recipe
 from netlet.records.run import to_json_value
 from netlet.records.study import Study
-from netlet.stats.formatting import format_setting
+from netlet.stats.formatting import AS_IN_NET, format_setting
 from netlet.stats.seed_environments import count_environments
 
 _Recipe = Mapping[str, Any]
@@ -115,7 +115,7 @@ def _settings(study: Study) -> dict[str, Any]:
     if not any("Dropout" in kind for kind in study.cost["kinds"]):
         settings.pop("dropout", None)
     elif settings.get("dropout", 0) is None:
-        settings["dropout"] = "as in the net"
+        settings["dropout"] = AS_IN_NET
     if checksum := study.data["checksums"].get("train"):
         settings["checksum of training images"] = checksum[:8]
     return settings | {
