@@ -177,6 +177,7 @@ def test_pictures_read_on_any_ground_and_are_the_same_each_time() -> None:
     for name, svg in pictures.items():
         ET.fromstring(svg)
         assert "currentColor" in svg, name
+        assert "background:#fff" in svg
         assert "prefers-color-scheme:dark" in svg
         assert not re.search(r"(?:fill|stroke): ?(?:#000000|black)", svg), (
             f"{name}: black is lost on black"

@@ -528,6 +528,7 @@ def test_the_command_prints_each_trial_the_best_and_a_plot(
     svg = Path("mine.svg").read_text()
     assert "peak_lr" in svg
     assert "best so far" in svg
+    assert "background:#fff" in svg  # a page that shows it may have other colors
     code, out, err = netlet(*words, "--json")
     document = json.loads(out)
     assert (code, document["trials"], document["known"]) == (0, [], 2)

@@ -2,7 +2,7 @@
 
 Every figure has few sizes of text and colors that are told apart by people who are color-blind
 (Okabe and Ito's palette), and that are legible on white and on black. In an SVG, text and axes
-take the color of the page around the figure (``currentColor``).
+have ``currentColor``: that of the page around the figure, or of the file.
 """
 
 from __future__ import annotations
@@ -52,11 +52,9 @@ _STYLE: Any = {
     **{f"{name}.color": INK for name in ("text", "xtick", "ytick")},
     **{f"axes.{name}color": INK for name in ("edge", "label", "title")},
 }
-# A file of its own has no page around it; it follows the reader's color scheme.
-_STANDALONE = "<style>svg{color:#222}@media (prefers-color-scheme:dark){svg{color:#ddd}}</style>"
-# Where the page's colors may not be those that the reader's system prefers, as on GitHub, a figure
-# needs its own background.
-_OPAQUE = (
+# A file of its own follows the color scheme of the reader's system. The page that shows it may have
+# other colors, as on GitHub or with a button for them, so it has a background of its own.
+_STANDALONE = (
     f"<!-- {TEXT_MARK.decode()} -->\n"
     "<style>svg{color:#222;background:#fff}"
     "@media (prefers-color-scheme:dark){svg{color:#ddd;background:#16181b}}</style>"
@@ -93,26 +91,21 @@ def new_figure(width: float, height: float) -> Figure:
         return figure
 
 
-def figure_to_svg(figure: Figure, *, opaque: bool = False, standalone: bool = True) -> str:
-    """Return a figure as SVG for light and dark pages.
-
-    Args:
-        figure: The figure.
-        opaque: Whether it has a background of its own, for a page with colors of its own.
-        standalone: Whether it may be a file of its own, which follows the reader's color scheme;
-            within a page that has its own colors, it takes those of the text around it.
-    """
+def figure_to_svg(figure: Figure) -> str:
+    """Return a figure as SVG within a page: it takes the color of the text around it."""
     with use_style():
         content = io.StringIO()
         metadata = {"Date": None, "Creator": None}
         figure.savefig(content, format="svg", transparent=True, metadata=metadata)
     # XML allows no control characters, not even escaped ones.
     svg = escape_controls(content.getvalue().replace(INK, "currentColor"), keep="\n\t")
-    svg = svg[svg.index("<svg") :]
-    if not standalone:
-        return svg
+    return svg[svg.index("<svg") :]
+
+
+def add_background(svg: str) -> str:
+    """Return the SVG of :func:`figure_to_svg` as a file of its own, with its own colors."""
     head = svg.index(">") + 1
-    return svg[:head] + (_OPAQUE if opaque else _STANDALONE) + svg[head:]
+    return svg[:head] + _STANDALONE + svg[head:]
 
 
 def figure_to_bytes(figure: Figure, suffix: str) -> bytes:
@@ -123,7 +116,7 @@ def figure_to_bytes(figure: Figure, suffix: str) -> bytes:
         suffix: ``.svg``, ``.pdf`` or ``.png``; the last two have a white background.
     """
     if suffix == ".svg":
-        return figure_to_svg(figure).encode()
+        return add_background(figure_to_svg(figure)).encode()
     content = io.BytesIO()
     metadata = {"CreationDate": None} if suffix == ".pdf" else {"Software": None}
     with use_style(), warnings.catch_warnings(record=True) as caught:

@@ -269,7 +269,7 @@ def _seeds(studies: Sequence[Study]) -> Figure:
 def _figures(figures: Sequence[tuple[str, Callable[[], Figure]]]) -> str:
     """Return figures side by side as SVG in the colors of the notebook, or why there are none."""
     try:
-        pictures = [(label, figure_to_svg(draw(), standalone=False)) for label, draw in figures]
+        pictures = [(label, figure_to_svg(draw())) for label, draw in figures]
     except ReportError as error:  # without matplotlib
         return _lines([str(error)])
     return (

@@ -12,7 +12,13 @@ from urllib.parse import quote
 from netlet.display import Displayed
 from netlet.errors import ReportError, install_hint
 from netlet.outputs import HTML_MARK, write_outputs
-from netlet.report.figures import FIGURE_SUFFIXES, WIDE, figure_to_bytes, figure_to_svg
+from netlet.report.figures import (
+    FIGURE_SUFFIXES,
+    WIDE,
+    add_background,
+    figure_to_bytes,
+    figure_to_svg,
+)
 from netlet.report.markdown import escape_tags, image_link
 from netlet.report.tables import TABLE_SUFFIXES, table_to_markdown, table_to_text
 from netlet.text import Table, escape_html
@@ -91,9 +97,13 @@ class Page(Displayed):
     narrow: Mapping[str, Figure] = field(default_factory=dict)
 
     @functools.cached_property
-    def pictures(self) -> dict[str, str]:
-        """The figures as SVG, by the names that the text has for them."""
+    def _svgs(self) -> dict[str, str]:
         return {f"{name}.svg": figure_to_svg(figure) for name, figure in self.figures.items()}
+
+    @property
+    def pictures(self) -> dict[str, str]:
+        """The figures as files in SVG, by the names that the text has for them."""
+        return {name: add_background(svg) for name, svg in self._svgs.items()}
 
     @property
     def markdown(self) -> str:
@@ -144,7 +154,7 @@ class Page(Displayed):
     def _inline_figure(self, token: Token) -> None:
         """Put a figure's SVG in place of the image that refers to it."""
         name = str(token.attrs.get("src", ""))
-        if token.type != "image" or name not in self.pictures:
+        if token.type != "image" or name not in self._svgs:
             return
         token.type, token.tag = "html_inline", ""
         figure = name.removesuffix(".svg")
@@ -152,10 +162,10 @@ class Page(Displayed):
         kind = f"figure{' large' if large else ''}"
         label = f'role="img" aria-label="{escape_html(token.content)}"'
         if figure not in self.narrow:
-            token.content = f'<span class="{kind}" {label}>{self.pictures[name]}</span>'
+            token.content = f'<span class="{kind}" {label}>{self._svgs[name]}</span>'
             return
         token.content = (
-            f'<span class="{kind} wide" {label}>{self.pictures[name]}</span>'
+            f'<span class="{kind} wide" {label}>{self._svgs[name]}</span>'
             f'<span class="figure narrow" {label}>{figure_to_svg(self.narrow[figure])}</span>'
         )
 

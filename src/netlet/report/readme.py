@@ -11,7 +11,6 @@ from urllib.parse import quote
 
 from netlet.errors import ReportError
 from netlet.outputs import TEXT_MARK, check_output, write_outputs
-from netlet.report.figures import figure_to_svg
 from netlet.report.markdown import escape_tags
 from netlet.report.page import Page
 from netlet.report.readme_blocks import BLOCKS, Material, NotFilledError, draw_block
@@ -118,8 +117,7 @@ def fill_readme(path: Path, text: MarkedText, material: Material) -> FilledReadm
             continue
         folder = pictures_folder(path)
         contents[block.name] = content
-        for name, figure in page.figures.items():
-            pictures[folder / f"{name}.svg"] = figure_to_svg(figure, opaque=True)
+        pictures |= {folder / name: svg for name, svg in page.pictures.items()}
     for picture in pictures:
         _refuse_others_file(picture)
     return FilledReadme(path, text.text, text.fill(contents), pictures, left)
