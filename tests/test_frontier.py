@@ -142,6 +142,10 @@ def test_crowded_sizes_are_enlarged_and_every_letter_is_shown() -> None:
     points = [point(f"net{i}", 10_000 + 40 * i, 99.2 + 0.01 * (i % 5)) for i in range(12)]
     page = frontier_page(points)
     assert len(page.figures["frontier"].axes) == 3  # all sizes, the legend, the crowded ones
+    main = page.figures["frontier"].axes[0]
+    legend = main.get_legend()
+    assert legend is not None
+    assert legend.get_window_extent().x0 >= main.bbox.x1  # it hides no curve
     assert all(f">net{i}<" in page.pictures["frontier.svg"] for i in range(12))
     canvas = "".join(line[7:] for line in frontier_text(points).splitlines() if line[6:7] == "|")
     assert sorted(canvas.replace(" ", "")) == sorted("ABCDEFGHIJKL")

@@ -59,7 +59,7 @@ def frontier_figure(points: Sequence[FrontierPoint]) -> Figure:
     with use_style():
         main, *zooms = axes
         _draw_panel(main, shown)
-        _dress_main(main, shown, figure.axes[1] if zooms else main)
+        _dress_main(main, shown, room_kept=bool(zooms))
         for letter, panel, region in zip("bc", zooms, regions, strict=False):
             main.set_title("(a) all sizes")
             _draw_panel(panel, shown)
@@ -84,7 +84,7 @@ def draw_frontier(points: Sequence[FrontierPoint], axes: Axes) -> None:
     shown = [point for point in points if point.plotted] or points
     with use_style():
         _draw_panel(axes, shown)
-        _dress_main(axes, shown, axes)
+        _dress_main(axes, shown)
         figure = axes.get_figure(root=True)
         assert figure is not None
         figure.canvas.draw()
@@ -160,8 +160,14 @@ def _kind_of(point: FrontierPoint, front: Sequence[FrontierPoint]) -> str:
     return "write-up" if point.name.endswith(".documented") else "measured"
 
 
-def _dress_main(axes: Axes, points: Sequence[FrontierPoint], where: Axes) -> None:
-    """Label the axes of the main panel, and draw the legend beside the panel ``where``."""
+def _dress_main(axes: Axes, points: Sequence[FrontierPoint], *, room_kept: bool = False) -> None:
+    """Label the axes of the main panel, and draw the legend beside it.
+
+    Args:
+        axes: The panel.
+        points: The points in it.
+        room_kept: Whether the figure has an empty panel where the legend lies.
+    """
     errors, sizes = [100 - p.percent for p in points], [p.parameters for p in points]
     use_error_axis(axes, 0.85 * min(errors), 1.2 * max(errors))
     axes.set_xscale("log")
@@ -170,6 +176,8 @@ def _dress_main(axes: Axes, points: Sequence[FrontierPoint], where: Axes) -> Non
     axes.xaxis.set_minor_formatter(
         lambda value, _: f"{value:,.0f}" if f"{value:.0e}"[0] in "25" else ""
     )
+    # Minor ticks are shorter by 1.5 points; their labels are in line with those of major ticks.
+    axes.tick_params(axis="x", which="minor", pad=5)
     axes.set(xlabel="parameters", ylabel="test error (%)")
     kinds = {_kind_of(point, stats.pareto_front(points)) for point in points}
     handles = [_legend_line("-", BLUE, "Pareto front of the means\nrecorded here")]
@@ -178,13 +186,10 @@ def _dress_main(axes: Axes, points: Sequence[FrontierPoint], where: Axes) -> Non
         handles.append(
             _legend_line(":", RED, "Pareto front of all points,\npublished runs included")
         )
-    legend = where.legend(
-        handles=handles,
-        loc="upper left",
-        bbox_to_anchor=(1.0 if where is axes else -0.24, 1.0),
-        labelspacing=0.9,
+    legend = axes.legend(
+        handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0), labelspacing=0.9
     )
-    legend.set_in_layout(where is axes)
+    legend.set_in_layout(not room_kept)
 
 
 def _legend_line(style: Any, color: str, label: str) -> Any:
@@ -280,7 +285,13 @@ def _label(
     points_at = [(p.parameters, 100 - p.percent) for p in visible]
     fronts = [front, stats.pareto_front(every, published=True)]
     steps = [step for one in fronts for step in _list_steps(one, right)]
-    place_labels(axes, labels, points_at, [*bars, *steps])
+    place_labels(axes, labels, points_at, [*bars, *steps, *_list_outlines(axes)])
+
+
+def _list_outlines(axes: Axes) -> list[tuple[tuple[float, float], tuple[float, float]]]:
+    """Return the upright edges of the outlines of enlarged regions."""
+    boxes = [patch.get_extents().transformed(axes.transData.inverted()) for patch in axes.patches]
+    return [((x, box.y0), (x, box.y1)) for box in boxes for x in (box.x0, box.x1)]
 
 
 def _mark(point: FrontierPoint) -> str:
