@@ -527,7 +527,9 @@ def test_the_command_prints_each_trial_the_best_and_a_plot(
     assert out.endswith("recorded in trials/mine.jsonl\n")
     svg = Path("mine.svg").read_text()
     assert "peak_lr" in svg
-    assert "best so far" in svg
+    for label in ("best so far", "median at each value", "val accuracy (%)"):
+        assert f">{label}<" in svg, label
+    assert "below the axis" not in svg  # no trial is
     assert "background:#fff" in svg  # a page that shows it may have other colors
     code, out, err = netlet(*words, "--json")
     document = json.loads(out)

@@ -9,7 +9,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from netlet.errors import ReportError
-from netlet.report.figures import BLUE, GRAY, ORANGE, SMALL, WIDE, new_figure, use_style
+from netlet.report.figures import BLUE, GRAY, GREEN, ORANGE, SMALL, WIDE, new_figure, use_style
 from netlet.report.study_plots import use_whole_numbers
 from netlet.text import escape_controls
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _COLUMNS = 3  # of panels, below the one of all trials
 _MAX_PANELS = 12
 _MAX_LETTERS = 14  # of a tick
+_SCORE = "val accuracy (%)"
 _SPREAD = 1.5  # distances from the lowest quarter to the best that are shown below that quarter
 
 Line = Mapping[str, Any]
@@ -51,16 +52,26 @@ def search_figure(name: str, varied: Mapping[str, bool], lines: Sequence[Line]) 
     figure = new_figure(WIDE, 2.8 + 2.1 * rows)
     with use_style():
         grid = figure.add_gridspec(1 + rows, _COLUMNS, height_ratios=[1.3, *[1] * rows])
-        _draw_order(figure.add_subplot(grid[0, :]), name, scored)
+        order = figure.add_subplot(grid[0, :])
         lowest, highest = _range_shown([_percent(line) for line in finished])
+        _draw_order(order, name, scored, lowest)
+        order.set_ylim(lowest, highest)
         for at, param in enumerate(shown):
             axes = figure.add_subplot(grid[1 + at // _COLUMNS, at % _COLUMNS])
             _draw_values(axes, param, finished, lowest)
             axes.set_ylim(lowest, highest)
+            if at % _COLUMNS == 0:
+                axes.set_ylabel(_SCORE)
             if varied[param]:
                 axes.set_xscale("log")
                 axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
                 axes.xaxis.set_minor_formatter(lambda value, _: "")
+        marks = {
+            label: handle
+            for axes in figure.axes
+            for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+        }
+        order.legend(marks.values(), marks.keys(), loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 
@@ -79,7 +90,7 @@ def arms_figure(name: str, arms: Sequence[ArmResult]) -> Figure:
         accuracy, nll = figure.subplots(1, 2, sharey=True)
         places = range(len(arms) - 1, -1, -1)  # the first arm on top
         for axes, label, differences in (
-            (accuracy, "difference of val accuracy, points", [arm.points for arm in arms]),
+            (accuracy, "difference of val accuracy (points)", [arm.points for arm in arms]),
             (nll, "difference of NLL (lower is better)", [arm.nll_difference for arm in arms]),
         ):
             axes.axvline(0, color=GRAY, linewidth=0.8)
@@ -98,7 +109,7 @@ def arms_figure(name: str, arms: Sequence[ArmResult]) -> Figure:
     return figure
 
 
-def _draw_order(axes: Axes, name: str, lines: Sequence[Line]) -> None:
+def _draw_order(axes: Axes, name: str, lines: Sequence[Line], lowest: float) -> None:
     """Draw the score of each trial in the order in which they ended, and the best so far."""
     best, so_far = -math.inf, []
     groups: dict[str, list[tuple[int, float]]] = defaultdict(list)
@@ -107,19 +118,15 @@ def _draw_order(axes: Axes, name: str, lines: Sequence[Line]) -> None:
         if line["state"] == "finished":
             best = max(best, _percent(line))
         so_far.append(best if best > -math.inf else math.nan)
-    shown = _range_shown([_percent(line) for line in lines if line["state"] == "finished"])
     for state, marker, color in (("stopped", "x", GRAY), ("finished", "o", BLUE)):
         if points := groups[state]:
             axes.plot([], [], marker, color=color, label=state)
-            _draw_points(axes, points, marker, color, shown[0])
+            _draw_points(axes, points, marker, color, lowest)
     axes.plot(
         range(1, len(lines) + 1), so_far, drawstyle="steps-post", color=ORANGE, label="best so far"
     )
-    axes.set(xlabel="trial", ylabel="val accuracy, %", title=escape_controls(name))
-    axes.plot([], [], "v", color=GRAY, label="below the axis")
-    axes.set_ylim(*shown)
+    axes.set(xlabel="trial", ylabel=_SCORE, title=escape_controls(name))
     use_whole_numbers(axes)
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 
 
 def _draw_points(
@@ -133,6 +140,7 @@ def _draw_points(
             [max(y, lowest)],
             "v" if below else marker,
             color=GRAY if below else color,
+            label="below the axis" if below else None,
             clip_on=False,
         )
 
@@ -152,7 +160,8 @@ def _draw_values(axes: Axes, param: str, lines: Sequence[Line], lowest: float) -
         for value, place in places.items():
             middle = median(score for other, score in pairs if other == value)
             if middle >= lowest:
-                axes.plot([place - 0.25, place + 0.25], [middle, middle], color=ORANGE)
+                ends = [place - 0.25, place + 0.25]
+                axes.plot(ends, [middle, middle], color=GREEN, label="median at each value")
         labels = [_shorten(str(value)) for value in places]
         turned = max(map(len, labels)) * len(labels) > 24
         axes.set_xticks(
