@@ -439,12 +439,21 @@ def test_targets_of_different_budgets_have_lines_of_their_own() -> None:
     b = dataclasses.replace(a, name="b", budget=higher)
     shared = accuracy_curves(a, name="a")
     accuracy_curves(b, shared.axes[0], name="b")
-    for figure in (curves_of_studies([a, b, a]), seed_accuracies([b, a]), shared):
+    curves, seeds = curves_of_studies([a, b, a]), seed_accuracies([b, a])
+    for figure in (curves, seeds, shared):
         (legend,) = figure.legends
         texts = [text.get_text() for text in legend.get_texts()]
         lines = dict(zip(texts, legend.get_lines(), strict=True))
         targets = {text: line.get_linestyle() for text, line in lines.items() if "target" in text}
-        assert targets == {"target 99.4%": "--", "target 99.7%": ":"}
+        of_a, of_b = (" (a, a)", " (b)") if figure is curves else ("", "")
+        assert targets == {f"target 99.4%{of_a}": "--", f"target 99.7%{of_b}": ":"}
+    rows = [
+        line.get_xydata() for line in seeds.axes[0].lines if line.get_linestyle() in ("--", ":")
+    ]
+    assert [row.tolist() for row in rows if len(row) == 2] == [
+        [[99.7, -0.5], [99.7, 0.5]],
+        [[99.4, 0.5], [99.4, 1.5]],
+    ]
 
 
 def test_a_row_of_comparisons_names_both_studies_and_has_both_intervals() -> None:

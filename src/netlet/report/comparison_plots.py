@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from itertools import cycle, islice
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from netlet import stats
 from netlet.records import Study
 from netlet.report.figures import BLUE, GRAY, GREEN, NARROW, ORANGE, RED, new_figure, use_style
 from netlet.report.study_plots import (
@@ -37,6 +39,7 @@ _LOOKS = [
         ("#56b4e9", "P"),
     )
 ]
+_LEGEND_LETTERS = 55  # of a line of the legend
 _LINE_HEIGHT = 0.19  # inches: of the legend, which has a line for each study
 
 
@@ -59,9 +62,11 @@ def curves_of_studies(studies: Sequence[Study]) -> Figure:
         lines = _draw_lines(upper, studies, held_out)
         _draw_lines(lower, studies, train)
         names = [escape_controls(study.name) for study in studies]
-        for target, style in style_targets(studies):
+        targets = style_targets(studies)
+        for target, style in targets:
             lines.append(upper.axhline(target, color=GRAY, linestyle=style, linewidth=1, zorder=1))
-            names.append(f"target {target:g}%")
+            of = _list_names(studies, target) if len(targets) > 1 else ""
+            names.append(textwrap.fill(f"target {target:g}%{of}", _LEGEND_LETTERS))
         upper.set_ylabel(f"{studies[0].split} accuracy (%)")
         lower.set_ylabel("accuracy while training (%)")
         shown = ((upper, held_out), (lower, train))
@@ -74,6 +79,12 @@ def curves_of_studies(studies: Sequence[Study]) -> Figure:
         # Named here: matplotlib leaves out of a legend what begins with an underscore.
         figure.legend(lines, names, loc="outside lower left", ncols=1)
     return figure
+
+
+def _list_names(studies: Sequence[Study], target: float) -> str:
+    """Return the names of the studies whose budgets ask for an accuracy, in parentheses."""
+    named = [one.name for one in studies if stats.target_percent(one) == target]
+    return f" ({', '.join(map(escape_controls, named))})"
 
 
 def _draw_lines(

@@ -131,10 +131,15 @@ def learning_rate_curve(study: Study, axes: Axes | None = None, name: str = "") 
 
 
 def seed_accuracies(studies: Sequence[Study], axes: Axes | None = None) -> Figure:
-    """Draw each seed's accuracy, the mean with its 95% interval over seeds, and the target."""
+    """Draw each seed's accuracy, the mean with its 95% interval over seeds, and its target."""
 
     def draw(axes: Axes) -> None:
+        targets = style_targets(studies)
         for row, study in enumerate(studies):
+            for target, line in targets:
+                if target == stats.target_percent(study):
+                    ends = [row - 0.5, row + 0.5]
+                    axes.plot([target] * 2, ends, line, color=GRAY, linewidth=1, zorder=1)
             values = stats.seed_percents(study)
             axes.plot(values, [row - 0.15] * len(values), "o", color=BLUE, alpha=0.7)
             interval = stats.interval_over_seeds(study)
@@ -142,9 +147,6 @@ def seed_accuracies(studies: Sequence[Study], axes: Axes | None = None) -> Figur
                 axes.plot(interval, [row + 0.17] * 2, color=RED, linewidth=2)
             if len(values) > 1:
                 axes.plot([stats.mean_percent(study)], [row + 0.17], "D", color=RED)
-        targets = style_targets(studies)
-        for target, line in targets:
-            axes.axvline(target, color=GRAY, linestyle=line, linewidth=1, zorder=1)
         names = [escape_controls(study.name) for study in studies]
         axes.set_yticks(range(len(names)), labels=names)
         axes.set(xlabel=f"{studies[0].split} accuracy (%)", ylim=(len(names) - 0.5, -0.5))
