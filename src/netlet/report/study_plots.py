@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 _HEIGHT = 3.0  # inches
 _MOST_NAMED_CLASSES = 20
 _GALLERY_COLUMNS = 4
+_CAPTION = 8  # points: the widest line of a caption fits its column
 _LEGEND = "legend of netlet"
 _TARGET_LINES = ("--", ":", "-.")
 
@@ -222,7 +223,7 @@ def mistake_gallery(
     """
     rows = -(-len(pictures) // _GALLERY_COLUMNS)
     lines = max(caption.count("\n") + 1 for caption in captions)
-    figure = new_figure(NARROW, (1.18 + 0.12 * lines) * rows)
+    figure = new_figure(NARROW, (1.18 + 0.13 * lines) * rows)
     with use_style():
         axes = figure.subplots(rows, _GALLERY_COLUMNS, squeeze=False)
         for place in axes.flat:
@@ -232,7 +233,7 @@ def mistake_gallery(
             axes.flat, pictures, captions, framed, strict=False
         ):
             place.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-            place.set_xlabel(escape_controls(caption, keep="\n"), fontsize=7.5, labelpad=2)
+            place.set_xlabel(escape_controls(caption, keep="\n"), fontsize=_CAPTION, labelpad=2)
             if frame:
                 place.spines[:].set(visible=True, edgecolor=ORANGE, linewidth=2.5)
     return figure
