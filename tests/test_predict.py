@@ -577,6 +577,7 @@ def test_a_sheet_has_a_tile_for_each_image(digits: np.ndarray) -> None:
     ten = draw_captioned_sheet(list(digits[:10]), [("a rather long name of a file.png", "5")] * 10)
     assert ten.width > 7 * one.width
     assert ten.height > 1.9 * (one.height - 10)
+    assert (np.asarray(ten)[152:162, 6 + 140 :: 146] == np.asarray(ten)[0, 0]).all()  # cut to fit
     assert (np.asarray(one)[6:146, 6:146, 0] == np.kron(digits[0], np.ones((5, 5)))).all()
 
 

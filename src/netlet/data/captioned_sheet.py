@@ -9,10 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from netlet.text import escape_controls
+
 _COLUMNS = 8
 _MAX_ROWS = 250
 _MIN_SIDE_PX = 140  # smaller images are enlarged to about this size
-_GAP_PX, _LINE_PX, _LETTER_PX = 6, 14, 6
+_GAP_PX, _LINE_PX = 6, 16
+FONT_PX = 13  # in a smaller size, Pillow's font has spaces that are hardly seen
 
 
 def draw_captioned_sheet(
@@ -39,19 +42,23 @@ def draw_captioned_sheet(
         "#556",
     )
     pen = ImageDraw.Draw(sheet)
-    letters = w // _LETTER_PX
     for i, (image, lines) in enumerate(zip(images, captions, strict=True)):
         left, top = _GAP_PX + i % columns * tile_w, _GAP_PX + i // columns * tile_h
         tile = _to_picture(image).resize((w, h), Image.Resampling.NEAREST)
         sheet.paste(tile, (left, top))
         for n, line in enumerate(lines):
-            short = line if len(line) <= letters else f"..{line[2 - letters :]}"
-            pen.text(
-                (left, top + h + n * _LINE_PX),
-                short.encode("ascii", "replace").decode(),
-                fill="white",
-            )
+            place = (left, top + h + n * _LINE_PX)
+            pen.text(place, _shorten(pen, line, w), fill="white", font_size=FONT_PX)
     return sheet
+
+
+def _shorten(pen: ImageDraw.ImageDraw, line: str, width_px: int) -> str:
+    """Return a line in ASCII, without its beginning if it is too wide."""
+    line = short = escape_controls(line).encode("ascii", "replace").decode()
+    while line and pen.textlength(short, font_size=FONT_PX) > width_px:
+        line = line[1:]
+        short = f"..{line}"
+    return short
 
 
 def _to_picture(image: NDArray[np.uint8]) -> Image.Image:

@@ -10,6 +10,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from netlet.data.augment import augment_images
+from netlet.data.captioned_sheet import FONT_PX
 from netlet.data.split import Split
 from netlet.errors import DataError
 from netlet.recipes import Warp
@@ -62,11 +63,12 @@ def draw_contact_sheet(
     pen = ImageDraw.Draw(sheet)
     for number, (block, title) in enumerate(zip(blocks, titles, strict=False)):
         left = layout.margin_px + number * layout.block_px
-        pen.text((left, _TITLE_PX // 2 + 2), title, fill="white", anchor="lm")
+        place = (left, _TITLE_PX // 2 + 2)
+        pen.text(place, title, fill="white", anchor="lm", font_size=FONT_PX)
         _paste_block(sheet, block, [len(row) for row in rows], left, layout)
     for k, name in enumerate(class_names):
         middle = _TITLE_PX + _GAP_PX + k * layout.row_px + (layout.row_px - _GAP_PX) // 2
-        pen.text((_GAP_PX, middle), name, fill="white", anchor="lm")
+        pen.text((_GAP_PX, middle), name, fill="white", anchor="lm", font_size=FONT_PX)
     return sheet
 
 
