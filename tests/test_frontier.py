@@ -105,7 +105,8 @@ def test_the_plot_for_a_terminal_puts_the_best_lowest_and_the_smallest_leftmost(
 
 
 def test_a_page_marks_those_that_lead() -> None:
-    page = frontier_page([point("a", 10, 99.2), point("b", 20, 99.1), *PUBLISHED_POINTS])
+    own = [point("a", 10, 99.2), point("b", 20, 99.1), point("b.documented", 20, 99.05)]
+    page = frontier_page([*own, *PUBLISHED_POINTS])
     assert "| `a` | 10 | 1 | **99.200%** |" in page.text
     assert "| `b` | 20 | 1 | 99.100% |" in page.text
     address = "https://arxiv.org/abs/1608.06037"
@@ -115,6 +116,7 @@ def test_a_page_marks_those_that_lead() -> None:
     for words in (
         ">a<",
         ">b<",
+        ">b.documented<",
         ">Parameter-Efficient-MNIST<",
         ">training log B<",
         ">BitNetMCU<",

@@ -267,7 +267,7 @@ def _label(
         Label(
             point.parameters,
             100 - point.percent,
-            escape_controls(point.name.removesuffix(".documented")) + _mark(point),
+            escape_controls(point.name) + _mark(point),
             INK if point.measured else RED,
             bold=point in front,
         )
