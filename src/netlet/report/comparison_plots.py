@@ -54,7 +54,9 @@ def curves_of_studies(studies: Sequence[Study]) -> Figure:
     Raises:
         ReportError: matplotlib is not installed.
     """
-    figure = new_figure(NARROW, 5.2 + _LINE_HEIGHT * len(studies))
+    targets = _label_targets(studies)
+    further = sum(label.count("\n") for _, _, label in targets)
+    figure = new_figure(NARROW, 5.2 + _LINE_HEIGHT * (len(studies) + further))
     with use_style():
         upper, lower = figure.subplots(2, 1, sharex=True)
         held_out = [held_out_percents(study) for study in studies]
@@ -62,11 +64,9 @@ def curves_of_studies(studies: Sequence[Study]) -> Figure:
         lines = _draw_lines(upper, studies, held_out)
         _draw_lines(lower, studies, train)
         names = [escape_controls(study.name) for study in studies]
-        targets = style_targets(studies)
-        for target, style in targets:
+        for target, style, label in targets:
             lines.append(upper.axhline(target, color=GRAY, linestyle=style, linewidth=1, zorder=1))
-            of = _list_names(studies, target) if len(targets) > 1 else ""
-            names.append(textwrap.fill(f"target {target:g}%{of}", _LEGEND_LETTERS))
+            names.append(label)
         upper.set_ylabel(f"{studies[0].split} accuracy (%)")
         lower.set_ylabel("accuracy while training (%)")
         shown = ((upper, held_out), (lower, train))
@@ -81,10 +81,18 @@ def curves_of_studies(studies: Sequence[Study]) -> Figure:
     return figure
 
 
-def _list_names(studies: Sequence[Study], target: float) -> str:
-    """Return the names of the studies whose budgets ask for an accuracy, in parentheses."""
-    named = [one.name for one in studies if stats.target_percent(one) == target]
-    return f" ({', '.join(map(escape_controls, named))})"
+def _label_targets(studies: Sequence[Study]) -> list[tuple[float, str, str]]:
+    """Return the accuracies that the budgets ask for, each with its style of line and its label.
+
+    If there are several, the label names the studies that each is for.
+    """
+    labeled = []
+    targets = style_targets(studies)
+    for target, style in targets:
+        names = [one.name for one in studies if stats.target_percent(one) == target]
+        of = f" ({', '.join(map(escape_controls, names))})" if len(targets) > 1 else ""
+        labeled.append((target, style, textwrap.fill(f"target {target:g}%{of}", _LEGEND_LETTERS)))
+    return labeled
 
 
 def _draw_lines(
