@@ -56,6 +56,13 @@ def test_how_threads_wait_is_no_difference() -> None:
     assert find_differences({"settings": {}}, now) == ["MKL_CBWR AVX2 instead of unset"]
 
 
+def test_seeds_that_do_not_tell_the_background_are_of_the_same_study() -> None:
+    before, now = make(0), make(1)
+    now = dataclasses.replace(now, data={**now.data, "light_background": True})
+    assert now.find_difference(before) is None
+    assert before.merge(now).seeds == now.merge(before).seeds
+
+
 def test_what_one_environment_lacks_is_kept_in_any_order() -> None:
     parts = [make(0, "compiled", compiler="cc"), make(1), make(2, "compiled", compiler="clang")]
     studies = []

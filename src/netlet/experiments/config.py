@@ -17,6 +17,7 @@ from netlet.nets.origins import refuse_other_source
 from netlet.recipes import recipe_from_json
 from netlet.records import RunConfig, find_difference, to_json_value
 from netlet.records.config import describe_difference
+from netlet.records.values import shared_value
 
 
 def configure_run(
@@ -78,7 +79,7 @@ def refuse_other_data(config: RunConfig, data: Dataset) -> None:
         data = prepare_for_record(data)
     data = data.hold_out(config.val) if config.val else data
     given = dataclasses.replace(config, data=data.describe())
-    if given.data != config.data:
+    if shared_value(given, "data") != shared_value(config, "data"):
         what = find_difference(config, given) or "description"
         detail = describe_difference(what, config, given)
         raise DataError(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from netlet.display import Displayed
 from netlet.errors import DamagedRecordError
 from netlet.records.run import Run
 from netlet.records.seed_result import SeedResult
 from netlet.records.study import Study, study_of_run
+from netlet.records.values import shared_value
 
 
 def refuse_other_results(study: Study, run: Run, study_path: Path, run_path: Path) -> None:
@@ -49,14 +49,8 @@ def refuse_other_results(study: Study, run: Run, study_path: Path, run_path: Pat
         if field.name != "environment" and (field.name != "trained_on" or mine.trained_on)
     ]
     for name, one, two in [*pairs, *fields]:
-        if _value(one, name) != _value(two, name):
+        if shared_value(one, name) != shared_value(two, name):
             raise DamagedRecordError(
                 f"{study_path}: contradicts {run_path} in {name} of seed {run.seed}; restore the"
                 " one that was edited from a copy, or remove it and run 'netlet study' again"
             )
-
-
-def _value(record: Displayed, name: str) -> object:
-    """Return a field, a recipe without its name: seeds of one study may name it in two ways."""
-    value = getattr(record, name)
-    return {**value, "name": ""} if name == "recipe" else value

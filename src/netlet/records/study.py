@@ -35,6 +35,7 @@ from netlet.records.values import (
     FieldTable,
     SummaryValues,
     TrialsValues,
+    shared_value,
 )
 
 STUDY = "study.json"
@@ -134,9 +135,8 @@ class Study(ExperimentConfig, Plotted):
     def find_difference(self, other: Study) -> str | None:
         """Return in what two studies are of different experiments, in words; None if in nothing."""
         self, other = self._align_weights(other)
-        return find_difference(self, other) or next(
-            (name for name in _SHARED if getattr(self, name) != getattr(other, name)), None
-        )
+        unlike = (n for n in _SHARED if shared_value(self, n) != shared_value(other, n))
+        return find_difference(self, other) or next(unlike, None)
 
     def _align_weights(self, other: Study) -> tuple[Study, Study]:
         """Return both with a digest of the initial weights at each seed if these are given ones."""

@@ -33,6 +33,16 @@ class DataDescription(DataSource):
     light_background: NotRequired[bool]  # if most training images have one; else it is missing
 
 
+def shared_value(record: object, name: str) -> object:
+    """Return what the seeds of one study have in common in a field of their records.
+
+    They may name their recipe in two ways, and earlier versions do not tell the background.
+    """
+    value = getattr(record, name)
+    left_out = {"recipe": "name", "data": "light_background"}.get(name)
+    return {key: one for key, one in value.items() if key != left_out} if left_out else value
+
+
 class TeacherValues(TypedDict):
     """A net whose logits another one was trained on."""
 
