@@ -244,6 +244,12 @@ def test_records_go_beside_the_file_of_the_repository_from_any_folder(
         assert both == [listed[0]["path"], "runs/mine"]
         shutil.rmtree("runs")
         assert run("evaluate", listed[0]["path"], "--dataset", str(digits_file), "--trust")[0] == 0
+        # Another file of this name here is not the one that the records mean.
+        shutil.copytree(home, home / "hw", ignore=shutil.ignore_patterns("hw"))
+        Path("hw/model.py").write_text(MODEL.replace("nn.Flatten()", "nn.Flatten(1)"))
+        assert run("evaluate", listed[0]["path"], "--dataset", str(digits_file), "--trust")[0] == 0
+        assert "earlier version" not in run("report", "-o", "first.md")[2]
+        shutil.rmtree("hw")
     # From the root, it is the same study: nothing is trained again.
     out = run("study", "--workers", "1")[1]
     assert f"recorded in studies/hw_model.py_Net-{digits_file.name}/study.json" in out

@@ -142,25 +142,20 @@ def _say_if_changed(studies: Sequence[Study], names: Sequence[str]) -> None:
 def _locate_net(study: Study, names: Sequence[str]) -> str:
     """Return the address of a study's net from here, also if it was trained in another folder."""
     from netlet.nets.addresses import short_address
-    from netlet.nets.origins import is_gone
+    from netlet.nets.origins import locate_net
 
-    if not study.source_digest or not is_gone(study.net):
+    if not study.source_digest:
         return study.net
-    place, _, name = study.net.rpartition(":")
     files = list(input_files(*names))
-    homes = [parent / place for file in files for parent in file.resolve().parents]
+    runs = load_runs(
+        (file for file in files if file.name == RECORD),
+        on_problem=lambda _: None,  # the caller has said which
+    )
+    sources = [run.source_path for run in runs if run.source_digest == study.source_digest]
     if settings := find_settings():
-        homes.append(settings.path.parent / place)
-    homes += [
-        Path(run.source_path)
-        for run in load_runs(
-            (file for file in files if file.name == RECORD),
-            on_problem=lambda _: None,  # the caller has said which
-        )
-        if run.source_digest == study.source_digest
-    ]
-    home = next((home for home in homes if home.is_file()), None)
-    return study.net if home is None else short_address(f"{home}:{name}")
+        files.append(settings.path)
+    found = locate_net(study.net, study.source_digest, files, sources)
+    return found if found == study.net else short_address(found)
 
 
 def _print(files: Sequence[Path], out: Path, *, json: bool) -> None:

@@ -60,8 +60,8 @@ def default_folder(experiment: Experiment, images: Dataset, seed: int | None = N
 def name_in_repository(config: RunConfig) -> RunConfig:
     """Return the configuration of a run with the net's address as the repository's records have it.
 
-    Addresses are relative to the folder of ``netlet.toml``, so that the record of a run is the same
-    from whichever folder it is started.
+    Addresses are relative to the folder of ``netlet.toml``, so that a record for which --out names
+    no folder is the same from whichever folder its run is started.
     """
     name, net = (_name_from_home(text) for text in (config.name, config.net))
     return dataclasses.replace(config, name=name, net=net)

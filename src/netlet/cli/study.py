@@ -123,16 +123,16 @@ def study(
     trials = records.read_trials(chosen_by, numbers) if chosen_by else None
     images = load_training_dataset(dataset, data_dir, channels, judge, val)
     folder = out or default_folder(experiment, images)
-    config = name_in_repository(
-        configure_run(
-            experiment,
-            images,
-            val=val,
-            dataset=dataset,
-            data_folder=data_dir,
-            threads=where.threads_of_each,
-        )
+    config = configure_run(
+        experiment,
+        images,
+        val=val,
+        dataset=dataset,
+        data_folder=data_dir,
+        threads=where.threads_of_each,
     )
+    if out is None:
+        config = name_in_repository(config)
     if not (recipe or set_):  # who states the training knows
         say_own_optimizer(experiment)
     if left := list_unfinished_seeds(config, numbers, folder):

@@ -228,15 +228,15 @@ def _begin(
     digest = weights_digest(net) if weights else ""
     if load and load.of_others() >= _BUSY_PROCESSORS:
         _adapt_threads(net, images, experiment)
-    config = name_in_repository(
-        configure_run(
-            experiment,
-            images,
-            threads=torch.get_num_threads(),
-            initial_weights_digest=digest,
-            **options,
-        )
+    config = configure_run(
+        experiment,
+        images,
+        threads=torch.get_num_threads(),
+        initial_weights_digest=digest,
+        **options,
     )
+    if numbered:  # --out names no folder, so it is one of the repository
+        config = name_in_repository(config)
     named = dataclasses.replace(experiment.net, name=config.net)
     experiment = dataclasses.replace(experiment, name=config.name, net=named)
     say_check(net, experiment, images)

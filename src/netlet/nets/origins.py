@@ -7,6 +7,7 @@ another folder, or the same file after a change, may have the same layers and co
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -144,17 +145,42 @@ def describe_changed_code(net: str, digest: str) -> str:
 
 
 def _locate(run: Run, folder: str) -> str:
-    """Return the address of a run's net from here.
-
-    Its file is looked for from the working directory, then from the folders that the run lies in,
-    which may have been moved or copied with the net, then where it was.
-    """
-    if not is_user_code(run.net) or not is_gone(run.net) or not run.source_path:
+    """Return the address of a run's net from here."""
+    if not run.source_path:
         return run.net
-    place, _, name = run.net.rpartition(":")
-    near = (parent / place for parent in Path(folder).resolve().parents)
-    found = next((path for path in near if path.is_file()), Path(run.source_path))
-    return f"{found}:{name}"
+    return locate_net(run.net, run.source_digest, [Path(folder)], [run.source_path])
+
+
+def locate_net(
+    net: str, digest: str, records: Sequence[Path], sources: Sequence[str | Path] = ()
+) -> str:
+    """Return the address from here of a net that records name.
+
+    Its file is looked for from the working directory, then from the folders that the records lie
+    in, which may have been moved or copied with the net; among these, the code of the records comes
+    first. Where none of them has the file, it is looked for where it was. No code is run.
+
+    Args:
+        net: The address in the records.
+        digest: The digest of its code when it was trained.
+        records: Files or folders of the records.
+        sources: Where the file has been when the net was trained.
+
+    Returns:
+        The address of a file that is there; ``net`` itself if there is none.
+    """
+    place, _, name = net.rpartition(":")
+    if not is_user_code(net) or not is_file_address(place):
+        return net
+    parents = dict.fromkeys(parent for one in records for parent in one.resolve().parents)
+    here = [net] if Path(place).is_file() else []
+    near = [*here, *(f"{one / place}:{name}" for one in parents if (one / place).is_file())]
+    for address in near:
+        found = find_code(address)
+        if found is not None and found.digest == digest:
+            return address
+    far = [f"{one}:{name}" for one in sources if Path(one).is_file()]
+    return next(iter([*near, *far]), net)
 
 
 def is_gone(address: str) -> bool:

@@ -17,7 +17,7 @@ from netlet.files import create_folder_atomic, remove_unfinished, write_atomic
 from netlet.locks import LOCK, lock_folder
 from netlet.nets import is_user_code
 from netlet.nets.addresses import short_address
-from netlet.nets.origins import is_gone
+from netlet.nets.origins import is_gone, locate_net
 from netlet.records import Run
 from netlet.text import quote_shell
 
@@ -74,10 +74,11 @@ class RunFolder:
         """
         if not self._config:
             return f'netlet.fit(..., resume="{self.path}")'
-        net, source = (str(self._config.get(key, "")) for key in ("net", "net_source"))
-        # The address in "net" is that of the folder with the records, also if this was moved.
-        shown = net if is_gone(source) else short_address(source)
-        named = [shown] if is_user_code(source) else []
+        keys = ("net", "net_source", "source_digest")
+        net, source, digest = (str(self._config.get(key, "")) for key in keys)
+        if is_gone(source):  # it may have been moved with the run
+            source = locate_net(net, digest, [self.path])
+        named = [short_address(source)] if is_user_code(source) else []
         return quote_shell("netlet", "train", *named, "--resume", self.path)
 
     @property
