@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
-
-from sphinx.application import Sphinx
+from typing import TYPE_CHECKING, Any
 
 from netlet.cli.app import build_command
 from netlet.cli.commands import help_record
+
+if TYPE_CHECKING:  # the tests read the reference without Sphinx
+    from sphinx.application import Sphinx
 
 PAGE = "commands"
 
