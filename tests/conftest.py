@@ -41,6 +41,7 @@ SMOKE = {
 # another Python, or grade and score whole submissions and runs: half of the time. `.ci/run` runs
 # them after the others.
 PROGRAMS = {
+    "test_added_folders",
     "test_c",
     "test_c_examples",
     "test_c_interface",
@@ -55,6 +56,7 @@ PROGRAMS = {
     "test_grade_hand_ins",
     "test_graph_export",
     "test_interruption",
+    "test_isolation",
     "test_library_cache",
     "test_locks",
     "test_net_builds",
@@ -71,6 +73,8 @@ PROGRAMS = {
     "test_weights",
 }
 
+FAULTS = pytest.StashKey[FaultCounts]()
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -81,7 +85,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Use one thread unless a test asks for more, also in the processes that tests start.
 
     On a busy machine, threads that wait for a core make small nets 30 times slower.
@@ -90,6 +94,7 @@ def pytest_configure() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
     gc.freeze()  # what has been imported stays: it need not be searched for garbage again
     gc.set_threshold(100_000, 50, 50)  # as the command line does
+    config.stash[FAULTS] = FaultCounts()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -103,13 +108,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.smoke)
 
 
-@pytest.fixture(scope="session")
-def fault_counts(request: pytest.FixtureRequest) -> Iterator[FaultCounts]:
+@pytest.fixture
+def fault_counts(request: pytest.FixtureRequest) -> FaultCounts:
     """Collect what the fault-injection tests tried, for the record in results/faults.json."""
-    counts = FaultCounts()
-    yield counts
-    if path := request.config.getoption("--faults-out"):
+    return request.config.stash[FAULTS]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write the fault counts; a worker of pytest-xdist hands them to the process that started it."""
+    counts = session.config.stash[FAULTS]
+    if isinstance(sent := getattr(session.config, "workeroutput", None), dict):
+        sent["faults"] = [dataclasses.asdict(row) for row in counts.rows]
+    elif counts.rows and (path := session.config.getoption("--faults-out")):
         counts.write(Path(path))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take the fault counts of a worker of pytest-xdist that has ended."""
+    for row in getattr(node, "workeroutput", {}).get("faults", []):
+        node.config.stash[FAULTS].add(**row)
 
 
 @pytest.fixture(scope="session")

@@ -124,6 +124,7 @@ def test_a_checkpoint_runs_code_that_the_command_line_names(
     monkeypatch.chdir("below")
     assert "resumes with 'netlet train ../net.py:Net --resume ../own'" in netlet("runs", "..")[1]
     Path("../net.py").rename("moved.py")  # with the digest of the run
+    Path("../own.npz").rename("own.npz")
     assert netlet("train", "moved.py:Net", "--resume", "../own")[0] in (0, 1)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from netlet.cli.log_option import log_callbacks, say_logs
 from netlet.cli.results import say
 from netlet.errors import TrainingError
+from netlet.text import split_address
 
 if TYPE_CHECKING:
     from netlet.records import Run, RunConfig
@@ -87,7 +89,7 @@ def _continue(
 
 
 def _locate_again(config: RunConfig, net: str, folder: Path) -> RunConfig:
-    """Return the configuration of a run with the place of its code, which may have been moved.
+    """Return the configuration of a run with the places of its code and data, if they were moved.
 
     Args:
         config: The configuration.
@@ -104,8 +106,18 @@ def _locate_again(config: RunConfig, net: str, folder: Path) -> RunConfig:
         return config
     found = find_code(here)
     if found is not None and found.digest == config.source_digest:
-        return dataclasses.replace(config, net_source=here)
+        dataset = _locate_data(config, here)
+        return dataclasses.replace(config, net_source=here, dataset=dataset)
     raise TrainingError(
         f"{folder}: was started from {config.net_source}, not from {here}; name that net, or leave "
         "out NET"
     )
+
+
+def _locate_data(config: RunConfig, net: str) -> str:
+    """Return where the data set of a run is, which may have been moved together with its code."""
+    if not os.path.isabs(config.dataset) or os.path.exists(config.dataset):
+        return config.dataset
+    before, now = (Path(split_address(one)[0]).parent for one in (config.net_source, net))
+    found = now / os.path.relpath(config.dataset, before)
+    return str(found.resolve()) if found.exists() else config.dataset
