@@ -318,7 +318,7 @@ def _slice(call: Call) -> Operation:
 
 
 def is_whole_slice(name: str, arguments: Mapping[str, Any], out: torch.Tensor) -> bool:
-    """Return whether an operation cuts nothing off; PyTorch 2.8 calls such for ``x[:]``."""
+    """Return whether an operation cuts nothing off, like that of ``x[:]``."""
     return name in ("slice", "narrow") and out.shape == arguments["self"].shape
 
 

@@ -270,6 +270,3 @@ def _restore_device(before: torch.device, modes: int) -> None:
     if torch.get_default_device() != before or _count_modes() != modes:
         # To set the CPU would put a context around every later call of PyTorch; None removes it.
         torch.set_default_device(None if before == torch.device("cpu") else before)
-        context = torch._GLOBAL_DEVICE_CONTEXT
-        if getattr(context, "device_context", context) is None:
-            del context.device_context  # PyTorch 2.8 fails if it is there and None
