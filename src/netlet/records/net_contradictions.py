@@ -219,7 +219,8 @@ def _is_in_line(
             return False
         if kind == "AdaptiveAvgPool2d" and window is None:
             return False
-        if kind == "Conv2d" and window is not None and window["n_in"] != before:
+        slides = kind in ("Conv2d", "MaxPool2d", "AvgPool2d")
+        if slides and window is not None and window["n_in"] != before:  # padded or transposed
             return False
         before = after
     return True
@@ -231,8 +232,8 @@ def _faults_of_window(window: Mapping[str, Any], in_line: bool) -> Iterator[str]
     Args:
         window: The row.
         in_line: Whether every layer has one input, so that fields grow exactly by the formula.
-            Elsewhere they may overlap less or more, or have elements that all depend on the same
-            pixels, as after a norm over a whole map: such a field does not slide.
+            Elsewhere they may overlap less or more, lie along other axes, as after a transposition,
+            or be those of a map whose pixels were moved into other places or channels.
     """
     sizes = [window[name] for name in ("n_in", "k", "s", "p", "d", "n_out")]
     fields = [window[name] for name in ("r_in", "j_in", "r_out", "j_out")]
@@ -243,15 +244,30 @@ def _faults_of_window(window: Mapping[str, Any], in_line: bool) -> Iterator[str]
         return
     if len(fields) < 4 or axes[0] != axes[1]:  # unknown, or of a map that was rearranged
         return
-    r_in, j_in, r_out, j_out = fields
+    if not in_line:
+        for one, other in zip(*fields[::2], strict=True):
+            if other < one:
+                yield f"r_out is {other}, but r_in is {one}"
+        return
+    faults = list(_faults_of_formula(window, *fields))
+    # No row shows a transposition; after it, the window's height is along the image's width.
+    if faults and any(_faults_of_formula(window, *(field[::-1] for field in fields))):
+        yield from faults
+
+
+def _faults_of_formula(
+    window: Mapping[str, Any],
+    r_in: Sequence[int],
+    j_in: Sequence[int],
+    r_out: Sequence[int],
+    j_out: Sequence[int],
+) -> Iterator[str]:
+    """Yield where the field and jump after a window are not those that its sizes give."""
     for axis, (k, s, d) in enumerate(zip(window["k"], window["s"], window["d"], strict=True)):
         reach = r_in[axis] + (k - 1) * d * j_in[axis]
-        if r_out[axis] < r_in[axis] or (in_line and r_out[axis] != reach):
+        if r_out[axis] != reach:
             yield f"r_out is {r_out[axis]}, but r_in + (k - 1) * d * j_in is {reach}"
-        # A window that has one place only does not slide.
-        slides = window["n_out"][axis] > 1 and (in_line or r_out[axis] > r_in[axis])
-        if not in_line and j_out[axis] * s == j_in[axis]:  # a transposed convolution
-            continue
+        slides = window["n_out"][axis] > 1  # from one place to the next
         if j_out[axis] != j_in[axis] * s and (slides or j_out[axis] != j_in[axis]):
             yield f"j_out is {j_out[axis]}, but j_in * s is {j_in[axis] * s}"
 
