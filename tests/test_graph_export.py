@@ -920,6 +920,14 @@ def test_export_that_differs_from_the_net_is_not_written(
             first.copy_(kept)
 
 
+def test_classes_are_matched_by_name() -> None:
+    model, expected = trace_model(net_named("speck")), digits()
+    reversed_names = expected.with_classes(expected.class_names[::-1])
+    _, split = select_verification_images(model, reversed_names)
+    assert not torch.equal(reversed_names.held_out.labels, expected.held_out.labels)
+    assert torch.equal(split.labels, select_verification_images(model, expected)[1].labels)
+
+
 def test_images_of_another_shape_are_refused() -> None:
     model = trace_model(net_named("speck"))
     with pytest.raises(
@@ -988,11 +996,13 @@ def test_an_export_of_another_net_is_not_replaced_unless_it_is_named(
         assert code == 0, err
     export = ("--to", target, "--trust")
 
-    def run(name: str, *words: str) -> tuple[int, str]:
-        data = ("--dataset", f"{name}.npz")
-        code, _, err = netlet("export", f"runs/{name}", *export, *data, *words)
+    def run(name: str, *words: str, data: str = "") -> tuple[int, str]:
+        dataset = ("--dataset", f"{data or name}.npz")
+        code, _, err = netlet("export", f"runs/{name}", *export, *dataset, *words)
         return code, err
 
+    code, err = run("named", data="ten")
+    assert (code, "its class '0' is not among the expected classes" in err) == (2, True)
     assert run("ten")[0] == 0
     before = {path: path.read_bytes() for path in tmp_path.glob("zoo[.-]*/**/*") if path.is_file()}
     assert run("ten")[0] == 0

@@ -135,6 +135,7 @@ def load_images_of(
     if dataset or data_dir:
         images = load_dataset(name, data_dir)
         if run:
+            images = images.with_classes(trained.class_names)
             refuse_trained_images(run.data, images)
     else:
         if name not in DATASET_NAMES:

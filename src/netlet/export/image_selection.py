@@ -32,8 +32,9 @@ def select_verification_images(model: TracedModel, dataset: Dataset | None) -> t
         Name of the images, and the images.
 
     Raises:
-        ExportError: The data set's image shape or classes are not those of the net, or it has a
-            single output.
+        DataError: The data set has other classes than the run of the net.
+        ExportError: The data set's image shape or number of classes is not that of the net, or it
+            has a single output.
     """
     _refuse_one_output(model, dataset)
     if dataset is None:
@@ -41,7 +42,7 @@ def select_verification_images(model: TracedModel, dataset: Dataset | None) -> t
         if was_trained_on_digits(model):
             return "scribble test", digits
         return "scribble", Split(STAND_IN, digits.images, digits.labels)
-    _check_dataset(model, dataset)
+    dataset = _match_dataset(model, dataset)
     held_out = dataset.held_out
     if len(held_out) >= _VERIFICATION_IMAGES:
         return f"{dataset.name} {held_out.name}", held_out
@@ -65,6 +66,7 @@ def select_calibration_images(
         Name of the images, and the images, uint8 ``N C H W``.
 
     Raises:
+        DataError: The data set has other classes than the run of the net.
         ExportError: The data set does not fit the net, or there are no images like those that the
             net was trained on, or it has a single output.
     """
@@ -72,7 +74,7 @@ def select_calibration_images(
     if dataset is None:
         require_digits(model, model.source.name)
         return "scribble train", _make_digits(model, seed=1).images
-    _check_dataset(model, dataset)
+    dataset = _match_dataset(model, dataset)
     return f"{dataset.name} train", _sample(dataset.train, _CALIBRATION_IMAGES).images
 
 
@@ -122,7 +124,12 @@ def _refuse_one_output(model: TracedModel, dataset: Dataset | None) -> None:
     )
 
 
-def _check_dataset(model: TracedModel, dataset: Dataset) -> None:
+def _match_dataset(model: TracedModel, dataset: Dataset) -> Dataset:
+    """Return a data set with the classes of a net, matched by name, unless it does not fit."""
+    names = model.source.class_names
+    # The names of a net without a run may be those of digits, which nobody has chosen.
+    if model.source.run or set(names) == set(dataset.class_names):
+        dataset = dataset.with_classes(names)
     graph, differs = model.graph, ""
     if dataset.classes != graph.classes:
         differs = (
@@ -139,6 +146,7 @@ def _check_dataset(model: TracedModel, dataset: Dataset) -> None:
             f"{dataset.name} has {differs}; pass the data set that it was trained on with "
             "--dataset (dataset in Python)"
         )
+    return dataset
 
 
 def _make_digits(model: TracedModel, seed: int) -> Split:
