@@ -595,3 +595,18 @@ def test_crest_reads_pictures_as_well_as_mnist_images(
         for digits, answer, label in zip(found, answers, labels, strict=True)
     ]
     assert sum(right) >= 196
+
+
+def test_pictures_that_need_no_preparation_are_said_to_need_raw(
+    netlet: Netlet, tmp_path: Path
+) -> None:
+    """Pictures of shirts and the like have areas and parts, where digits have strokes."""
+    image = np.zeros((28, 28), np.uint8)
+    image[6:24, 4:24] = 200
+    saved(Image.fromarray(image), tmp_path / "shirt.png")
+    saved(Image.fromarray(np.kron(image, np.ones((2, 2), np.uint8))), tmp_path / "large.png")
+    code, _, err = netlet("predict", "shirt.png", "large.png")
+    assert code == 1
+    assert "netlet: 1 picture of 28x28 pixels refused or divided; pass --raw if" in err
+    code, _, err = netlet("predict", "shirt.png", "--raw")
+    assert (code, err) == (0, "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from netlet.cli.picture_files import check_pictures_fit, read_picture, sees_char
 from netlet.cli.results import print_json, print_result, say
 from netlet.errors import DataError
 from netlet.outputs import check_output, write_output
-from netlet.text import format_table
+from netlet.text import count_noun, format_table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -188,7 +189,26 @@ def _read(
         except DataError as error:
             errors[i] = " ".join(str(error).split())
             say(f"netlet: {errors[i]}")
+    if not raw and sees_characters(trained):
+        odd = [i for i in range(len(files)) if len(pictures.get(i, ())) != 1]
+        _suggest_raw([files[i] for i in odd])
     return pictures, errors
+
+
+def _suggest_raw(files: Sequence[Path]) -> None:
+    """Name ``--raw`` if pictures that were refused or divided need not be prepared."""
+    from netlet.data import read_raw_picture
+
+    ready = 0
+    for file in files:
+        with contextlib.suppress(DataError):
+            read_raw_picture(file)
+            ready += 1
+    if ready:
+        say(
+            f"netlet: {count_noun(ready, 'picture')} of 28x28 pixels refused or divided; pass "
+            "--raw if they look like the images that the net was trained on"
+        )
 
 
 def _are_digits(trained: TrainedNet) -> bool:
