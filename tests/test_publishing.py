@@ -203,6 +203,8 @@ def test_a_study_of_own_code_is_published_from_its_median_seed(
     with torch.inference_mode():
         expected = net(images_of(net))
     outputs, predictions = run_modeling(tmp_path / "model")
+    code_of_model = (tmp_path / "model" / "modeling.py").read_text()
+    assert "``N 1 28 28``, like those that the net was trained on:" in code_of_model
     assert outputs.equal(expected)
     assert [value for _, value in predictions] == pytest.approx(expected.exp().amax(1).tolist())
     head = yaml.safe_load((tmp_path / "model" / "README.md").read_text().split("---\n")[1])

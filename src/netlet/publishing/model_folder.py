@@ -17,6 +17,7 @@ from netlet import export, report
 from netlet.display import Displayed
 from netlet.errors import ExportError, NetError, first_line
 from netlet.experiments import TrainedNet
+from netlet.export.input_words import describe_levels
 from netlet.nets import InputFormat
 from netlet.nets.copying import copy_to_cpu
 from netlet.nets.outputs import extract_logits
@@ -142,6 +143,7 @@ def _write_code(trained: TrainedNet, source: export.TorchSource, classes: int) -
         ),
         classes=classes,
         shape=" ".join(map(str, trained.shape)),
+        levels=describe_levels(trained.shape[0]),
         lines="\n".join(f"        {line}" for line in source.lines),
         result=source.result,
         probabilities=_PROBABILITIES[source.output],
