@@ -69,6 +69,8 @@ def _continue(
     config = RunConfig.from_dict(values, folder)
     if net is not None:
         config, trust = _locate_again(config, net, folder), True
+    else:
+        _refuse_missing_code(config, folder)
     experiment, images = load_experiment(config, trust=trust), load_data(config)
     torch.set_num_threads(threads or config.threads)
     say(f"resuming {folder} after {len(checkpoint.epochs)} of {experiment.recipe.epochs} epochs")
@@ -86,6 +88,18 @@ def _continue(
         )
     say_logs(logs)
     return run
+
+
+def _refuse_missing_code(config: RunConfig, folder: Path) -> None:
+    """Raise :class:`TrainingError` if the file of a run's net has been moved or deleted."""
+    from netlet.nets import is_file_address
+
+    file = split_address(config.net_source)[0]
+    if is_file_address(file) and not os.path.exists(file):
+        raise TrainingError(
+            f"{folder}: {file}, the code of its net, has been moved or deleted; name the net where "
+            f"it is now: 'netlet train FILE.py:NET --resume {folder}'"
+        )
 
 
 def _locate_again(config: RunConfig, net: str, folder: Path) -> RunConfig:
