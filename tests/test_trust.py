@@ -126,7 +126,8 @@ def test_a_checkpoint_runs_code_that_the_command_line_names(
     Path("../net.py").rename("moved.py")  # with the digest of the run
     Path("../own.npz").rename("own.npz")
     code, _, err = netlet("train", "--resume", "../own")
-    assert code == 2 and "net.py, the code of its net, has been moved or deleted" in err
+    assert code == 2
+    assert "net.py, the code of its net, has been moved or deleted" in err
     assert "name the net where it is now: 'netlet train FILE.py:NET --resume ../own'" in err
     assert netlet("train", "moved.py:Net", "--resume", "../own")[0] in (0, 1)
 
