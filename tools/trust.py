@@ -1,7 +1,7 @@
 """The tables of docs/trust.md, from the record of the fault-injection tests.
 
-python -m pytest -m faults --faults-out=results/faults.json     try the faults, 22 to 26 minutes
-python -m tools                                                 draw the tables
+python -m pytest -m faults -n 2 --dist worksteal --faults-out=results/faults.json    try the faults
+python -m tools                                                                      draw the tables
 """
 
 from __future__ import annotations

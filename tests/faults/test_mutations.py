@@ -27,6 +27,7 @@ from netlet.backends.cpu.loader import load_library
 pytestmark = [pytest.mark.faults, linux_only]
 
 IMAGES = 25
+THREADS = 2  # of the compiled programs; PyTorch has one, which is faster for such small nets
 NETS = (*STEP, "without_norms")
 
 
@@ -115,7 +116,6 @@ def test_check_notices_mistakes_in_the_training_step(
 ) -> None:
     if half and not getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)():
         pytest.skip("this processor does not multiply bfloat16")
-    torch.set_num_threads(2)
     subjects = {name: make_subject(name, half) for name in NETS}
     cases = [
         (mutation, list(apply_to_all(mutation, name, subjects).items()))
@@ -133,7 +133,6 @@ def test_check_notices_mistakes_in_the_training_step(
             if found != "harmless":
                 break
         outcomes[found].append(mutation.what)
-    torch.set_num_threads(1)
     _report(
         outcomes, f"mistakes in a training step, {'bfloat16' if half else 'float32'}", fault_counts
     )
@@ -148,9 +147,8 @@ def make_subject(name: str, half: bool) -> Subject:
         read_program(net, shape), half=half, training=True, images=IMAGES, registers=registers
     )
     twin = copy.deepcopy(net)
-    return Subject(
-        net, shape, source, train(CompiledStep(twin, shape, IMAGES, half=half), twin, shape)
-    )
+    step = CompiledStep(twin, shape, IMAGES, half=half, threads=THREADS)
+    return Subject(net, shape, source, train(step, twin, shape))
 
 
 def apply_to_all(mutation: Mutation, first: str, subjects: dict[str, Subject]) -> dict[str, str]:
@@ -173,7 +171,7 @@ def try_program(subject: Subject, source: str, half: bool, patch: pytest.MonkeyP
         # What the C program is generated from was checked when the subject was made.
         context.setattr(compiled, "check_program", lambda *args: None)
         try:
-            step = CompiledStep(twin, subject.shape, IMAGES, half=half)
+            step = CompiledStep(twin, subject.shape, IMAGES, half=half, threads=THREADS)
         except CompilationError as reason:
             if "failed: " in str(reason):  # the compiler: it is not a C program
                 raise
