@@ -57,6 +57,22 @@ def _expanded(x: torch.Tensor) -> torch.Tensor:
     return x[:, :, :, None, :, None].expand(n, c, h, 2, w, 2).reshape(n, c, 2 * h, 2 * w)
 
 
+def _pixels_into_channels(x: torch.Tensor) -> torch.Tensor:
+    n, c, h, w = x.shape
+    x = x.view(n, c, h // 2, 2, w // 2, 2).permute(0, 1, 3, 5, 2, 4)
+    return x.reshape(n, 4 * c, h // 2, w // 2)
+
+
+def _patches_into_channels(x: torch.Tensor) -> torch.Tensor:
+    patches = x.unfold(2, 2, 2).unfold(3, 2, 2)
+    return patches.permute(0, 1, 4, 5, 2, 3).flatten(1, 3)
+
+
+def _mean_of_patches(x: torch.Tensor) -> torch.Tensor:
+    n, c, h, w = x.shape
+    return x.view(n, c, h // 2, 2, w // 2, 2).mean((3, 5))
+
+
 def _rows_after(stem: nn.Module, *layers: nn.Module) -> list[FieldRow]:
     after = (nn.LazyConv2d(8, 3, 2, 1), nn.LazyConv2d(8, 3, 2, 1), nn.AdaptiveAvgPool2d(1))
     net = nn.Sequential(stem, *layers, *after)
@@ -91,6 +107,9 @@ class _Branches(nn.Module):
         (_sub_pixels, nn.PixelShuffle(2)),
         (_sub_pixels_with_channels_last, nn.PixelShuffle(2)),
         (_expanded, nn.Upsample(scale_factor=2)),
+        (_pixels_into_channels, nn.PixelUnshuffle(2)),
+        (_patches_into_channels, nn.PixelUnshuffle(2)),
+        (_mean_of_patches, nn.AvgPool2d(2)),
     ],
 )
 def test_views_that_split_and_merge_axes_keep_the_grid(
@@ -98,7 +117,7 @@ def test_views_that_split_and_merge_axes_keep_the_grid(
 ) -> None:
     found = _rows_after(stem(), Apply(by_view))
     assert _sizes(found) == _sizes(_rows_after(stem(), like))
-    assert found[-1].j_in in ((8, 8), (4, 4))
+    assert found[-1].j_in in ((16, 16), (8, 8), (4, 4))
 
 
 def _mixed_in_grids(x: torch.Tensor) -> torch.Tensor:
@@ -134,13 +153,13 @@ def test_attention_at_a_distance_adds_nothing_beyond_its_map(mix: Function) -> N
     assert max(max(row.r_out) for row in rows) <= 28
 
 
-def test_columns_in_channels_keep_the_jump_of_rows() -> None:
+def test_columns_in_channels_double_the_jump_of_columns_only() -> None:
     def halve(x: torch.Tensor) -> torch.Tensor:
         n, c, h, w = x.shape
         return x.view(n, c, h, w // 2, 2).permute(0, 1, 4, 2, 3).reshape(n, 2 * c, h, w // 2)
 
     rows = _rows_after(nn.Conv2d(1, 4, 3, padding=1), Apply(halve))
-    assert [row.j_out and row.j_out[0] for row in rows] == [1, 2, 4]
+    assert [row.j_out for row in rows] == [(2, 4), (4, 8), (28, 32)]
 
 
 def test_tokens_of_patches_have_no_jump() -> None:

@@ -200,6 +200,20 @@ class Axis:
             return replace(self, dim=None)
         return replace(self, dim=varying[0], level=False).measure_jump()
 
+    def find_place(self, dims: Sequence[int]) -> Axis:
+        """Return the axis sliding along that of some dimensions along which it varies evenly.
+
+        As it is if it slides already, or varies along several, as pixels that are being moved into
+        channels do.
+        """
+        if self.dim is not None:
+            return self
+        found = self.slide_along(dims)
+        if found.dim is None or found.jump is None:
+            return self
+        steps = [np.diff(table, axis=found.dim) for table in (self.first, self.last)]
+        return found if all((step == found.jump).all() for step in steps) else self
+
     def repeats(self) -> bool:
         """Return whether the same intervals come again and again along ``dim``."""
         if self.dim is None:

@@ -100,43 +100,46 @@ def _convolution(operation: Convolution, reach: Reach) -> Effect:
     weights = operation.weight.tensor
     kernel, groups = tuple(weights.shape[2:]), operation.groups
     channels = weights.shape[1] * groups if operation.transposed else weights.shape[0]
-    field = fields.mix_channels(reach.field, groups, channels)
+    before = reach.map_field(len(kernel))
+    mixed = fields.mix_channels(before, groups, channels)
     sliding = Sliding(kernel, operation.stride, operation.padding, operation.dilation)
     slide = slide_transposed if operation.transposed else slide_over_map
-    window = slide(sliding, field, reach.shapes[0], reach.output)
+    window = slide(sliding, mixed, reach.shapes[0], reach.output)
     after = window.after
     if reach.fields[1:]:  # weights computed from the image are the same for every position
         computed = [fields.collapse(field) for field in reach.fields[1:]]
         everywhere = [fields.broadcast_field(field, reach.output) for field in computed]
         after = fields.join_fields([after, *everywhere])
-    return Effect(after, replace(window, before=reach.field, after=after))
+    return Effect(after, replace(window, before=before, after=after))
 
 
 @passes(Pooling)
 def _pooling(operation: Pooling, reach: Reach) -> Effect:
     sliding = Sliding(operation.window, operation.stride, operation.padding, operation.dilation)
-    window = slide_over_map(sliding, reach.field, reach.shapes[0], reach.output)
+    field = reach.map_field(len(operation.window))
+    window = slide_over_map(sliding, field, reach.shapes[0], reach.output)
     return Effect(window.after, window)
 
 
 @passes(AdaptivePooling)
 def _adaptive_pooling(operation: AdaptivePooling, reach: Reach) -> Effect:
     rank = len(operation.size)
+    field = reach.map_field(rank)
     sizes = list(zip(reach.shapes[0][-rank:], reach.output[-rank:], strict=True))
     if any(n % m for n, m in sizes):  # the windows differ in size
-        field = reach.field
         for dim, (n, m) in enumerate(sizes, start=reach.rank - rank):
             field = fields.mix(field, dim, adaptive_mask(n, m), Fraction(n, m))
         return Effect(field)
     kernel = tuple(n // m for n, m in sizes)
     sliding = Sliding(kernel, kernel, (0,) * rank, (1,) * rank)
-    window = slide_over_map(sliding, reach.field, reach.shapes[0], reach.output)
+    window = slide_over_map(sliding, field, reach.shapes[0], reach.output)
     return Effect(window.after, window)
 
 
 @passes(Interpolation)
 def _interpolation(operation: Interpolation, reach: Reach) -> Effect:
-    field, rank = reach.field, len(operation.size)
+    rank = len(operation.size)
+    field = reach.map_field(rank)
     for at in range(rank):
         dim = reach.rank - rank + at
         resampled = Resampled(operation, at, reach.shapes[0][dim])
@@ -242,7 +245,8 @@ def _elementwise(operation: Operation, reach: Reach) -> Effect:
 @passes(Reduction)
 def _reduction(operation: Reduction, reach: Reach) -> Effect:
     if operation.function in _POOLING_REDUCTIONS:
-        window = cover_map(reach.field, operation.dims, reach.shapes[0], keepdim=operation.keepdim)
+        field = reach.map_field(len(operation.dims))
+        window = cover_map(field, operation.dims, reach.shapes[0], keepdim=operation.keepdim)
         if window is not None:
             return Effect(window.after, window)
     mixed = fields.collapse(reach.field, operation.dims)

@@ -170,6 +170,14 @@ def _combine(axes: Sequence[Axis], first: Table, last: Table, along: int | None 
     return joined.measure_jump() if jump is None or joined.dim == along else joined
 
 
+def find_places(field: Field, dims: Sequence[int]) -> Field:
+    """Return the field of a map, with the dimensions of its places, if it slides along them again.
+
+    An axis of the image may have been in several dimensions, as in space to depth by reshaping.
+    """
+    return field and tuple(axis.find_place(dims) for axis in field)
+
+
 def slice_field(field: Field, dim: int, start: int, step: int, length: int) -> Field:
     """Return the field of every ``step``-th element along a dimension."""
     return field and tuple(_slice_axis(axis, dim, start, step, length) for axis in field)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from netlet.analysis.fields import Field
+from netlet.analysis.fields import Field, find_places
 from netlet.analysis.windows import Window
 from netlet.graph import BATCH, Graph
 from netlet.graph.operations import Operation
@@ -38,6 +38,10 @@ class Reach:
     def field(self) -> Field:
         """The field of the first value."""
         return self.fields[0]
+
+    def map_field(self, axes: int) -> Field:
+        """Return the field of the first value as a map, whose last dimensions are its places."""
+        return find_places(self.field, range(self.rank - axes, self.rank))
 
     @property
     def rank(self) -> int:
