@@ -1120,3 +1120,23 @@ def test_curves_have_whole_epochs_as_ticks(epochs: int) -> None:
         ticks = draw(study).axes[0].get_xticks()
         assert len(ticks) > 1
         assert all(tick == int(tick) for tick in ticks)
+
+
+@pytest.mark.parametrize("highest", [0.011, 0.3, 1.9, 2.4, 8.6])
+@pytest.mark.parametrize("ratio", [1, 1.5, 2, 50])
+def test_a_plot_of_losses_has_ticks_wherever_they_are(highest: float, ratio: float) -> None:
+    losses = (highest, highest / ratio)
+    seed = dataclasses.replace(
+        make_seed_result(0, 990),
+        correct_by_epoch=(980, 990),
+        train_correct_by_epoch=(980, 990),
+        train_losses=losses,
+        held_out_losses=losses,
+    )
+    whole = make_study(seed)
+    study = dataclasses.replace(whole, recipe={**whole.recipe, "epochs": 2}, lr_by_epoch=losses)
+    axes = loss_curves(study).axes[0]
+    low, high = axes.get_ylim()
+    ticks = axes.get_yticks()
+    assert 3 <= len(ticks) <= 8
+    assert all(low <= tick <= high for tick in ticks)

@@ -155,10 +155,14 @@ def use_error_axis(axes: Axes, lowest: float, highest: float, axis: str = "y") -
         highest: The value at which the axis ends.
         axis: ``x`` or ``y``.
     """
-    digits: Sequence[int] = (1, 2, 3, 4, 5, 6, 8) if axis == "y" else (1, 2, 3, 5)
+    digits: Sequence[float] = (1, 2, 3, 4, 5, 6, 8) if axis == "y" else (1, 2, 3, 5)
     ticks = [value for value in _round_values(digits) if lowest <= value <= highest]
     for digits in ((1, 2, 5), (1,)):
         if len(ticks) > 8:
+            ticks = [value for value in _round_values(digits) if lowest <= value <= highest]
+    for parts in (2, 5, 10):  # of a digit, where the values are close to each other
+        if len(ticks) < 3:
+            digits = [part / parts for part in range(parts, 10 * parts)]
             ticks = [value for value in _round_values(digits) if lowest <= value <= highest]
     axes.set(**{f"{axis}scale": "log", f"{axis}lim": (lowest, highest)})
     scale = axes.yaxis if axis == "y" else axes.xaxis
@@ -166,5 +170,5 @@ def use_error_axis(axes: Axes, lowest: float, highest: float, axis: str = "y") -
     scale.set_ticks([], minor=True)
 
 
-def _round_values(digits: Sequence[int]) -> list[float]:
+def _round_values(digits: Sequence[float]) -> list[float]:
     return [float(f"{digit}e{power}") for power in range(-6, 4) for digit in digits]
