@@ -16,13 +16,14 @@ from helpers import FIXTURES, ROOT, Netlet, few_fast, linux_only
 from record_checks import record_runs, try_edits
 from torch import nn
 
-from netlet import nets, records
+from netlet import find_study, nets, records
 from netlet.analysis import (
     cost_from_trace,
     receptive_field_from_trace,
     summary_from_trace,
     trace,
 )
+from netlet.cli.results import json_document
 from netlet.data import Dataset
 from netlet.errors import DamagedRecordError, NetError, RecordError
 from netlet.nets.origins import find_net_of_run
@@ -30,6 +31,7 @@ from netlet.recipes import Recipe
 from netlet.records import RECORD, STUDY, to_json_value
 from netlet.records.json_file import MAX_BYTES, MAX_DEPTH, load_json, parse_json
 from netlet.records.net_contradictions import contradictions_of_net
+from netlet.stats.text import study_to_json
 from netlet.training import fit
 
 Record = dict[str, Any]
@@ -362,6 +364,15 @@ def test_code_in_place_of_a_record_is_named(tmp_path: Path) -> None:
     )
     with pytest.raises(RecordError, match=why):
         records.load_run(tmp_path / "mine.py")
+
+
+def test_json_output_in_place_of_a_record_is_named(tmp_path: Path) -> None:
+    printed = json_document("study", study_to_json(find_study("sprint")))
+    (tmp_path / "sprint.json").write_text(json.dumps(printed))
+    for load, what in ((records.load_study, "study"), (records.load_run, "run")):
+        why = f"sprint.json: is output of --json, not the JSON record of a {what}; name the folder"
+        with pytest.raises(RecordError, match=why):
+            load(tmp_path / "sprint.json")
 
 
 def test_a_run_whose_net_has_no_address_says_how_to_give_it_one(few: Dataset) -> None:

@@ -92,6 +92,11 @@ def parse_json(text: str, path: Path | str, what: str = "the JSON of a record") 
         raise _too_deep(path, what) from error
     if any(depth > MAX_DEPTH for depth, _ in _walk(value)):
         raise _too_deep(path, what)
+    if isinstance(value, dict) and {"schema", "kind"} <= value.keys():
+        raise DamagedRecordError(
+            f"{path}: is output of --json, not {what}; name the folder of a study or a run, or the "
+            "record in it"
+        )
     return value
 
 
