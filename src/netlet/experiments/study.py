@@ -52,7 +52,7 @@ _WRITE_WAIT_S = 60.0  # for another study of the same folder that writes its rec
 def run_study(
     config: RunConfig,
     seeds: Sequence[int],
-    folder: Path,
+    folder: Path | str,
     workers: int | None,
     on_event: OnEvent | None = None,
     chosen_by: Trials | None = None,
