@@ -334,6 +334,33 @@ def test_the_picture_of_a_net_has_its_functional_activations(kind: str, line: st
     assert label in [text.get_text() for text in figure.axes[0].texts]
 
 
+def test_the_picture_of_a_net_has_arrows_only_without_branches() -> None:
+    study = make_study(make_seed_result(0, 990))
+    order = "Stages are in the order in which they run; branches are not drawn."
+    figure = net_diagram(study)
+    assert figure is not None
+    assert "" in [text.get_text() for text in figure.axes[0].texts]  # the arrows' annotations
+    assert order not in study_page(study).markdown
+    rows = study.summary["rows"]
+    rows.insert(1, rows[0] | {"name": "(net)", "kind": "add", "kernel": None, "stride": None})
+    figure = net_diagram(study)
+    assert figure is not None
+    assert "" not in [text.get_text() for text in figure.axes[0].texts]
+    assert order in study_page(study).markdown
+
+
+def test_long_names_in_the_picture_of_a_net_are_cut_to_their_space() -> None:
+    study = make_study(make_seed_result(0, 990))
+    rows = study.summary["rows"]
+    kinds = ("Sequential", "TransformerEncoderLayer", "TransformerEncoderLayer", "LayerNorm")
+    for kind in reversed(kinds):
+        rows.insert(1, rows[0] | {"name": "(net)", "kind": kind, "kernel": None, "stride": None})
+    figure = net_diagram(study)
+    assert figure is not None
+    label = "conv 3×3\nTransformerE…,\nTransformerE …"
+    assert label in [text.get_text() for text in figure.axes[0].texts]
+
+
 def test_the_picture_of_a_net_has_fewer_columns_on_a_narrow_screen() -> None:
     study = make_study(make_seed_result(0, 990))
     wide, narrow = net_diagram(study), net_diagram(study, narrow=True)

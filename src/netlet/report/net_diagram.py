@@ -22,6 +22,10 @@ _COLUMNS = 8  # stages in a row of the figure
 _FEW_COLUMNS = 3  # the same for the screen of a phone, where text must not get smaller
 _MOST_STAGES = 40
 _ROW_HEIGHT = 2.4  # in widths of a stage
+_LETTERS = 14  # in a line below a stage
+_LETTERS_OF_OPERATION = 20  # such as "transposed 3×3, ×2"
+_LINES = 3  # below a stage, above the square of its receptive field
+_CONTAINERS = ("Sequential", "Identity", "ModuleList")  # an empty one, as a shortcut, is no layer
 _ABBREVIATIONS = {
     "BatchNorm2d": "BN",
     "BatchNorm1d": "BN",
@@ -47,6 +51,10 @@ _FUNCTIONS = {
     "layer_norm": "LayerNorm",
 }
 
+_JOINS = frozenset(
+    ("add", "sub", "mul", "div", "maximum", "minimum", "cat", "stack", "where", "matmul", "bmm")
+)
+
 
 @dataclass
 class _Stage:
@@ -62,7 +70,8 @@ class _Stage:
 def net_diagram(study: Study, *, narrow: bool = False) -> Figure | None:
     """Draw a study's net: feature maps to scale above, receptive fields in the input below.
 
-    Stages are in the order in which they run; branches are not drawn.
+    Stages are in the order in which they run. Arrows join them if the net has no branches, which
+    are not drawn.
 
     Args:
         study: The study.
@@ -77,6 +86,7 @@ def net_diagram(study: Study, *, narrow: bool = False) -> Figure | None:
     stages = _list_stages(study.summary["rows"], study.data["shape"])
     if len(stages) > _MOST_STAGES:
         return None
+    in_line = not has_branches(study)
     columns = _FEW_COLUMNS if narrow else _COLUMNS
     rows, width = math.ceil(len(stages) / columns), WIDE / _COLUMNS
     figure = new_figure(width * columns, width * _ROW_HEIGHT * rows)
@@ -90,9 +100,14 @@ def net_diagram(study: Study, *, narrow: bool = False) -> Figure | None:
             x, y = number % columns + 0.5, -_ROW_HEIGHT * (number // columns)
             _draw_stage(axes, stage, x, y, side, channels)
             _draw_field(axes, stage, x, y - 1.62, study.data["shape"][1:])
-            if number + 1 < len(stages) and (number + 1) % columns:
+            if in_line and number + 1 < len(stages) and (number + 1) % columns:
                 _draw_arrow(axes, x + 0.5, y - 0.72)
     return figure
+
+
+def has_branches(study: Study) -> bool:
+    """Return whether a study's net joins maps, such as those of a layer and its shortcut."""
+    return any(row["kind"] in _JOINS for row in study.summary["rows"])
 
 
 def _list_stages(rows: Sequence[Mapping[str, Any]], shape: Sequence[int]) -> list[_Stage]:
@@ -105,7 +120,7 @@ def _list_stages(rows: Sequence[Mapping[str, Any]], shape: Sequence[int]) -> lis
         if row["kernel"] is None and math.prod(output) == math.prod(last.shape):
             kind = row["kind"]
             layer = _FUNCTIONS.get(kind) or (kind if kind[0].isupper() else "")
-            if layer:
+            if layer and layer not in _CONTAINERS:
                 last.then.append(_ABBREVIATIONS.get(layer, layer))
             last.field = row["field"] or last.field
             continue
@@ -163,9 +178,22 @@ def _draw_stage(axes: Axes, stage: _Stage, x: float, y: float, side: int, most: 
         axes.add_patch(Polygon(points, facecolor=color, alpha=opacity, linewidth=0))
         axes.add_patch(Polygon(points, fill=False, edgecolor=INK, linewidth=0.5))
     axes.text(x, y - 0.14, "×".join(map(str, stage.shape)), ha="center", fontsize=7.5)
-    lines = textwrap.wrap(escape_controls(", ".join(stage.then)), width=13)
-    lines = [escape_controls(stage.operation), *lines]
-    axes.text(x, y - 1.1, "\n".join(lines), ha="center", va="top", fontsize=7, linespacing=1.25)
+    lines = "\n".join(_describe_stage(stage))
+    axes.text(x, y - 1.1, lines, ha="center", va="top", fontsize=7, linespacing=1.25)
+
+
+def _describe_stage(stage: _Stage) -> list[str]:
+    """Return the lines below a stage: its operation and what follows it, cut to the space."""
+    names = ", ".join(_cut(escape_controls(name), _LETTERS - 1) for name in stage.then)
+    operation = _cut(escape_controls(stage.operation), _LETTERS_OF_OPERATION)
+    lines = [operation, *textwrap.wrap(names, width=_LETTERS)]
+    if len(lines) > _LINES:
+        lines[_LINES - 1 :] = [f"{lines[_LINES - 1][: _LETTERS - 2].rstrip(', ')} …"]
+    return lines
+
+
+def _cut(name: str, letters: int) -> str:
+    return name if len(name) <= letters else f"{name[: letters - 1]}…"
 
 
 def _draw_field(axes: Axes, stage: _Stage, x: float, y: float, size: Sequence[int]) -> None:

@@ -23,7 +23,7 @@ from netlet.report.markdown import (
     shell_block,
 )
 from netlet.report.mistakes import add_mistakes, refuse_other_images
-from netlet.report.net_diagram import net_diagram
+from netlet.report.net_diagram import has_branches, net_diagram
 from netlet.report.page import Draft, Page
 from netlet.text import escape_controls, format_count, format_shape, format_sizes
 
@@ -217,7 +217,12 @@ def _add_net(draft: Draft, study: Study) -> None:
                 net_diagram(study, narrow=True),
             ),
             "Above: the output of each stage, channels × height × width. Below: the receptive "
-            "field (RF) of one output in the input image, in pixels.",
+            "field (RF) of one output in the input image, in pixels."
+            + (
+                " Stages are in the order in which they run; branches are not drawn."
+                if has_branches(study)
+                else ""
+            ),
         )
     draft.add(
         draft.table("layers", study_tables.layer_table(study)),
