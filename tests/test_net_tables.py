@@ -189,6 +189,49 @@ def test_tables_agree(body: str) -> None:
     assert list_contradictions(finish(*BODIES[body])) == []
 
 
+class Cut(nn.Module):
+    """Layers after a slice or a transposition, which no row of the tables shows."""
+
+    def __init__(self, cut: Callable[[torch.Tensor], torch.Tensor], *layers: nn.Module) -> None:
+        super().__init__()
+        self.cut, self.layers = cut, nn.Sequential(*layers)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers(self.cut(x))
+
+
+CUTS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "the middle": lambda x: x[:, :, 4:24, 4:24],
+    "half of the pixels": lambda x: x[:, :, ::2, ::2],
+    "the upper half": lambda x: x[:, :, :14],
+    "transposed": lambda x: x[:, :, :20].transpose(2, 3),
+}
+
+
+FIRST: dict[str, Callable[[], tuple[nn.Module, ...]]] = {
+    "dense": tuple,
+    "convolution": lambda: (stem(kernel_size=(5, 3), stride=2),),
+    "pooling": lambda: (nn.MaxPool2d(2),),
+    "norm": lambda: (nn.BatchNorm2d(1), nn.MaxPool2d(2)),
+    "adaptive pooling": lambda: (nn.AdaptiveAvgPool2d((7, 2)),),
+    "global pooling": lambda: (nn.AdaptiveAvgPool2d(1),),
+}
+
+
+@pytest.mark.parametrize("first", FIRST)
+@pytest.mark.parametrize("cut", CUTS)
+def test_tables_agree_after_a_cut(cut: str, first: str) -> None:
+    dense = (nn.Flatten(), nn.LazyLinear(8), nn.ReLU(), nn.Linear(8, 10))
+    nets = (
+        Cut(CUTS[cut], *FIRST[first](), *dense),
+        nn.Sequential(nn.Conv2d(1, 1, 1), Cut(CUTS[cut], *FIRST[first](), nn.Flatten())),
+    )
+    for net in nets:
+        whole = net if net is nets[0] else nn.Sequential(*net, nn.LazyLinear(10))
+        whole(torch.zeros(2, 1, 28, 28))
+        assert list_contradictions(whole) == []
+
+
 class NormBeforePooling(nn.Sequential):
     def __init__(self) -> None:
         layers = (nn.Conv2d(1, 4, 3), nn.GroupNorm(2, 4), nn.MaxPool2d(2), nn.AdaptiveAvgPool2d(5))

@@ -193,6 +193,10 @@ def _contradictions_of_fields(
             kind = shorten(window["kind"])
             yield f"{where}: kind is {kind}, but summary has {shorten(', '.join(sorted(kinds)))}"
         yield from (f"{where}: {fault}" for fault in _faults_of_window(window, in_line))
+        if window["kind"] in ("Linear", "AdaptiveAvgPool2d"):  # they cover the whole map
+            covered = [k * n for k, n in zip(window["k"], window["n_out"], strict=True)]
+            if window["n_in"] != covered:
+                yield f"{where}: n_in is {window['n_in']}, but k * n_out is {covered}"
         for mine, theirs in (("n_in", "n_out"), ("r_in", "r_out"), ("j_in", "j_out")):
             first = image if mine == "n_in" else [1] * len(window["k"])
             expected = before[theirs] if before else first
@@ -209,20 +213,23 @@ def _is_in_line(
     """Return whether each window takes the map of the window before, and nothing else does.
 
     Not so if a layer has several inputs or pads by itself (``padding_mode``, ``"same"`` with an
-    even kernel), if a pooling has windows of different sizes, or if a map is reshaped.
+    even kernel), if a pooling has windows of different sizes, or if a map is reshaped or cut.
     """
     before, left = list(image), iter(windows)
     for row in rows:
         kind, after = row["kind"], list(row["output"][1:])
-        window = next(left, None) if row["kernel"] is not None else None
+        slides = row["kernel"] is not None or kind == "Linear"
+        window = next(left, None) if slides else None
         if kind not in _SINGLE_INPUT or (kind in _ENDS and after):
             return False
         if kind == "AdaptiveAvgPool2d" and window is None:
             return False
-        slides = kind in ("Conv2d", "MaxPool2d", "AvgPool2d")
-        if slides and window is not None and window["n_in"] != before:  # padded or transposed
+        # A map may be padded, cut or transposed between, which no row shows.
+        if before != (window["n_in"] if window else after or before):
             return False
-        before = after
+        # A dense layer takes the map that is flattened, the next one a map of a single place.
+        flat = [1] * len(image) if kind == "Linear" else before
+        before = after or flat
     return True
 
 
