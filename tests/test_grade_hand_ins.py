@@ -471,6 +471,26 @@ def test_a_function_that_returns_an_imported_net_is_found(tmp_path: Path, code: 
     assert grade(tmp_path / "ann", settings).net == "own.py:Net"
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from model import Net\ndef build_net(): return Net(20)\n",
+        "import model\ndef build_net():\n    net = model.Net(width=20)\n    return net\n",
+    ],
+)
+def test_a_function_gives_an_imported_net_its_required_arguments(tmp_path: Path, code: str) -> None:
+    needing = RIGHT.replace("(self)", "(self, width)").replace("10)", "width), nn.Linear(width, 10)")
+    write_submission(tmp_path, "ann", {"model.py": needing})
+    settings = GradingSettings(budget=Budget(params_below=80_000))
+    with pytest.raises(NetError, match=r"model\.py:Net: has required arguments \(width\)"):
+        grade(tmp_path / "ann", settings)
+    write_submission(tmp_path, "ann", {"build.py": code})
+    assert grade(tmp_path / "ann", settings).net == "build.py:build_net"
+    # A net that runs by itself is preferred.
+    write_submission(tmp_path, "ann", {"own.py": RIGHT})
+    assert grade(tmp_path / "ann", settings).net == "own.py:Net"
+
+
 def test_a_file_that_may_have_a_net_is_not_said_to_have_another_one(tmp_path: Path) -> None:
     write_submission(tmp_path, "ann", {"model.py": "def net(size): return size\n"})
     with pytest.raises(

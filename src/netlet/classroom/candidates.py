@@ -33,8 +33,8 @@ class Candidates:
 
     Attributes:
         addresses: The addresses of nets that can be tried.
-        of_private: Those of private classes, which are tried if no function that may return a net
-            of another file or package does.
+        of_private: Those that are tried if none of the others runs: of private classes, and
+            functions that give arguments to a class of another file that needs some.
         unclear: Of files that define something, but no net by its looks.
         broken: Why files are not Python, or define nothing.
         hidden: Why other nets cannot be loaded, by their addresses, or files cannot be read.
@@ -71,6 +71,11 @@ def list_candidates(folder: Path) -> Candidates:
     private = [] if found.addresses else leave_out_copies(found.of_private)
     addresses = leave_out_copies(found.addresses or builders) or private
     found.of_private = [one for one in private if one not in addresses]
+    found.of_private += [
+        builder
+        for builder in builders
+        if builder not in addresses and any(map(CodeUses(builder).has_part, needing))
+    ]
     found.addresses = [one for one in addresses if not _is_given_more(one)] or addresses
     found.untried |= {
         address: reason
