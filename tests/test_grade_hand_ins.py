@@ -479,7 +479,9 @@ def test_a_function_that_returns_an_imported_net_is_found(tmp_path: Path, code: 
     ],
 )
 def test_a_function_gives_an_imported_net_its_required_arguments(tmp_path: Path, code: str) -> None:
-    needing = RIGHT.replace("(self)", "(self, width)").replace("10)", "width), nn.Linear(width, 10)")
+    needing = RIGHT.replace("(self)", "(self, width)").replace(
+        "10)", "width), nn.Linear(width, 10)"
+    )
     write_submission(tmp_path, "ann", {"model.py": needing})
     settings = GradingSettings(budget=Budget(params_below=80_000))
     with pytest.raises(NetError, match=r"model\.py:Net: has required arguments \(width\)"):

@@ -33,7 +33,7 @@ class Candidates:
 
     Attributes:
         addresses: The addresses of nets that can be tried.
-        of_private: Those that are tried if none of the others runs: of private classes, and
+        fallbacks: Those that are tried if none of the others runs: of private classes, and
             functions that give arguments to a class of another file that needs some.
         unclear: Of files that define something, but no net by its looks.
         broken: Why files are not Python, or define nothing.
@@ -42,7 +42,7 @@ class Candidates:
     """
 
     addresses: list[str] = field(default_factory=list)
-    of_private: list[str] = field(default_factory=list)
+    fallbacks: list[str] = field(default_factory=list)
     unclear: dict[Path, str] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
     hidden: dict[str, str] = field(default_factory=dict)
@@ -68,10 +68,10 @@ def list_candidates(folder: Path) -> Candidates:
             for name, arguments in list_needing_arguments(tree).items():
                 needing[f"{file}:{name}"] = f"it has required arguments: {', '.join(arguments)}"
             calls |= list_calls(tree)
-    private = [] if found.addresses else leave_out_copies(found.of_private)
+    private = [] if found.addresses else leave_out_copies(found.fallbacks)
     addresses = leave_out_copies(found.addresses or builders) or private
-    found.of_private = [one for one in private if one not in addresses]
-    found.of_private += [
+    found.fallbacks = [one for one in private if one not in addresses]
+    found.fallbacks += [
         builder
         for builder in builders
         if builder not in addresses and any(map(CodeUses(builder).has_part, needing))
@@ -93,7 +93,7 @@ def _add_nets(file: Path, found: Candidates) -> list[str]:
     try:
         names = [complete_address(str(file)).rpartition(":")[2]]
         if names == [find_of_private(source := read_source(file))]:
-            found.of_private.append(f"{file}:{names[0]}")
+            found.fallbacks.append(f"{file}:{names[0]}")
             builder = find_imported_builder(source.tree)
             is_safe = builder and not CodeUses(f"{file}:{builder}").trains()
             return [f"{file}:{builder}"] if is_safe else []

@@ -140,7 +140,7 @@ class _Search:
             NetError: There is none or there are several.
         """
         found, failed, why = self._try(self._limit(candidates)), self.failed, ""
-        if not (found := found or self._try(self._limit(self.read.of_private))):
+        if not (found := found or self._try(self._limit(self.read.fallbacks))):
             found, failed, why = self._try_others()
         parts = list_parts(found)
         found = {address: found[address] for address in found if address not in parts}
@@ -250,7 +250,7 @@ class _Search:
 
     def _list_others(self) -> list[str]:
         """Return nets that are tried only for the weights: others of their kind are tried first."""
-        named = dict.fromkeys([*self.families.named, *self.families.derived, *self.read.of_private])
+        named = dict.fromkeys([*self.families.named, *self.families.derived, *self.read.fallbacks])
         return [one for one in named if one not in self.read.addresses][:MOST_CANDIDATES]
 
     def _list_variants(self, graded: str) -> dict[str, str]:
