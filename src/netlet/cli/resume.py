@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Sequence
@@ -10,10 +11,11 @@ from typing import TYPE_CHECKING
 
 from netlet.cli.log_option import log_callbacks, say_logs
 from netlet.cli.results import say
-from netlet.errors import TrainingError
+from netlet.errors import DataError, TrainingError
 from netlet.text import split_address
 
 if TYPE_CHECKING:
+    from netlet.data import Dataset
     from netlet.records import Run, RunConfig
 
 
@@ -56,7 +58,7 @@ def _continue(
     import torch
 
     from netlet.cli.training_progress import TrainingProgress
-    from netlet.experiments import load_data, load_experiment
+    from netlet.experiments import load_experiment
     from netlet.records import RunConfig
     from netlet.training import Recorder, load_checkpoint
 
@@ -71,7 +73,8 @@ def _continue(
         config, trust = _locate_again(config, net, folder), True
     else:
         _refuse_missing_code(config, folder)
-    experiment, images = load_experiment(config, trust=trust), load_data(config)
+    experiment = load_experiment(config, trust=trust)
+    images = _load_images(config, values["net_source"])
     torch.set_num_threads(threads or config.threads)
     say(f"resuming {folder} after {len(checkpoint.epochs)} of {experiment.recipe.epochs} epochs")
     recorder = Recorder(folder, values, resumed=True)
@@ -103,7 +106,7 @@ def _refuse_missing_code(config: RunConfig, folder: Path) -> None:
 
 
 def _locate_again(config: RunConfig, net: str, folder: Path) -> RunConfig:
-    """Return the configuration of a run with the places of its code and data, if they were moved.
+    """Return the configuration of a run with the place of its code, if it was moved.
 
     Args:
         config: The configuration.
@@ -120,18 +123,33 @@ def _locate_again(config: RunConfig, net: str, folder: Path) -> RunConfig:
         return config
     found = find_code(here)
     if found is not None and found.digest == config.source_digest:
-        dataset = _locate_data(config, here)
-        return dataclasses.replace(config, net_source=here, dataset=dataset)
+        return dataclasses.replace(config, net_source=here)
     raise TrainingError(
         f"{folder}: was started from {config.net_source}, not from {here}; name that net, or leave "
         "out NET"
     )
 
 
-def _locate_data(config: RunConfig, net: str) -> str:
-    """Return where the data set of a run is, which may have been moved together with its code."""
-    if not os.path.isabs(config.dataset) or os.path.exists(config.dataset):
-        return config.dataset
-    before, now = (Path(split_address(one)[0]).parent for one in (config.net_source, net))
-    found = now / os.path.relpath(config.dataset, before)
-    return str(found.resolve()) if found.exists() else config.dataset
+def _load_images(config: RunConfig, net_before: str) -> Dataset:
+    """Load the data set of a run, which may have been moved or copied together with its code.
+
+    Args:
+        config: The configuration, with the place of the code now.
+        net_before: The address of the net when the run was started.
+
+    Raises:
+        DataError: It is missing, or it has changed since the run started.
+    """
+    from netlet.experiments import load_data
+
+    places = [config.dataset]
+    if os.path.isabs(config.dataset):
+        before, now = (
+            Path(split_address(one)[0]).parent for one in (net_before, config.net_source)
+        )
+        beside = (now / os.path.relpath(config.dataset, before)).resolve()
+        places += [str(beside)] if beside.exists() else []
+    for place in places[:-1]:
+        with contextlib.suppress(DataError):  # the one beside the code may be that of the run
+            return load_data(dataclasses.replace(config, dataset=place))
+    return load_data(dataclasses.replace(config, dataset=places[-1]))
