@@ -125,6 +125,18 @@ def test_a_page_marks_those_that_lead() -> None:
         assert words in svg, words
 
 
+def test_own_nets_are_in_the_plots_however_inaccurate_if_no_other_is() -> None:
+    own, better = point("mine", 3000, 97.4), point("better", 3000, 99.2)
+    for points, left_out in (
+        ([own, *PUBLISHED_POINTS], "Neural Golfing, SimpleNet"),
+        ([own, better, *PUBLISHED_POINTS], "Neural Golfing, mine, SimpleNet"),
+    ):
+        assert f"Not in the plot: {left_out}" in frontier_text(points)
+        page = frontier_page(points)
+        assert f"Outside the figure's range: {left_out}" in page.text
+        assert (">mine<" in page.pictures["frontier.svg"]) == ("mine" not in left_out)
+
+
 def test_published_results_have_a_front_of_their_own() -> None:
     points = [point("a", 10, 98), point("c", 20, 99), point("theirs", 15, 99.5, seeds=0)]
     assert [p.name for p in pareto_front(points, published=True)] == ["a", "theirs"]

@@ -85,7 +85,8 @@ def _explain_figure(points: Sequence[FrontierPoint]) -> str:
             f" Each net with a {stats.SHIFT_MARK} {stats.SHIFTS} of the image in its forward pass: "
             f"{names}."
         )
-    left_out = [point.name for point in stats.sort_by_size(points) if not point.plotted]
-    if left_out and len(left_out) < len(points):
+    shown = stats.select_plotted(points)
+    left_out = [point.name for point in stats.sort_by_size(points) if point not in shown]
+    if left_out:
         text += f" Outside the figure's range: {', '.join(map(escape_markdown, left_out))}."
     return text

@@ -46,14 +46,14 @@ _KINDS: dict[str, tuple[str, str, bool, str]] = {
 def frontier_figure(points: Sequence[FrontierPoint]) -> Figure:
     """Draw test error against parameters.
 
-    Points outside the plotted range are left out unless no point lies within it. Regions with many
-    nets of nearly the same size are drawn again below, enlarged.
+    Points are those of :func:`netlet.stats.select_plotted`. Regions with many nets of nearly the
+    same size are drawn again below, enlarged.
 
     Raises:
         ReportError: matplotlib is not installed.
     """
     points = stats.sort_by_size(points)
-    shown = [point for point in points if point.plotted] or points
+    shown = stats.select_plotted(points)
     regions = _find_crowded_regions(shown)
     figure, axes = _lay_out(len(regions))
     with use_style():
@@ -81,7 +81,7 @@ def frontier_figure(points: Sequence[FrontierPoint]) -> Figure:
 def draw_frontier(points: Sequence[FrontierPoint], axes: Axes) -> None:
     """Draw test error against parameters on given axes, without enlarged regions."""
     points = stats.sort_by_size(points)
-    shown = [point for point in points if point.plotted] or points
+    shown = stats.select_plotted(points)
     with use_style():
         _draw_panel(axes, shown)
         _dress_main(axes, shown)

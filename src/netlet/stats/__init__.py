@@ -37,6 +37,7 @@ from netlet.stats.frontier import (
     measured_points,
     name_fronts,
     pareto_front,
+    select_plotted,
     sort_by_size,
 )
 from netlet.stats.images import error_rates, interval_over_images
@@ -132,6 +133,7 @@ __all__ = [
     "sd_points",
     "seed_percents",
     "seed_table",
+    "select_plotted",
     "sort_by_size",
     "split_places",
     "study_text",

@@ -231,6 +231,18 @@ def pareto_front(points: Iterable[FrontierPoint], *, published: bool = False) ->
     return front
 
 
+def select_plotted(points: Sequence[FrontierPoint]) -> list[FrontierPoint]:
+    """Return the points that plots show, in the given order.
+
+    They are those within the range of the plots; if no recorded net is among them, all recorded
+    nets as well, and if there is nothing then, all points.
+    """
+    inside = [point for point in points if point.plotted]
+    if not any(point.measured for point in inside):
+        inside = [point for point in points if point.plotted or point.measured]
+    return inside or list(points)
+
+
 def name_fronts(point: FrontierPoint, points: Sequence[FrontierPoint]) -> str:
     """Return the Pareto fronts that a point is on: ``measured``, ``all``, both or none."""
     fronts = (("measured", pareto_front(points)), ("all", pareto_front(points, published=True)))
@@ -265,7 +277,7 @@ def frontier_text(points: Sequence[FrontierPoint]) -> str:
         "source of the accuracy",
     )
     text = format_table(columns, rows, "llrrrrll")
-    shown = [point for point in points if point.plotted] or [p for p in points if p.percent < 100]
+    shown = [point for point in select_plotted(points) if point.percent < 100]
     if not shown:
         return text
     marks = [Mark(p.parameters, 100 - p.percent, letters[id(p)]) for p in shown]
