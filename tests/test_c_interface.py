@@ -198,6 +198,11 @@ def test_only_images_that_are_known_are_called_bright_on_dark() -> None:
     assert "image: gray levels 0 to 255, bright on dark, row by row." in header
 
 
+def test_both_files_state_the_license_where_tools_look_for_it() -> None:
+    for text in generate_program(small_model()).values():
+        assert re.search(r"^ *SPDX-License-Identifier: MIT( \*/)?$", text[:300], re.MULTILINE)
+
+
 def test_fields_of_a_header_are_not_quoted() -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(784, 5), nn.LogSoftmax(1)).eval()
     names = tuple("abcde")

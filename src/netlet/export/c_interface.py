@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from netlet.export.traced_model import TracedModel
 
 DEFAULT_PREFIX = "netlet"
+LICENSE = "SPDX-License-Identifier: MIT"  # of netlet's code in a program
 _MAX_PREFIX = 31  # characters of an external name that C99 compilers must tell apart
 # Of C99 and, since the header can be included by C++, of C++.
 _KEYWORDS = """
@@ -158,6 +159,8 @@ def emit_header(prefix: str, model: TracedModel, arena_bytes: int, score_scale: 
     ):
         functions = functions.replace(f"@{name}@", str(value))
     return f"""/* A trained net, {TEXT_MARK.decode()}.
+   {LICENSE}
+   Copyright (c) 2026 The netlet authors; this holds for the code, not for the weights
 {about}   arithmetic: {"int8" if score_scale else "float32"} */
 #ifndef {macro}_H
 #define {macro}_H

@@ -13,7 +13,7 @@ from importlib import resources
 from netlet.export.arena import Arena, plan_arena
 from netlet.export.c_code import CLayer, LayerContext, format_c_float
 from netlet.export.c_functions import C_FUNCTIONS
-from netlet.export.c_interface import DEFAULT_PREFIX, emit_header, emit_predict
+from netlet.export.c_interface import DEFAULT_PREFIX, LICENSE, emit_header, emit_predict
 from netlet.export.c_layers import emit_layer
 from netlet.export.inference_graph import InferenceGraph
 from netlet.export.map_layers import Constant
@@ -108,7 +108,7 @@ def generate_program(
     scale = "" if quantized is None else format_c_float(quantized.logit_scale)
     header = emit_header(prefix, model, size * element_bytes, scale)
     source = [
-        f'/* {TEXT_MARK.decode()}; see {prefix}.h */\n#include "{prefix}.h"\n',
+        f'/* {TEXT_MARK.decode()}; see {prefix}.h\n   {LICENSE} */\n#include "{prefix}.h"\n',
         _emit_buffer_sizes(layers, integers=quantized is not None),
         *_read_parts(parts, kind),
         *(layer.tables for layer in layers if layer.tables),
