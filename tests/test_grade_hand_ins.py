@@ -493,6 +493,40 @@ def test_a_function_gives_an_imported_net_its_required_arguments(tmp_path: Path,
     assert grade(tmp_path / "ann", settings).net == "own.py:Net"
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from model import Net\nnet = Net(20).to('cpu')\n",
+        "from model import *\nWIDTH = 20\nnet = Net(width=WIDTH)\nnet.eval()\n",
+        "import model\nnet = model.Net(20)\nopt = torch.optim.SGD(net.parameters(), lr=0.1)\n",
+    ],
+)
+def test_a_variable_gives_an_imported_net_its_required_arguments(tmp_path: Path, code: str) -> None:
+    needing = RIGHT.replace("(self)", "(self, width)").replace(
+        "10)", "width), nn.Linear(width, 10)"
+    )
+    write_submission(tmp_path, "ann", {"model.py": needing, "train.py": code})
+    settings = GradingSettings(budget=Budget(params_below=80_000))
+    assert grade(tmp_path / "ann", settings).net == "train.py:net"
+    # The same net in another script, which goes on otherwise, is no other one.
+    again = "from model import Net\nbest = Net(20)\nbest.train()\n"
+    if "WIDTH" not in code:
+        write_submission(tmp_path, "ann", {"check.py": again})
+        found = grade(tmp_path / "ann", settings)
+        assert found.net == "check.py:best"
+        assert found.notes == ("check.py:best is graded; train.py:net has the same code",)
+    # Another one is.
+    write_submission(tmp_path, "ann", {"check.py": again.replace("20", "30")})
+    with pytest.raises(NetError, match=r"2 nets return 10 classes: check\.py:best, train\.py:net"):
+        grade(tmp_path / "ann", settings)
+    # A function that builds it is preferred, and a net that runs by itself to both.
+    build = "from model import Net\ndef build_net(): return Net(40)\n"
+    write_submission(tmp_path, "ann", {"build.py": build})
+    assert grade(tmp_path / "ann", settings).net == "build.py:build_net"
+    write_submission(tmp_path, "ann", {"own.py": RIGHT})
+    assert grade(tmp_path / "ann", settings).net == "own.py:Net"
+
+
 def test_a_file_that_may_have_a_net_is_not_said_to_have_another_one(tmp_path: Path) -> None:
     write_submission(tmp_path, "ann", {"model.py": "def net(size): return size\n"})
     with pytest.raises(

@@ -39,6 +39,7 @@ class Candidates:
         broken: Why files are not Python, or define nothing.
         hidden: Why other nets cannot be loaded, by their addresses, or files cannot be read.
         untried: Why other nets are not tried, by their addresses.
+        needing: Why classes and functions that need arguments are not tried, by their addresses.
     """
 
     addresses: list[str] = field(default_factory=list)
@@ -47,6 +48,7 @@ class Candidates:
     broken: list[str] = field(default_factory=list)
     hidden: dict[str, str] = field(default_factory=dict)
     untried: dict[str, str] = field(default_factory=dict)
+    needing: dict[str, str] = field(default_factory=dict)
 
 
 def list_candidates(folder: Path) -> Candidates:
@@ -57,7 +59,6 @@ def list_candidates(folder: Path) -> Candidates:
     """
     found = Candidates()
     builders: list[str] = []  # functions that may return a net of another file or package
-    needing: dict[str, str] = {}  # why nets that need arguments are not tried
     calls: set[str] = set()
     for file in list_sources(folder):
         found.hidden |= list_hidden(file)
@@ -66,7 +67,9 @@ def list_candidates(folder: Path) -> Candidates:
             tree = read_source(file).tree
             found.untried |= _list_unreached(file, tree)
             for name, arguments in list_needing_arguments(tree).items():
-                needing[f"{file}:{name}"] = f"it has required arguments: {', '.join(arguments)}"
+                found.needing[f"{file}:{name}"] = (
+                    f"it has required arguments: {', '.join(arguments)}"
+                )
             calls |= list_calls(tree)
     private = [] if found.addresses else leave_out_copies(found.fallbacks)
     addresses = leave_out_copies(found.addresses or builders) or private
@@ -74,12 +77,12 @@ def list_candidates(folder: Path) -> Candidates:
     found.fallbacks += [
         builder
         for builder in builders
-        if builder not in addresses and any(map(CodeUses(builder).has_part, needing))
+        if builder not in addresses and any(map(CodeUses(builder).has_part, found.needing))
     ]
     found.addresses = [one for one in addresses if not _is_given_more(one)] or addresses
     found.untried |= {
         address: reason
-        for address, reason in needing.items()
+        for address, reason in found.needing.items()
         if address.rpartition(":")[2] in calls
     }
     return found

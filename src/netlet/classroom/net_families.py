@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from netlet.classroom.code_uses import CodeUses
 from netlet.classroom.failed_nets import HAS_NAME
 from netlet.nets.code_imports import UNREADABLE
 from netlet.nets.imported_definitions import Imported, list_imported
@@ -64,6 +65,22 @@ class Families:
         """Return the only class derived from a net that code uses, if none uses the net itself."""
         used = [one for one in self.list_derived(graded) if one in self.used]
         return used[0] if len(used) == 1 and graded not in self.used else None
+
+    def list_given(self, needing: Collection[str]) -> list[str]:
+        """Return the variables that hold nets of classes of other files that need arguments.
+
+        Left out is what code that trains would have to run for.
+
+        Args:
+            needing: The addresses of these classes, and of functions.
+        """
+        return [
+            address
+            for address, (kind, _) in self.named.items()
+            if kind in needing
+            and kind.rpartition(":")[0] != address.rpartition(":")[0]
+            and not CodeUses(address).trains()
+        ]
 
     def is_built(self, graded: str) -> bool:
         """Return whether code builds a net that is graded, apart from a function that returns it.

@@ -139,12 +139,15 @@ class _Search:
         Raises:
             NetError: There is none or there are several.
         """
-        found, failed, why = self._try(self._limit(candidates)), self.failed, ""
-        if not (found := found or self._try(self._limit(self.read.fallbacks))):
+        failed, why, given = self.failed, "", self.families.list_given(self.read.needing)
+        tried = (self._try(self._limit(one)) for one in (candidates, self.read.fallbacks, given))
+        if not (found := next(filter(None, tried), {})):
             found, failed, why = self._try_others()
         parts = list_parts(found)
         found = {address: found[address] for address in found if address not in parts}
-        different = leave_out_same(found, self.folder, self.shape, self.classes)
+        different = leave_out_same(
+            found, self.families.holders, self.folder, self.shape, self.classes
+        )
         chosen, variants = "", {}
         if len(different) == 1:
             (graded,) = different
@@ -189,7 +192,8 @@ class _Search:
             derived = [one for one in self.families.derived if not CodeUses(one).trains()]
             found = self._try(self._limit([one for one in derived if one not in wholes]))
         if not found:
-            raise NetError(reason + _in_brackets(self._say_left_out()))
+            left_out = self._say_left_out()
+            raise NetError(f"{reason} ({left_out})" if left_out else reason)
         file, why = file_of(next(iter(found))), ""
         if not found.keys() & {*self.families.derived}:
             why = explain_parts([wholes[one] for one in wholes if file_of(one) == file])
@@ -198,7 +202,7 @@ class _Search:
     def _describe_several(self, different: Sequence[str], why: str, others: str) -> str:
         """Return that there are several different nets, and which of them the weights fit."""
         names = [self._show(address) for address in different]
-        remarks = "".join(map(_in_brackets, (why, others, self._say_left_out())))
+        remarks = "".join(f" ({one})" for one in (why, others, self._say_left_out()) if one)
         fitting = self._find_fitting(different)
         example = self._show(fitting) if fitting else names[0]
         only = f", and {self.weights} fits only {example}" if fitting else ""
@@ -344,7 +348,3 @@ class _Search:
 
     def _shorten(self, text: str) -> str:
         return text.replace(f"{self.folder}/", "")
-
-
-def _in_brackets(remark: str) -> str:
-    return f" ({remark})" if remark else ""

@@ -20,15 +20,20 @@ _Text = tuple[Mapping[str, list[str]], list[str]]
 
 
 def leave_out_same(
-    found: Mapping[str, NetAnalysis], folder: Path, shape: tuple[int, ...], classes: int
+    found: Mapping[str, NetAnalysis],
+    built: Mapping[str, tuple[str, str]],
+    folder: Path,
+    shape: tuple[int, ...],
+    classes: int,
 ) -> dict[str, list[str]]:
     """Return the addresses of nets that differ, each with those of nets that are the same.
 
-    Nets are the same if their text is, without comments and layout, and so are their cost and the
-    shapes of their tensors.
+    Nets are the same if their text is, without comments and layout, or if both are built of one
+    class with the same arguments, and so are their cost and the shapes of their tensors.
 
     Args:
         found: The nets by their addresses; of those that are the same, the first counts.
+        built: The class of which nets are built and the arguments, by the addresses of the nets.
         folder: The folder of the submission.
         shape: The shape of one image, ``C H W``.
         classes: The number of classes.
@@ -38,7 +43,7 @@ def leave_out_same(
         for other, copies in kept.items():
             if (
                 analysis.cost == found[other].cost
-                and has_same_text(address, other)
+                and (has_same_text(address, other) or _is_built_alike(address, other, built))
                 and _list_shapes(address, folder, shape, classes)
                 == _list_shapes(other, folder, shape, classes)
             ):
@@ -47,6 +52,10 @@ def leave_out_same(
         else:
             kept[address] = []
     return kept
+
+
+def _is_built_alike(address: str, other: str, built: Mapping[str, tuple[str, str]]) -> bool:
+    return address in built and built[address] == built.get(other)
 
 
 def has_same_text(address: str, other: str) -> bool:
