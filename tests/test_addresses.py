@@ -173,6 +173,14 @@ def test_the_net_of_a_notebook_may_be_in_a_file_that_a_cell_writes(tmp_path: Pat
         complete_address(book)
 
 
+def test_a_script_that_builds_an_imported_net_says_how_to_name_it(netlet: Netlet) -> None:
+    Path("model.py").write_text(HEAD + ONE)
+    Path("train.py").write_text("from model import Net\nmodel = Net().to('cpu')\n")
+    _, _, err = netlet("check", "train.py")
+    assert "builds a net of another file; name it, for example train.py:model" in err
+    assert netlet("check", "train.py:model")[0] == 0
+
+
 def test_commands_take_a_file_alone(netlet: Netlet) -> None:
     Path("mine.py").write_text(HEAD + ONE)
     code, out, _ = netlet("show", "mine.py")

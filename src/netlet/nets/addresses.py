@@ -21,7 +21,9 @@ from netlet.nets.definitions import (
     note_definitions,
     select_net,
 )
+from netlet.nets.imported_definitions import list_imported
 from netlet.nets.module_classes import find_required_arguments
+from netlet.nets.net_builds import Builds
 from netlet.nets.net_calls import list_returned
 from netlet.nets.net_code import FILES, is_file_address
 from netlet.nets.net_names import list_nets, list_of_private
@@ -87,9 +89,10 @@ def complete_address(name: str) -> str:
                 f"{name}: names that begin with an underscore are not taken for nets; name the "
                 f"net, for example {name}:{private[0]}{broken}"
             )
-        raise NetError(
-            f"{name}: defines no class or function; add one that is or builds a net{broken}"
-        )
+        remedy = "; add one that is or builds a net"
+        if held := [*Builds(source.tree, list_imported(source)).named]:
+            remedy = f", but builds a net of another file; name it, for example {name}:{held[0]}"
+        raise NetError(f"{name}: defines no class or function{remedy}{broken}")
     listed = f"it has {len(nets)} nets: {describe_nets(source, nets)}" if nets else ""
     listed = listed or describe_content(source)
     usable = nets or _list_usable(source.tree, defined)
