@@ -154,8 +154,29 @@ def load_images_of(
                 "instead"
             )
             return None
+    say_if_classes_are_no_digits(trained, images)
     channels = trained.shape[0]
     return images.with_channels(channels) if images.shape[0] == 1 != channels else images
+
+
+def say_if_classes_are_no_digits(trained: experiments.TrainedNet, images: Dataset) -> None:
+    """Warn of a data set whose classes are matched by number with those of a net for digits.
+
+    Args:
+        trained: The net; only the classes of weights that come with netlet are known to be digits.
+        images: The data set.
+    """
+    from netlet.nets.pretrained import DIGITS
+    from netlet.nets.shipped_weights import WEIGHTS_FOLDER
+
+    names = images.class_names
+    is_ours = trained.file is not None and trained.file.parent == WEIGHTS_FOLDER
+    if is_ours and len(names) == len(DIGITS) and {*names} != {*DIGITS}:
+        say(
+            f"netlet: warning: {trained.name} was trained on the digits 0 to 9, and the classes of "
+            f"{images.name} have other names; they are taken in their order: {names[0]} as 0, "
+            f"{names[1]} as 1, ..."
+        )
 
 
 def check_outside_dataset(folder: Path, dataset: str | None) -> None:

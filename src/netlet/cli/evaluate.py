@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from netlet.cli.datasets import load_dataset, say_repeated_images
+from netlet.cli.datasets import (
+    load_dataset,
+    say_if_classes_are_no_digits,
+    say_repeated_images,
+)
 from netlet.cli.normalization import suggest_normalization
 from netlet.cli.option_groups import OWN_WEIGHTS, WeightOptions
 from netlet.cli.options import (
@@ -72,6 +76,7 @@ def evaluate(
     else:
         images = load_dataset(dataset or "mnist", data_dir, channels)
         trained = using.load(net, shape=images.shape, class_names=images.class_names)
+        say_if_classes_are_no_digits(trained, images)
     if tuple(images.shape) != trained.shape:
         check_input_shape(trained.net, images.shape)
     scored = images.split(split.value) if split else images.held_out
