@@ -129,6 +129,10 @@ def test_a_checkpoint_runs_code_that_the_command_line_names(
     assert code == 2
     assert "net.py, the code of its net, has been moved or deleted" in err
     assert "name the net where it is now: 'netlet train FILE.py:NET --resume ../own'" in err
+    Path("own.npz").rename("hidden.npz")
+    code, _, err = netlet("train", "moved.py:Net", "--resume", "../own")
+    assert (code, "own.npz: this data set" in err, "put it back there" in err) == (2, True, True)
+    Path("hidden.npz").rename("own.npz")
     # As if all had been copied, and the data set where it was has changed since.
     images, labels = draw_blobs(120, 2)
     np.savez("../own.npz", images=images, labels=labels, test_images=images, test_labels=labels)

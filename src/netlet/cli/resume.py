@@ -149,6 +149,11 @@ def _load_images(config: RunConfig, net_before: str) -> Dataset:
         )
         beside = (now / os.path.relpath(config.dataset, before)).resolve()
         places += [str(beside)] if beside.exists() else []
+        if not any(map(os.path.exists, places)):
+            raise DataError(
+                f"{config.dataset}: this data set, which the run was started on, has been moved or "
+                "deleted; put it back there to resume the run"
+            )
     for place in places[:-1]:
         with contextlib.suppress(DataError):  # the one beside the code may be that of the run
             return load_data(dataclasses.replace(config, dataset=place))
