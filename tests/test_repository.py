@@ -13,9 +13,11 @@ import tomllib
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from helpers import ROOT, Netlet, write_notebook
+from PIL import Image
 
 from netlet.cli.app import build_command
 from netlet.cli.repository import FIELDS_OF_TRAINING, Choice, apply_repository, default_records
@@ -150,6 +152,78 @@ def test_a_wrong_file_is_refused_in_one_line(
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 600
+
+
+ANY_SIZE = """
+from torch import nn
+
+
+class Net(nn.Sequential):
+    def __init__(self, in_channels=1, classes=6):
+        layers = nn.Conv2d(in_channels, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+        super().__init__(*layers, nn.Linear(8, classes))
+"""
+
+
+@pytest.mark.parametrize("as_folder", [False, True])
+def test_check_and_show_take_the_images_of_the_file(
+    run: Netlet, repository: Path, as_folder: bool
+) -> None:
+    """The verdict of a net for other images was that of MNIST's, and training came to another."""
+    images = np.full((16, 20, 24, 3), (90, 0, 0), np.uint8)
+    labels = np.arange(16) % 4
+    (repository / "model.py").write_text(ANY_SIZE)
+    if as_folder:
+        for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+            place = repository / "parts" / f"class {label}" / f"{number}.png"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(place)
+    else:
+        np.savez(repository / "parts", images=images, labels=labels)
+    name = "parts" if as_folder else "parts.npz"
+    (repository / "netlet.toml").write_text(
+        f'net = "model.py"\ndataset = "{name}"\n[budget]\nparams_below = 260\n'
+        "macs_below = 80_000\naccuracy_at_least = 50\n"
+    )
+    # 3x3 weights for 3 channels and 8 biases, 4 classes; 18x22 places of the map.
+    parameters, macs = 8 * 27 + 8 + 4 * 9, 8 * 27 * 18 * 22 + 32
+    code, out, err = run("check", "--json")
+    assert f"dataset {name}" in err
+    rules = {rule["rule"]: rule for rule in json.loads(out)["rules"]}
+    found = {key: (rules[key]["found"], rules[key]["state"]) for key in ("parameters", "MACs")}
+    assert found == {"parameters": (parameters, "FAIL"), "MACs": (macs, "FAIL")}
+    assert (code, "outputs" in rules) == (1, False)
+    for command in (("show", "--json"), ("show", "model.py:Net", "--json")):
+        shown = json.loads(run(*command)[1])
+        assert (shown["parameters"], shown["macs"]) == (parameters, macs)
+        assert shown["input"] == [3, 20, 24]
+    several = json.loads(run("check", "model.py:Net", "swift", "--json")[1])["nets"]
+    assert [net["parameters"] for net in several] == [parameters, 18_952]
+    # Options win, one by one.
+    for options, expected in (
+        (("--input", "1,28,28"), 8 * 9 + 8 + 4 * 9),
+        (("--classes", "5"), 8 * 27 + 8 + 5 * 9),
+        (("--input", "1,28,28", "--classes", "5"), 8 * 9 + 8 + 5 * 9),
+    ):
+        assert json.loads(run("show", "--json", *options)[1])["parameters"] == expected
+    (repository / name).rename(repository / "elsewhere")
+    for command in (("check",), ("show", "--classes", "4")):
+        code, _, err = run(*command)
+        assert code == 2
+        assert "which netlet.toml names, pass --input C,H,W and --classes K" in err
+    assert run("show", "--input", "3,20,24", "--classes", "4")[0] == 0
+
+
+def test_check_gives_a_net_the_classes_of_the_budget(run: Netlet, repository: Path) -> None:
+    """Training gives them, whatever number is the default of the net."""
+    (repository / "model.py").write_text(ANY_SIZE)
+    code, out, _ = run("check", "model.py:Net", "--budget", "twenty_k", "--json")
+    rules = {rule["rule"]: rule["found"] for rule in json.loads(out)["rules"]}
+    assert code == 0
+    assert rules["parameters"] == 8 * 9 + 8 + 10 * 9
+    assert "outputs" not in rules
+    own = run("check", "model.py:Net", "--params-below", "200", "--json")[1]
+    assert json.loads(own)["rules"][0]["found"] == 8 * 9 + 8 + 6 * 9
 
 
 def test_check_uses_the_file_and_says_so(run: Netlet, repository: Path) -> None:

@@ -8,7 +8,7 @@ from netlet.analysis.cost import (
     refuse_unknown_names,
 )
 from netlet.analysis.gradient_check import gradient_support
-from netlet.analysis.net_end import check_outputs, write_class_notes
+from netlet.analysis.net_end import check_outputs, find_classes, write_class_notes
 from netlet.analysis.ops import Op, Trace
 from netlet.analysis.receptive_field import (
     ReceptiveField,
@@ -36,6 +36,7 @@ __all__ = [
     "check_outputs",
     "cost",
     "cost_from_trace",
+    "find_classes",
     "format_torchinfo",
     "format_torchsummary",
     "gradient_support",

@@ -85,6 +85,20 @@ def check_outputs(
     return [RuleResult("outputs", limit, found, "-", "FAIL", (), _remedy(expected))]
 
 
+def find_classes(budget: Budget, image: Shape) -> int | None:
+    """Return the number of classes of the data set that a budget is for.
+
+    It is None if the budget names no data set or one of the user's own, and for images of another
+    size.
+
+    Args:
+        budget: The budget.
+        image: The shape of one image, ``C H W``.
+    """
+    known = _find_classes(budget, image, None) if budget.dataset else None
+    return None if known is None else known[0]
+
+
 def _find_classes(
     budget: Budget | None, image: Shape, classes: int | None
 ) -> tuple[int, str] | None:

@@ -11,10 +11,11 @@ import typer
 
 from netlet import catalog
 from netlet.budgets import Budget, ModelCost, NotedVerdict, RuleResult
+from netlet.cli.datasets import find_input
 from netlet.cli.options import Classes, Input, Json, Nets, Sandboxed, budget_names
-from netlet.cli.repository import Choice, apply_repository, require_net
+from netlet.cli.repository import FIELDS_OF_TRAINING, Choice, choose_nets
 from netlet.cli.results import print_json, print_result, say
-from netlet.cli.settings import apply_limits, parse_shape
+from netlet.cli.settings import apply_limits
 from netlet.cli.several import Outcome, refuse_loose_words, try_each
 from netlet.recipes import Recipe
 from netlet.text import escape_controls, format_count, format_table
@@ -93,7 +94,7 @@ def check(
             "'GAP | Linear', in addition to the budget's rules; may be given several times.",
         ),
     ] = None,
-    input_: Input = "1,28,28",
+    input_: Input = None,
     classes: Classes = None,
     sandbox: Sandboxed = False,
     json: Json = False,
@@ -123,16 +124,17 @@ def check(
         "forbids": tuple(forbid or ()),
         "requires": tuple(require or ()),
     }
-    shape = parse_shape(input_)
     refuse_loose_words(nets or ())
-    choices = _choose(nets, budget)
+    choices = choose_nets(nets, Choice(budget=budget), *FIELDS_OF_TRAINING)
     nets = list(choices)
+    inputs = {one.dataset: find_input(input_, classes, one.dataset) for one in choices.values()}
     # All that is known without the nets comes first: their code cannot change that.
     budgets = {net: _choose_budget(net, choice.budget, limits) for net, choice in choices.items()}
 
     def check_one(net: str) -> _Checked:
-        planned = choices[net].planned_recipe
-        return _check(net, budgets[net], planned, shape, classes, sandbox=sandbox)
+        chosen = choices[net]
+        planned, own_input = chosen.planned_recipe, inputs[chosen.dataset]
+        return _check(net, budgets[net], planned, *own_input, sandbox=sandbox)
 
     if len(nets) > 1:
         _check_several(list(try_each(nets, check_one)), json=json)
@@ -194,14 +196,6 @@ def _check_several(checked: Sequence[Outcome[_Checked]], *, json: bool) -> NoRet
     raise typer.Exit(2 if any(one.error for one in checked) else int(failed))
 
 
-def _choose(nets: Sequence[str] | None, budget: str | None) -> dict[str, Choice]:
-    """Return what to check each net with; the net of ``netlet.toml`` if none is named."""
-    named = [Choice(net, budget) for net in nets or (None,)]
-    uses = ("net", "budget", "recipe", "settings", "epochs")
-    chosen = [apply_repository(one, *uses, quiet=i > 0) for i, one in enumerate(named)]
-    return {require_net(choice): choice for choice in chosen}
-
-
 def _choose_budget(net: str, budget: str | Budget | None, limits: dict[str, Any]) -> Budget:
     from netlet.budgets import TWENTY_K
     from netlet.experiments import EXPERIMENTS
@@ -231,7 +225,7 @@ def _check(
 
     experiment = EXPERIMENTS.get(net)
     where = InSandbox() if sandbox else SameProcess()
-    found = where.analyze(net, shape, classes)
+    found = where.analyze(net, shape, classes or analysis.find_classes(budget, shape))
     planned = planned or (experiment.recipe if experiment else None)
     outputs = analysis.check_outputs(found.outputs, budget, shape, classes)
     notes = [] if outputs else analysis.write_class_notes(found.outputs, budget, shape, classes)

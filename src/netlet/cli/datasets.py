@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from netlet.cli.progress import DownloadBar, show_progress
 from netlet.cli.results import say
+from netlet.cli.settings import parse_shape
 from netlet.errors import DataError, MissingDataError, OutputError
 from netlet.records import locate_weights
 
@@ -81,6 +82,41 @@ def say_repeated_in_folds(images: Dataset, folds: int) -> None:
     if images.name not in DATASET_NAMES:
         repeated = count_repeated_in_folds(images, folds)
         _say_repeated(images, repeated, "val", len(images.train))
+
+
+def find_input(
+    input_: str | None, classes: int | None, dataset: str | None
+) -> tuple[tuple[int, ...], int | None]:
+    """Return the shape of the images that a net is analyzed with, and the number of classes.
+
+    Args:
+        input_: The shape as text, if it was named; else it is that of the data set.
+        classes: The number of classes, if it was named; else it is that of the data set.
+        dataset: The data set that ``netlet.toml`` names; None: there is none, so the images are
+            like MNIST's, and the number of classes is not known.
+
+    Raises:
+        DataError: The data set is missing or damaged.
+        NetError: The shape is none.
+    """
+    from netlet.data import SCRIBBLE
+    from netlet.data.sources import MNIST, SOURCES
+
+    usual = (1, *MNIST.size)
+    shape = None if input_ is None else parse_shape(input_)
+    if not dataset or (shape and classes):
+        return shape or usual, classes
+    source = MNIST if dataset == SCRIBBLE else SOURCES.get(dataset)
+    if source:  # what it has is known, also if it is not on this machine
+        return shape or (1, *source.size), classes or len(source.class_names)
+    try:
+        images = load_dataset(dataset, None)
+    except DataError as error:
+        raise DataError(
+            f"{error}; to do without this data set, which netlet.toml names, pass --input C,H,W "
+            "and --classes K"
+        ) from error
+    return shape or images.shape, classes or images.classes
 
 
 def _say_repeated(images: Dataset, repeated: int, split: str, total: int) -> None:

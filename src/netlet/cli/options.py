@@ -177,9 +177,12 @@ Trust = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print a JSON document instead of text.")]
 Input = Annotated[
-    str,
+    str | None,
     typer.Option(
-        "--input", metavar="C,H,W", help="Shape of one image: channels, height and width in pixels."
+        "--input",
+        metavar="C,H,W",
+        help="Shape of one image: channels, height and width in pixels; if not given, that of the "
+        "data set in netlet.toml, else 1,28,28.",
     ),
 ]
 Classes = Annotated[
@@ -189,7 +192,8 @@ Classes = Annotated[
         metavar="K",
         min=2,
         max=MAX_CLASSES,
-        help="Number of classes, for a net that takes any number; 10 if not given.",
+        help="Number of classes, for a net that takes any number; if not given, that of the data "
+        "set in netlet.toml or of the budget, else the net's own.",
     ),
 ]
 Val = Annotated[

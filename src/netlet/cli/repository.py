@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -132,6 +133,22 @@ def apply_repository(given: Choice, *uses: str, quiet: bool = False) -> Choice:
     if "settings" in added:
         added["settings"] = [*own.settings, *(given.settings or [])]
     return dataclasses.replace(given, **added)
+
+
+def choose_nets(nets: Sequence[str] | None, given: Choice, *uses: str) -> dict[str, Choice]:
+    """Return what a command works on by the names of several nets.
+
+    Args:
+        nets: The nets; None or none: that of ``netlet.toml``.
+        given: The options of the command line for all of them.
+        uses: The names of the fields that the command has.
+
+    Raises:
+        NetError: No net is named.
+    """
+    named = [dataclasses.replace(given, net=net) for net in nets or (None,)]
+    chosen = [apply_repository(one, *uses, quiet=i > 0) for i, one in enumerate(named)]
+    return {require_net(choice): choice for choice in chosen}
 
 
 def require_net(choice: Choice) -> str:

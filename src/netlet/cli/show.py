@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from netlet.cli.datasets import find_input
 from netlet.cli.options import Classes, Input, Json, Nets, Sandboxed
-from netlet.cli.repository import Choice, apply_repository, require_net
+from netlet.cli.repository import Choice, choose_nets
 from netlet.cli.results import print_json, print_result, say
-from netlet.cli.settings import parse_shape
 from netlet.cli.several import refuse_loose_words, try_each
 from netlet.errors import NetError
 
@@ -33,7 +33,7 @@ def show(
     rf: Annotated[
         bool, typer.Option("--rf", help="Print how the receptive field grows, layer by layer.")
     ] = False,
-    input_: Input = "1,28,28",
+    input_: Input = None,
     classes: Classes = None,
     sandbox: Sandboxed = False,
     json: Json = False,
@@ -48,12 +48,13 @@ def show(
         raise NetError(f"no style {style!r}; there are: {', '.join(TABLE_STYLES)}")
     if style and rf:
         raise NetError("--style and --rf cannot be combined; pass only one")
-    nets = nets or [require_net(apply_repository(Choice(), "net"))]
-    refuse_loose_words(nets)
-    shape = parse_shape(input_)
+    refuse_loose_words(nets or ())
+    choices = choose_nets(nets, Choice(), "net", "dataset")
+    nets = list(choices)
+    inputs = {one.dataset: find_input(input_, classes, one.dataset) for one in choices.values()}
 
     def show_one(net: str) -> _Shown:
-        return _show(net, style, shape, classes, rf=rf, sandbox=sandbox)
+        return _show(net, style, *inputs[choices[net].dataset], rf=rf, sandbox=sandbox)
 
     kind = "receptive_field" if rf else "summary"
     if len(nets) == 1:
