@@ -95,6 +95,24 @@ def test_the_record_of_a_run_states_how_its_weights_were_trained(tmp_path: Path)
     assert fill_claim(Claim(), tmp_path, "old.pth")[0].epochs is None  # those of other weights
 
 
+def test_records_of_one_training_state_it_and_others_are_named(tmp_path: Path) -> None:
+    """Without weights that are scored, as for a retraining, no record lies beside them."""
+    run = Run.from_json(RECORD)
+    other = dataclasses.replace(run, recipe=run.recipe | {"peak_lr": 0.5}).to_json()
+    for second, epochs in ((RECORD, len(run.epochs)), (other, None)):
+        write(tmp_path, a__run_json=RECORD, b__run_json=second)
+        claim, problems = fill_claim(Claim(), tmp_path, None)
+        assert claim.epochs == epochs
+        assert (claim.recipe is None) == (epochs is None)
+    assert problems.found == (
+        "a/run.json, b/run.json: these records state different trainings; keep only one of them",
+    )
+    write(tmp_path, **{f"r{n}__run_json": RECORD for n in range(21)})
+    claim, problems = fill_claim(Claim(), tmp_path, None)
+    assert claim.epochs is None
+    assert problems.found == ("it has 21 records of runs (run.json); keep only one of them",)
+
+
 def test_the_accuracy_of_a_run_on_other_images_is_not_claimed(tmp_path: Path) -> None:
     run = Run.from_json(RECORD)
     weights = "r/weights.safetensors"

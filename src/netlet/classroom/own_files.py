@@ -21,6 +21,7 @@ from netlet.toml_files import parse_toml
 
 _MAX_BYTES, _MAX_RECORD_BYTES = 1 << 16, 8 << 20
 _MAX_DOTS = 100  # in a line: the time to parse a key grows with their square
+_MOST_RECORDS = 20
 _MAX_LETTERS = 300  # of the address of a net
 
 
@@ -73,22 +74,39 @@ def fill_claim(
 
 
 def _read_record(folder: Path, weights: str | None, data_digest: str) -> tuple[dict[str, Any], str]:
-    """Return what the record beside the weights says, or the only one if no weights are scored.
+    """Return what the record beside the weights says, or all records if no weights are scored.
 
-    The text says why its accuracy is left out, or its epochs may not be all; it is empty if there
-    is nothing to say.
+    The text says why the record or its accuracy is left out, or its epochs may not be all; it is
+    empty if there is nothing to say.
 
     Raises:
-        NetletError: The record is not valid.
+        NetletError: A record is not valid.
     """
     files = sorted(folder.rglob(RECORD))
     if weights is not None:
         beside = folder / weights
         files = [file for file in files if beside == file.with_name(WEIGHTS)]
-    if len(files) != 1:
+    if len(files) > _MOST_RECORDS:
+        return {}, f"it has {len(files)} records of runs ({RECORD}); keep only one of them"
+    if not files:
         return {}, ""
-    name = files[0].relative_to(folder).as_posix()
-    text = read_text(files[0], _MAX_RECORD_BYTES, folder)
+    (stated, note), *more = [_read_run(file, folder, data_digest) for file in files]
+    # Runs of one training differ in their seeds, and so in their accuracy.
+    alike = {key: stated[key] for key in stated if all(stated[key] == o.get(key) for o, _ in more)}
+    if stated.keys() - alike.keys() <= {"accuracy"}:
+        return alike, note
+    names = ", ".join(file.relative_to(folder).as_posix() for file in files)
+    return {}, f"{names}: these records state different trainings; keep only one of them"
+
+
+def _read_run(file: Path, folder: Path, data_digest: str) -> tuple[dict[str, Any], str]:
+    """Return what a record says, with a text like that of :func:`_read_record`.
+
+    Raises:
+        NetletError: The record is not valid.
+    """
+    name = file.relative_to(folder).as_posix()
+    text = read_text(file, _MAX_RECORD_BYTES, folder)
     run = Run.from_json(text, name)
     recipe = recipes.recipe_from_json(run.recipe)
     stated: dict[str, Any] = {
