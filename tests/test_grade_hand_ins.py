@@ -238,6 +238,13 @@ def test_files_that_grading_knows_by_one_name_are_named_if_they_differ(tmp_path:
         }
 
 
+@pytest.mark.parametrize("name", ["claim-2.toml", "Claim (1).toml", "claim(3).toml.txt"])
+def test_a_claim_that_canvas_or_a_browser_has_numbered_is_read(tmp_path: Path, name: str) -> None:
+    write_submission(tmp_path, "ann", {"m.py": "", name: "epochs = 9", "claims-2.toml": ""})
+    found, _ = copied_files(tmp_path / "ann", tmp_path / "copy")
+    assert found == {"m.py": "", "claim.toml": "epochs = 9"}
+
+
 def test_hidden_files_are_no_part_of_a_hand_in(tmp_path: Path) -> None:
     """macOS writes ``._model.py`` beside ``model.py`` on a stick or a share."""
     hidden = b"\0\5\x16\7\0\2\0\0Mac OS X"

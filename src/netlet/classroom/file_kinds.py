@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
@@ -16,6 +17,8 @@ WEIGHTS = (
     *PICKLES,
 )
 CLAIMS = ("claim.toml", "claim.json")
+# Canvas and browsers number files of one name; Windows adds ".txt", and hides it.
+_CLAIM = re.compile(r"(claim)(?:-[0-9]+| ?\([0-9]+\))?(\.toml|\.json)(?:\.txt)?")
 REPOSITORY, RECORD = "netlet.toml", "run.json"
 _EPOCHS = "epochs.jsonl"  # of the run that the record is about
 STATING = (*CLAIMS, REPOSITORY, RECORD)  # what the student says of the net
@@ -135,13 +138,14 @@ def find_other_weights(names: Iterable[str]) -> str:
 def find_usual_name(name: str) -> str:
     """Return a name as grading knows it: ``model.py`` for ``model.PY`` and ``model.py.txt``.
 
+    ``claim-1.toml`` and ``claim (1).toml`` are ``claim.toml``.
+
     Args:
         name: The name of a file, without its folder.
     """
     lower = name.lower()
-    claim = lower.removesuffix(".txt")  # which Windows adds, and hides
-    if claim in CLAIMS:
-        return claim
+    if claim := _CLAIM.fullmatch(lower):
+        return claim[1] + claim[2]
     if lower in STATING:
         return lower
     if not (is_source(name) or is_weights(name)):
