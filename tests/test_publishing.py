@@ -172,6 +172,20 @@ def test_a_space_of_a_net_for_other_classes_does_not_speak_of_digits() -> None:
     assert space_head(clothes, None)["title"] == "speck: draw"
 
 
+def test_the_readme_says_what_the_images_of_the_net_are() -> None:
+    speck = load_trained_net("speck")
+    record = publishing.find_record("speck", speck)
+    color = nn.Sequential(nn.Flatten(), nn.Linear(48, 10)).eval()
+    for trained, words in (
+        (speck, "gray levels 0 to 255, bright on dark"),
+        (dataclasses.replace(speck, class_names=tuple("abcdefghij")), "gray levels 0 to 255, row"),
+        (dataclasses.replace(speck, net=color, shape=(3, 4, 4)), "of red, then green, then blue"),
+    ):
+        readme = publishing.build_model_folder(trained, record).files["README.md"]
+        (line,) = (one for one in str(readme).splitlines() if "# uint8, N C H W" in one)
+        assert words in line
+
+
 HOSTILE = "x\n---\nlicense: evil\n\"'\\u202e\x1b${title}"
 
 

@@ -17,7 +17,7 @@ from netlet import export, report
 from netlet.display import Displayed
 from netlet.errors import ExportError, NetError, first_line
 from netlet.experiments import TrainedNet
-from netlet.export.input_words import describe_levels
+from netlet.export.input_words import describe_levels, describe_pixels_of
 from netlet.nets import InputFormat
 from netlet.nets.copying import copy_to_cpu
 from netlet.nets.outputs import extract_logits
@@ -84,7 +84,7 @@ def build_model_folder(
     config = _build_config(trained, net, source)
     code = _write_code(trained, source, len(config["id2label"]))
     difference = _compare(trained, net, code, config, tensors)
-    card = _write_card(record, license_id, weights)
+    card = _write_card(trained, record, license_id, weights)
     files: dict[str, bytes | str] = {
         README: card,
         CONFIG: dump_json(config, indent=2) + "\n",
@@ -188,13 +188,16 @@ def _compare(
     return difference
 
 
-def _write_card(record: NetRecord, license_id: str | None, weights: bytes) -> str:
+def _write_card(
+    trained: TrainedNet, record: NetRecord, license_id: str | None, weights: bytes
+) -> str:
     digest = hashlib.sha256(weights).hexdigest()
     card = report.model_card(
         record.study, record.seed, WEIGHTS, digest, record.license or license_id
     )
     head = write_head(model_head(record.study, license_id))
-    text = f"{head}\n<!-- {TEXT_MARK.decode()} -->\n\n{card.markdown.rstrip()}\n\n{_USAGE}"
+    usage = _USAGE.replace("@PIXELS@", describe_pixels_of(trained))
+    text = f"{head}\n<!-- {TEXT_MARK.decode()} -->\n\n{card.markdown.rstrip()}\n\n{usage}"
     return seal_text(text)
 
 
@@ -213,7 +216,7 @@ sys.path.insert(0, folder)
 from modeling import load
 
 net = load()
-net.predict(images)  # uint8, N C H W, gray levels 0 (background) to 255
+net.predict(images)  # uint8, N C H W, @PIXELS@
 ```
 
 `net(net.prepare(images))` gives what the net returns; `{CONFIG}` has its classes and normalization.
