@@ -503,9 +503,12 @@ def test_runs_on_one_axes_have_names_and_colors_of_their_own(values: dict[str, o
     for what, labels in (
         (
             "accuracy",
-            [text for name in of for text in (f"test images{name}", f"images{name}, aug")],
+            [text for name in of for text in (f"test images{name}", f"training images{name}")],
         ),
-        ("loss", [text for name in of for text in (f"test images{name}", f"images{name}, aug")]),
+        (
+            "loss",
+            [text for name in of for text in (f"test images{name}", f"training images{name}")],
+        ),
         ("learning_rate", [f"learning rate{name}" for name in of]),
         ("calibration", ["perfect calibration", *(f"predictions{name}" for name in of)]),
     ):

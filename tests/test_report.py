@@ -1129,6 +1129,17 @@ def test_the_sizes_of_parameters_and_weights_have_a_word_each() -> None:
     assert ", 55.9 KiB of parameters (56.7 KiB with buffers), peak activations" in text
 
 
+@pytest.mark.parametrize("augmented", [False, True])
+def test_curves_are_called_augmented_only_if_the_images_were(augmented: bool) -> None:
+    study = make_study(make_seed_result(0, 900))
+    recipe = study.recipe | {"augment": to_json_value(STEADY)["augment"] if augmented else []}
+    study = dataclasses.replace(study, recipe=recipe)
+    for draw in (accuracy_curves, loss_curves):
+        labels = draw(study).axes[0].get_legend_handles_labels()[1]
+        (label,) = (one for one in labels if one.startswith("training images"))
+        assert ("augmented" in label) == augmented
+
+
 @pytest.mark.parametrize("epochs", [1, 2, 3, 12])
 def test_curves_have_whole_epochs_as_ticks(epochs: int) -> None:
     falling = tuple(1 / epoch for epoch in range(1, epochs + 1))

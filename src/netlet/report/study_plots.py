@@ -49,7 +49,7 @@ def accuracy_curves(study: Study, axes: Axes | None = None, name: str = "") -> F
 
     def draw(axes: Axes) -> None:
         look = choose_look(axes, name)
-        _draw_curves(axes, study, look, held_out, train, ", augmented")
+        _draw_curves(axes, study, look, held_out, train, _describe_augmentation(study))
         target = stats.target_percent(study)
         if target is not None and (label := f"target {target:g}%") not in find_labels(axes):
             earlier = sum(one.startswith("target ") for one in find_labels(axes))
@@ -94,7 +94,7 @@ def loss_curves(study: Study, axes: Axes | None = None, name: str = "") -> Figur
 
     def draw(axes: Axes) -> None:
         look = choose_look(axes, name)
-        how = ", augmented" + (", with label smoothing" if smoothing else "")
+        how = _describe_augmentation(study) + (", with label smoothing" if smoothing else "")
         _draw_curves(axes, study, look, held_out, train, how)
         lowest, highest = min(held_out.min(), train.min()), max(held_out.max(), train.max())
         low, high = 0.9 * max(float(lowest), 1e-5), 1.1 * max(float(highest), 1e-4)
@@ -255,6 +255,10 @@ def _draw_figure(
     figure = axes.get_figure(root=True)
     assert figure is not None
     return figure
+
+
+def _describe_augmentation(study: Study) -> str:
+    return ", augmented" if recipes.recipe_from_json(study.recipe).augment else ""
 
 
 def _draw_curves(
