@@ -260,6 +260,7 @@ def test_pictures_that_are_no_files_are_refused(netlet: Netlet, tmp_path: Path) 
         lambda: netlet_package.Recipe(epochs=float("nan")),
         lambda: netlet_package.Recipe(augment=None),
         lambda: netlet_package.Recipe(augment="light"),
+        lambda: netlet_package.Recipe(augment=netlet_package.recipes.Warp()),
         lambda: netlet_package.receptive_field(flat_net(), 28),
         lambda: netlet_package.check(flat_net(), netlet_package.Budget(params_below=9), 28),
     ],

@@ -224,10 +224,10 @@ class Recipe(Displayed):
                 "nesterov=True needs optimizer='sgd' and momentum above 0;"
                 f" found {self.optimizer!r} and {self.momentum}"
             )
-        if self.augment is None or isinstance(self.augment, str):
+        if not isinstance(self.augment, list | tuple):
             raise RecipeError(
-                f"augment is {self.augment!r}; give () for none, or Warp(...) values, such as "
-                "netlet.recipes.AUGMENTS['light']"
+                f"augment is {self.augment!r}; give () for none, or a tuple like (Warp(...),), "
+                "such as netlet.recipes.AUGMENTS['light']"
             )
         for warp in self.augment:
             if not isinstance(warp, Warp):
