@@ -534,6 +534,39 @@ def test_a_variable_gives_an_imported_net_its_required_arguments(tmp_path: Path,
     assert grade(tmp_path / "ann", settings).net == "own.py:Net"
 
 
+@pytest.mark.parametrize(
+    "builder",
+    [
+        "def baseline(): return Base(20)\n",
+        "baseline = Base(20)\n",
+        "def baseline():\n    net = Base(20)\n    torch.optim.SGD(net.parameters(), 1.0).step()\n"
+        "    open('trained', 'w').close()\n    return net\n",
+    ],
+)
+def test_derived_classes_and_parts_come_before_what_gives_arguments(
+    tmp_path: Path, builder: str
+) -> None:
+    """A teacher hands out a base class with a baseline, or a student keeps an earlier try."""
+    base = RIGHT.replace("(self)", "(self, width)").replace("10)", "width), nn.Linear(width, 10)")
+    base = base.replace("class Net", "class Base")
+    derived = (
+        "from base import Base\nclass Mine(Base):\n    def __init__(self): super().__init__(30)\n"
+    )
+    files = {"base.py": base, "baseline.py": f"import torch\nfrom base import Base\n{builder}"}
+    settings = GradingSettings(budget=Budget(params_below=80_000))
+    write_submission(tmp_path, "derived", {**files, "mine.py": derived})
+    assert grade(tmp_path / "derived", settings).net == "mine.py:Mine"
+    whole = "import lightning_that_is_missing as L\nclass Lit(L.LightningModule):\n"
+    whole += "    def __init__(self):\n        super().__init__()\n        self.net = Net()\n"
+    whole += "    def forward(self, x): return self.net(x)\n"
+    write_submission(tmp_path, "part", {**files, "model.py": RIGHT + whole})
+    assert grade(tmp_path / "part", settings).net == "model.py:Net"
+    if "open" in builder:  # what trains is not run
+        write_submission(tmp_path, "trains", files)
+        with pytest.raises(NetError, match=r"base\.py:Base: has required arguments \(width\)"):
+            grade(tmp_path / "trains", settings)
+
+
 def test_a_file_that_may_have_a_net_is_not_said_to_have_another_one(tmp_path: Path) -> None:
     write_submission(tmp_path, "ann", {"model.py": "def net(size): return size\n"})
     with pytest.raises(

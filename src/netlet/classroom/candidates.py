@@ -33,8 +33,9 @@ class Candidates:
 
     Attributes:
         addresses: The addresses of nets that can be tried.
-        fallbacks: Those that are tried if none of the others runs: of private classes, and
-            functions that give arguments to a class of another file that needs some.
+        fallbacks: Those of private classes, which are tried if none of the others runs.
+        builders: Functions that give arguments to a class of another file that needs some, which
+            are tried last. Left out are functions that train.
         unclear: Of files that define something, but no net by its looks.
         broken: Why files are not Python, or define nothing.
         hidden: Why other nets cannot be loaded, by their addresses, or files cannot be read.
@@ -44,6 +45,7 @@ class Candidates:
 
     addresses: list[str] = field(default_factory=list)
     fallbacks: list[str] = field(default_factory=list)
+    builders: list[str] = field(default_factory=list)
     unclear: dict[Path, str] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
     hidden: dict[str, str] = field(default_factory=dict)
@@ -74,11 +76,10 @@ def list_candidates(folder: Path) -> Candidates:
     private = [] if found.addresses else leave_out_copies(found.fallbacks)
     addresses = leave_out_copies(found.addresses or builders) or private
     found.fallbacks = [one for one in private if one not in addresses]
-    found.fallbacks += [
-        builder
-        for builder in builders
-        if builder not in addresses and any(map(CodeUses(builder).has_part, found.needing))
-    ]
+    for builder in builders:
+        uses = CodeUses(builder)
+        if builder not in addresses and any(map(uses.has_part, found.needing)):
+            found.builders += [] if uses.trains() else [builder]
     found.addresses = [one for one in addresses if not _is_given_more(one)] or addresses
     found.untried |= {
         address: reason

@@ -134,14 +134,11 @@ class _Search:
     def run(self, candidates: Sequence[str]) -> FoundNet:
         """Return the only one of some nets that has the right outputs, or of their parts.
 
-        Nets that are the same count as one.
-
         Raises:
             NetError: There is none or there are several.
         """
-        failed, why, given = self.failed, "", self.families.list_given(self.read.needing)
-        tried = (self._try(self._limit(one)) for one in (candidates, self.read.fallbacks, given))
-        if not (found := next(filter(None, tried), {})):
+        found, failed, why = self._try(self._limit(candidates)), self.failed, ""
+        if not (found := found or self._try(self._limit(self.read.fallbacks))):
             found, failed, why = self._try_others()
         parts = list_parts(found)
         found = {address: found[address] for address in found if address not in parts}
@@ -175,7 +172,7 @@ class _Search:
         return FoundNet(address, found[address], self._fitting, "; ".join(notes), bool(variants))
 
     def _try_others(self) -> tuple[dict[str, NetAnalysis], dict[str, str], str]:
-        """Try the parts of nets that do not run, and then derived classes.
+        """Try the parts of nets that do not run, derived classes, and what gives arguments.
 
         Returns:
             Those with the right outputs, why nets of other files do not run, and why a part is
@@ -191,6 +188,9 @@ class _Search:
         if not found:
             derived = [one for one in self.families.derived if not CodeUses(one).trains()]
             found = self._try(self._limit([one for one in derived if one not in wholes]))
+        for last in (self.read.builders, self.families.list_given(self.read.needing)):
+            if not found and (found := self._try(self._limit(last))):
+                return found, self.failed, ""
         if not found:
             left_out = self._say_left_out()
             raise NetError(f"{reason} ({left_out})" if left_out else reason)
